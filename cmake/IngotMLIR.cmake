@@ -1,0 +1,46 @@
+# Finds LLVM and MLIR and defines functions for the compiler's targets. Debian builds them as two
+# shared libraries, with RTTI, without exceptions: link those, never the static archives beside them.
+
+find_package(MLIR ${INGOT_LLVM_VERSION} REQUIRED CONFIG HINTS /usr/lib/llvm-22/lib/cmake/mlir)
+find_package(ZLIB REQUIRED)
+find_package(zstd)
+find_package(LLD ${INGOT_LLVM_VERSION} REQUIRED CONFIG HINTS ${LLVM_DIR}/../lld)
+set(MLIR_LINK_MLIR_DYLIB ON)
+list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
+include(TableGen)
+include(AddLLVM)
+include(AddMLIR)
+separate_arguments(INGOT_LLVM_DEFINITIONS NATIVE_COMMAND ${LLVM_DEFINITIONS})
+
+add_library(IngotCompilerFlags INTERFACE)
+target_include_directories(IngotCompilerFlags SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS}
+  ${MLIR_INCLUDE_DIRS} ${LLD_INCLUDE_DIRS})
+target_include_directories(IngotCompilerFlags INTERFACE ${CMAKE_SOURCE_DIR}/include
+  ${CMAKE_BINARY_DIR}/include)
+target_compile_definitions(IngotCompilerFlags INTERFACE ${INGOT_LLVM_DEFINITIONS})
+target_compile_options(IngotCompilerFlags INTERFACE -fno-exceptions)
+target_link_libraries(IngotCompilerFlags INTERFACE IngotFlags MLIR LLVM)
+
+# ingot_tablegen_target(NAME): ends the mlir_tablegen calls of a directory.
+function(ingot_tablegen_target name)
+  add_public_tablegen_target(${name})
+  set_property(GLOBAL APPEND PROPERTY INGOT_TABLEGEN_TARGETS ${name})
+endfunction()
+
+# ingot_compiler_library(NAME sources... LINK libraries... DEPENDS targets...)
+function(ingot_compiler_library name)
+  cmake_parse_arguments(ARG "" "" "LINK;DEPENDS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK} IngotCompilerFlags)
+  # Generated headers are used across libraries; the order of a few tblgen runs costs nothing.
+  get_property(generated GLOBAL PROPERTY INGOT_TABLEGEN_TARGETS)
+  add_dependencies(${name} ${generated} ${ARG_DEPENDS})
+endfunction()
+
+# ingot_compiler_tool(NAME sources... LINK libraries...)
+function(ingot_compiler_tool name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} IngotCompilerFlags)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
