@@ -1,0 +1,124 @@
+//===- AttentionRegions.cpp - common score and mask regions -----------------------------------===//
+
+#include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/OperationSupport.h"
+
+using namespace mlir;
+
+namespace ingot::tfm {
+
+Block *createScoreBlock(OpBuilder &builder, Location loc, Region &region) {
+  Type index = builder.getIndexType();
+  return builder.createBlock(&region, region.end(),
+                             {builder.getF32Type(), index, index, index, index},
+                             SmallVector<Location>(5, loc));
+}
+
+Block *createMaskBlock(OpBuilder &builder, Location loc, Region &region) {
+  Type index = builder.getIndexType();
+  return builder.createBlock(&region, region.end(), {index, index, index, index},
+                             SmallVector<Location>(4, loc));
+}
+
+void buildMask(OpBuilder &builder, Location loc, Region &region, CommonMask mask) {
+  if (mask.isEmpty())
+    return;
+  OpBuilder::InsertionGuard guard(builder);
+  Block *block = createMaskBlock(builder, loc, region);
+  Value i = block->getArgument(2), j = block->getArgument(3);
+  Value keep;
+  if (mask.causal)
+    keep = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sle, j, i);
+  if (mask.window) {
+    Value distance = arith::SubIOp::create(builder, loc, i, j);
+    Value size = arith::ConstantIndexOp::create(builder, loc, *mask.window);
+    Value near = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, distance, size);
+    keep = keep ? Value(arith::AndIOp::create(builder, loc, keep, near)) : near;
+  }
+  YieldOp::create(builder, loc, keep);
+}
+
+void buildScore(OpBuilder &builder, Location loc, Region &region, const CommonScore &score) {
+  if (score.isEmpty())
+    return;
+  OpBuilder::InsertionGuard guard(builder);
+  Block *block = createScoreBlock(builder, loc, region);
+  Value s = block->getArgument(0), h = block->getArgument(2), i = block->getArgument(3),
+        j = block->getArgument(4);
+  Type f32 = builder.getF32Type();
+  if (score.softcap) {
+    Value cap =
+        arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(float(*score.softcap)));
+    Value ratio = arith::DivFOp::create(builder, loc, s, cap);
+    Value bounded = math::TanhOp::create(builder, loc, ratio);
+    s = arith::MulFOp::create(builder, loc, bounded, cap);
+  }
+  if (score.slopes) {
+    Value slope = tensor::ExtractOp::create(builder, loc, score.slopes, ValueRange{h});
+    if (slope.getType() != f32)
+      slope = arith::ExtFOp::create(builder, loc, f32, slope);
+    Value distance = arith::SubIOp::create(builder, loc, j, i);
+    Value narrow = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), distance);
+    Value length = arith::SIToFPOp::create(builder, loc, f32, narrow);
+    Value bias = arith::MulFOp::create(builder, loc, slope, length);
+    s = arith::AddFOp::create(builder, loc, s, bias);
+  }
+  YieldOp::create(builder, loc, s);
+}
+
+/// Whether `region` equals what `build` makes.
+static bool equalsBuilt(Region &region, function_ref<void(OpBuilder &, Region &)> build) {
+  OpBuilder builder(region.getContext());
+  Region built;
+  build(builder, built);
+  return OperationEquivalence::isRegionEquivalentTo(&region, &built,
+                                                    OperationEquivalence::IgnoreLocations);
+}
+
+std::optional<CommonMask> matchMask(Region &region) {
+  CommonMask mask;
+  if (region.empty())
+    return mask;
+  // Guess the parameters, then compare with what they build.
+  for (Operation &op : region.front()) {
+    if (auto compare = dyn_cast<arith::CmpIOp>(op))
+      mask.causal |= compare.getPredicate() == arith::CmpIPredicate::sle;
+    IntegerAttr size;
+    if (matchPattern(&op, m_Constant(&size)))
+      mask.window = size.getInt();
+  }
+  Location loc = region.getLoc();
+  if (equalsBuilt(region, [&](OpBuilder &b, Region &r) { buildMask(b, loc, r, mask); }))
+    return mask;
+  return std::nullopt;
+}
+
+std::optional<CommonScore> matchScore(Region &region) {
+  CommonScore score;
+  if (region.empty())
+    return score;
+  for (Operation &op : region.front()) {
+    FloatAttr cap;
+    if (matchPattern(&op, m_Constant(&cap)))
+      score.softcap = cap.getValueAsDouble();
+    if (auto extract = dyn_cast<tensor::ExtractOp>(op))
+      score.slopes = extract.getTensor();
+  }
+  if (score.slopes) {
+    auto type = dyn_cast<RankedTensorType>(score.slopes.getType());
+    if (!type || type.getRank() != 1 ||
+        !isa<Float32Type, Float16Type, BFloat16Type>(type.getElementType()))
+      return std::nullopt;
+  }
+  Location loc = region.getLoc();
+  if (equalsBuilt(region, [&](OpBuilder &b, Region &r) { buildScore(b, loc, r, score); }))
+    return score;
+  return std::nullopt;
+}
+
+} // namespace ingot::tfm

@@ -1,0 +1,67 @@
+//===- TransformerDialect.cpp - the tfm dialect and its types ---------------------------------===//
+
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace ingot::tfm;
+
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.cpp.inc"
+#include "ingot/Dialect/Transformer/IR/TransformerEnums.cpp.inc"
+#include "ingot/Dialect/Transformer/IR/TransformerInterfaces.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "ingot/Dialect/Transformer/IR/TransformerTypes.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "ingot/Dialect/Transformer/IR/TransformerAttrs.cpp.inc"
+
+void TransformerDialect::initialize() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "ingot/Dialect/Transformer/IR/TransformerTypes.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "ingot/Dialect/Transformer/IR/TransformerAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "ingot/Dialect/Transformer/IR/TransformerOps.cpp.inc"
+      >();
+}
+
+// <heads x keySize x valueSize x type>
+Type CacheType::parse(AsmParser &parser) {
+  SmallVector<int64_t> sizes;
+  Type elementType;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseDimensionList(sizes, /*allowDynamic=*/false) ||
+      parser.parseType(elementType) || parser.parseGreater())
+    return {};
+  if (sizes.size() != 3) {
+    parser.emitError(loc, "expected heads x key size x value size, got ")
+        << sizes.size() << " sizes";
+    return {};
+  }
+  return CacheType::getChecked([&] { return parser.emitError(loc); }, parser.getContext(), sizes[0],
+                               sizes[1], sizes[2], elementType);
+}
+
+void CacheType::print(AsmPrinter &printer) const {
+  printer << '<' << getHeads() << 'x' << getKeySize() << 'x' << getValueSize() << 'x'
+          << getElementType() << '>';
+}
+
+LogicalResult CacheType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t heads,
+                                int64_t keySize, int64_t valueSize, Type elementType) {
+  if (heads < 1 || keySize < 1 || valueSize < 1)
+    return emitError() << "expected positive sizes of a cache, got " << heads << "x" << keySize
+                       << "x" << valueSize;
+  if (!isa<Float32Type, Float16Type, BFloat16Type>(elementType) && !elementType.isInteger(8))
+    return emitError() << "expected f32, f16, bf16 or i8 cache elements, got " << elementType;
+  return success();
+}

@@ -1,0 +1,437 @@
+//===- TransformerOps.cpp - verification and interfaces of tfm operations ---------------------===//
+
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace ingot::tfm;
+
+//===----------------------------------------------------------------------===//
+// Helpers
+//===----------------------------------------------------------------------===//
+
+/// `($sin)` has the type of `$cos`, which is written once.
+static ParseResult parseSameType(OpAsmParser &, Type reference, Type &type) {
+  type = reference;
+  return success();
+}
+static void printSameType(OpAsmPrinter &, Operation *, Type, Type) {}
+
+/// Both known and different.
+static bool differ(int64_t a, int64_t b) {
+  return !ShapedType::isDynamic(a) && !ShapedType::isDynamic(b) && a != b;
+}
+
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+
+/// Whether `operand`'s element type is wider than `result`'s. f16 and bf16 do not widen to each
+/// other.
+static bool isWider(Value operand, Value result) {
+  Type from = typeOf(operand).getElementType(), to = typeOf(result).getElementType();
+  return from != to && from.getIntOrFloatBitWidth() >= to.getIntOrFloatBitWidth();
+}
+
+/// The sizes of `value` as attributes or tensor.dim operations.
+static SmallVector<OpFoldResult> sizesOf(OpBuilder &builder, Location loc, Value value) {
+  return tensor::getMixedSizes(builder, loc, value);
+}
+
+/// The dynamic dimensions of a value as factors; the static ones multiply `coefficient`.
+static CostTerm costOfShape(CostClass cost, int64_t coefficient, Value value) {
+  CostTerm term{cost, coefficient, {}};
+  for (auto [dim, size] : llvm::enumerate(typeOf(value).getShape())) {
+    if (ShapedType::isDynamic(size))
+      term.factors.push_back({value, int64_t(dim)});
+    else
+      term.coefficient *= size;
+  }
+  return term;
+}
+
+static int64_t bytesOf(Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
+
+/// Bytes of a weight operand with a static shape.
+static CostTerm costOfWeight(Value weight) {
+  return costOfShape(CostClass::Weights, bytesOf(typeOf(weight).getElementType()), weight);
+}
+
+/// Row operations: every result row comes from the same row of every operand that has rows.
+static FailureOr<int64_t> sameTokenDim(ArrayRef<int64_t> operandDims) {
+  int64_t dim = -1;
+  for (int64_t operandDim : operandDims) {
+    if (operandDim < 0)
+      continue;
+    if (dim >= 0 && dim != operandDim)
+      return failure();
+    dim = operandDim;
+  }
+  return dim;
+}
+
+static LogicalResult reifySame(OpBuilder &builder, Location loc, Value like,
+                               ReifiedRankedShapedTypeDims &result) {
+  result.push_back(sizesOf(builder, loc, like));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.parameter
+//===----------------------------------------------------------------------===//
+
+LogicalResult ParameterOp::verify() {
+  auto type = cast<RankedTensorType>(getResult().getType());
+  int64_t elements = 1;
+  for (int64_t size : type.getShape())
+    if (size < 1 || llvm::MulOverflow(elements, size, elements)) // parameter_c1
+      return emitOpError("expected at least one element and fewer than 2^63, got ") << type;
+  if (!type.getElementType().isIntOrFloat())
+    return emitOpError("expected integer or float elements, got ") << type;
+  if (getOffset() < 0) // parameter_c2
+    return emitOpError("expected an offset of at least 0, got ") << int64_t(getOffset());
+  return success();
+}
+
+int64_t ParameterOp::getByteSize() {
+  auto type = cast<RankedTensorType>(getResult().getType());
+  return type.getNumElements() * bytesOf(type.getElementType());
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.positions
+//===----------------------------------------------------------------------===//
+
+LogicalResult PositionsOp::verify() {
+  if (typeOf(getTokens()).getRank() < 1 ||
+      differ(typeOf(getTokens()).getDimSize(0), typeOf(getResult()).getDimSize(0))) // positions_c1
+    return emitOpError("expected one position per row, got ")
+           << getTokens().getType() << " and " << getResult().getType();
+  return success();
+}
+
+LogicalResult PositionsOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &result) {
+  result.push_back({tensor::getMixedSize(builder, getLoc(), getTokens(), 0)});
+  return success();
+}
+
+FailureOr<int64_t> PositionsOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  if (operandDims[0] > 0)
+    return failure();
+  return operandDims[0];
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.embedding
+//===----------------------------------------------------------------------===//
+
+LogicalResult EmbeddingOp::verify() {
+  RankedTensorType ids = typeOf(getIds()), table = typeOf(getTable()), result = typeOf(getResult());
+  if (differ(result.getDimSize(0), ids.getDimSize(0)) ||
+      differ(result.getDimSize(1), table.getDimSize(1))) // embedding_c1
+    return emitOpError("expected a result of [ids, columns], got ")
+           << ids << ", " << table << " and " << result;
+  if (isWider(getTable(), getResult())) // embedding_c2
+    return emitOpError("expected a result no narrower than the table, got ")
+           << table << " and " << result;
+  return success();
+}
+
+LogicalResult EmbeddingOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &result) {
+  result.push_back({tensor::getMixedSize(builder, getLoc(), getIds(), 0),
+                    tensor::getMixedSize(builder, getLoc(), getTable(), 1)});
+  return success();
+}
+
+void EmbeddingOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  // Only the rows that are read.
+  terms.push_back(
+      costOfShape(CostClass::Weights, bytesOf(typeOf(getTable()).getElementType()), getResult()));
+}
+
+FailureOr<int64_t> EmbeddingOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  if (operandDims[0] > 0 || operandDims[1] >= 0)
+    return failure();
+  return operandDims[0];
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.linear
+//===----------------------------------------------------------------------===//
+
+void LinearOp::build(OpBuilder &builder, OperationState &state, Value x, Value weight, Value bias,
+                     bool transposed, Type elementType) {
+  SmallVector<int64_t> shape(typeOf(x).getShape());
+  shape.back() = typeOf(weight).getDimSize(transposed ? 1 : 0);
+  if (!elementType)
+    elementType = typeOf(x).getElementType();
+  build(builder, state, RankedTensorType::get(shape, elementType), x, weight, bias,
+        transposed ? builder.getUnitAttr() : UnitAttr());
+}
+
+LogicalResult LinearOp::verify() {
+  RankedTensorType x = typeOf(getX()), weight = typeOf(getWeight()), result = typeOf(getResult());
+  if (x.getRank() < 1 || !weight.hasStaticShape() ||
+      differ(x.getShape().back(), getK())) // linear_c1
+    return emitOpError("expected rows of the weight's inner size, got ") << x << " and " << weight;
+  bool same = result.getRank() == x.getRank() && !differ(result.getShape().back(), getN());
+  for (int64_t d = 0; same && d + 1 < x.getRank(); ++d)
+    same = !differ(x.getDimSize(d), result.getDimSize(d));
+  if (!same) // linear_c2
+    return emitOpError("expected a result of the rows' shape with last dimension ")
+           << getN() << ", got " << x << " and " << result;
+  if (getBias() && differ(typeOf(getBias()).getDimSize(0), getN())) // linear_c3
+    return emitOpError("expected a bias of ") << getN() << " elements, got " << getBias().getType();
+  for (Value operand : getOperands())
+    if (isWider(operand, getResult())) // linear_c4
+      return emitOpError("expected a result no narrower than its operands, got ")
+             << operand.getType() << " and " << result;
+  return success();
+}
+
+LogicalResult LinearOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &result) {
+  SmallVector<OpFoldResult> sizes = sizesOf(builder, getLoc(), getX());
+  sizes.back() = builder.getIndexAttr(getN());
+  result.push_back(sizes);
+  return success();
+}
+
+void LinearOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  terms.push_back(costOfWeight(getWeight()));
+  if (getBias())
+    terms.push_back(costOfWeight(getBias()));
+  terms.push_back(costOfShape(CostClass::Flops, 2 * getK(), getResult()));
+}
+
+FailureOr<int64_t> LinearOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  // The last dimension is summed over.
+  if (operandDims[0] == typeOf(getX()).getRank() - 1 ||
+      llvm::any_of(operandDims.drop_front(), [](int64_t d) { return d >= 0; }))
+    return failure();
+  return operandDims[0];
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.matmul
+//===----------------------------------------------------------------------===//
+
+LogicalResult MatmulOp::verify() {
+  RankedTensorType a = typeOf(getA()), b = typeOf(getB()), result = typeOf(getResult());
+  int64_t rank = a.getRank();
+  if (rank < 2 || b.getRank() != rank || result.getRank() != rank) // matmul_c1
+    return emitOpError("expected operands and result of one rank, at least 2, got ")
+           << a << ", " << b << " and " << result;
+  for (int64_t d = 0; d + 2 < rank; ++d)
+    if (differ(a.getDimSize(d), b.getDimSize(d)) || differ(a.getDimSize(d), result.getDimSize(d)))
+      return emitOpError("expected equal leading dimensions, got ")
+             << a << ", " << b << " and " << result;
+  int64_t inner = getTransposeB() ? rank - 1 : rank - 2,
+          outer = getTransposeB() ? rank - 2 : rank - 1;
+  if (differ(a.getDimSize(rank - 1), b.getDimSize(inner)) ||
+      differ(a.getDimSize(rank - 2), result.getDimSize(rank - 2)) ||
+      differ(b.getDimSize(outer), result.getDimSize(rank - 1))) // matmul_c2
+    return emitOpError("expected [M, K] times [K, N] to be [M, N], got ")
+           << a << ", " << b << (getTransposeB() ? " (transposed)" : "") << " and " << result;
+  if (isWider(getA(), getResult()) || isWider(getB(), getResult())) // matmul_c3
+    return emitOpError("expected a result no narrower than its operands, got ")
+           << a << ", " << b << " and " << result;
+  return success();
+}
+
+LogicalResult MatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &result) {
+  SmallVector<OpFoldResult> sizes = sizesOf(builder, getLoc(), getA());
+  int64_t rank = sizes.size();
+  sizes.back() =
+      tensor::getMixedSize(builder, getLoc(), getB(), getTransposeB() ? rank - 2 : rank - 1);
+  result.push_back(sizes);
+  return success();
+}
+
+void MatmulOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  CostTerm flops = costOfShape(CostClass::Flops, 2, getResult());
+  int64_t last = typeOf(getA()).getRank() - 1, inner = typeOf(getA()).getDimSize(last);
+  if (ShapedType::isDynamic(inner))
+    flops.factors.push_back({getA(), last});
+  else
+    flops.coefficient *= inner;
+  terms.push_back(flops);
+}
+
+//===----------------------------------------------------------------------===//
+// Row operations
+//===----------------------------------------------------------------------===//
+
+LogicalResult SoftmaxOp::verify() {
+  if (int64_t(getDim()) < 0 || int64_t(getDim()) >= typeOf(getX()).getRank()) // softmax_c1
+    return emitOpError("expected a dimension of ")
+           << getX().getType() << ", got " << int64_t(getDim());
+  return success();
+}
+LogicalResult SoftmaxOp::reifyResultShapes(OpBuilder &builder,
+                                           ReifiedRankedShapedTypeDims &result) {
+  return reifySame(builder, getLoc(), getX(), result);
+}
+void SoftmaxOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  terms.push_back(costOfShape(CostClass::Flops, 5, getResult()));
+}
+FailureOr<int64_t> SoftmaxOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  if (operandDims[0] == int64_t(getDim()))
+    return failure();
+  return operandDims[0];
+}
+
+/// Shared by the two norms; `name` is the operation's.
+template <typename OpTy> static LogicalResult verifyNorm(OpTy op, ValueRange rowOperands) {
+  int64_t size =
+      typeOf(op.getX()).getRank() ? typeOf(op.getX()).getShape().back() : ShapedType::kDynamic;
+  if (ShapedType::isDynamic(size)) // norm_c1
+    return op.emitOpError("expected rows of static size, got ") << op.getX().getType();
+  if (!(op.getEps().convertToDouble() >= 0))
+    return op.emitOpError("expected eps of at least 0, got ") << op.getEps().convertToDouble();
+  for (Value operand : rowOperands) {
+    if (typeOf(operand).getDimSize(0) != size)
+      return op.emitOpError("expected ") << size << " elements, got " << operand.getType();
+    if (isWider(operand, op.getX())) // norm_c2
+      return op.emitOpError("expected an operand no wider than ")
+             << op.getX().getType() << ", got " << operand.getType();
+  }
+  return success();
+}
+static FailureOr<int64_t> normTokenDim(Value x, ArrayRef<int64_t> operandDims) {
+  if (operandDims[0] == typeOf(x).getRank() - 1 ||
+      llvm::any_of(operandDims.drop_front(), [](int64_t d) { return d >= 0; }))
+    return failure();
+  return operandDims[0];
+}
+
+LogicalResult RMSNormOp::verify() { return verifyNorm(*this, getOperands().drop_front()); }
+LogicalResult RMSNormOp::reifyResultShapes(OpBuilder &builder,
+                                           ReifiedRankedShapedTypeDims &result) {
+  return reifySame(builder, getLoc(), getX(), result);
+}
+void RMSNormOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  if (getWeight())
+    terms.push_back(costOfWeight(getWeight()));
+  terms.push_back(costOfShape(CostClass::Flops, 4, getResult()));
+}
+FailureOr<int64_t> RMSNormOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  return normTokenDim(getX(), operandDims);
+}
+
+LogicalResult LayerNormOp::verify() { return verifyNorm(*this, getOperands().drop_front()); }
+LogicalResult LayerNormOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &result) {
+  return reifySame(builder, getLoc(), getX(), result);
+}
+void LayerNormOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  for (Value operand : getOperands().drop_front())
+    terms.push_back(costOfWeight(operand));
+  terms.push_back(costOfShape(CostClass::Flops, 8, getResult()));
+}
+FailureOr<int64_t> LayerNormOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  return normTokenDim(getX(), operandDims);
+}
+
+LogicalResult RotaryOp::verify() {
+  RankedTensorType x = typeOf(getX()), cos = typeOf(getCos());
+  int64_t size = x.getDimSize(2), half = cos.getDimSize(1);
+  if (getSin().getType() != cos || differ(x.getDimSize(0), cos.getDimSize(0)) ||
+      ShapedType::isDynamic(size) || ShapedType::isDynamic(half) || half < 1 ||
+      2 * half > size) // rotary_c1
+    return emitOpError("expected heads [S, H, D] and tables [S, R/2] with R at most D, got ")
+           << x << ", " << cos << " and " << getSin().getType();
+  if (x.getElementType() != cos.getElementType()) // rotary_c2
+    return emitOpError("expected tables of the heads' element type, got ") << x << " and " << cos;
+  return success();
+}
+LogicalResult RotaryOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &result) {
+  return reifySame(builder, getLoc(), getX(), result);
+}
+void RotaryOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  terms.push_back(costOfShape(CostClass::Flops, 3, getResult()));
+}
+FailureOr<int64_t> RotaryOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  FailureOr<int64_t> dim = sameTokenDim(operandDims);
+  if (failed(dim) || *dim > 0)
+    return failure();
+  return dim;
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.attention: shape and cost (assembly and verification are in AttentionOp.cpp)
+//===----------------------------------------------------------------------===//
+
+LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &result) {
+  SmallVector<OpFoldResult> sizes = sizesOf(builder, getLoc(), getQ());
+  sizes.back() = builder.getIndexAttr(getValueSize());
+  result.push_back(sizes);
+  return success();
+}
+
+void AttentionOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  int64_t heads = getHeads(), width = getKeySize() + getValueSize();
+  if (isPhaseForm()) {
+    CacheType cache = getCache().getType();
+    int64_t bytes = cache.getHeads() * width * bytesOf(cache.getElementType());
+    terms.push_back({CostClass::Cache, bytes, {{getBatch(), int64_t(BatchDimKind::Keys)}}});
+    terms.push_back(
+        {CostClass::Flops, 2 * heads * width, {{getBatch(), int64_t(BatchDimKind::Pairs)}}});
+    return;
+  }
+  CostTerm flops{CostClass::Flops, 2 * heads * width, {}};
+  RankedTensorType q = typeOf(getQ());
+  int64_t rank = q.getRank();
+  for (auto [value, dim] : {std::pair<Value, int64_t>(getQ(), rank - 2), {getK(), rank - 2}}) {
+    int64_t size = typeOf(value).getDimSize(dim);
+    if (ShapedType::isDynamic(size))
+      flops.factors.push_back({value, dim});
+    else
+      flops.coefficient *= size;
+  }
+  if (rank == 4) {
+    if (q.isDynamicDim(0))
+      flops.factors.push_back({getQ(), 0});
+    else
+      flops.coefficient *= q.getDimSize(0);
+  }
+  terms.push_back(flops);
+}
+
+//===----------------------------------------------------------------------===//
+// Phase form
+//===----------------------------------------------------------------------===//
+
+LogicalResult CacheAppendOp::verify() {
+  CacheType cache = getCache().getType();
+  RankedTensorType k = typeOf(getK()), v = typeOf(getV());
+  if (k.getDimSize(1) != cache.getHeads() || k.getDimSize(2) != cache.getKeySize() ||
+      v.getDimSize(1) != cache.getHeads() || v.getDimSize(2) != cache.getValueSize() ||
+      differ(k.getDimSize(0), v.getDimSize(0))) // cache_append_c1
+    return emitOpError("expected keys [tokens, ")
+           << cache.getHeads() << ", " << cache.getKeySize() << "] and values [tokens, "
+           << cache.getHeads() << ", " << cache.getValueSize() << "], got " << k << " and " << v;
+  return success();
+}
+
+void CacheAppendOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  int64_t bytes = bytesOf(getCache().getType().getElementType());
+  for (Value rows : {Value(getK()), Value(getV())})
+    terms.push_back(costOfShape(CostClass::Cache, bytes, rows));
+}
+
+LogicalResult GatherOutputsOp::verify() {
+  RankedTensorType x = typeOf(getX()), result = typeOf(getResult());
+  if (x.getRank() < 1 || result.getRank() != x.getRank() || !result.isDynamicDim(0) ||
+      x.getShape().drop_front() != result.getShape().drop_front() ||
+      x.getElementType() != result.getElementType()) // gather_outputs_c1
+    return emitOpError("expected a result of the rows' type with a dynamic dimension 0, got ")
+           << x << " and " << result;
+  return success();
+}
+
+#define GET_OP_CLASSES
+#include "ingot/Dialect/Transformer/IR/TransformerOps.cpp.inc"

@@ -1,0 +1,15 @@
+//===- ingot-opt.cpp - runs passes on MLIR text -----------------------------------------------===//
+
+#include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "mlir/Transforms/Passes.h"
+
+int main(int argc, char **argv) {
+  mlir::DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  registry.insert<ingot::tfm::TransformerDialect, ingot::plan::PlanDialect>();
+  mlir::registerTransformsPasses();
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Ingot pass driver\n", registry));
+}
