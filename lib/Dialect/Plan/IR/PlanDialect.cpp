@@ -122,7 +122,19 @@ LogicalResult DispatchOp::verify() {
            << dims << " sizes, one per dynamic dimension of the results, got " << getSizes().size();
   if (getSlots() && getSlots()->size() != getNumResults())
     return emitOpError("expected one slot per result, got ") << getSlots()->size();
+  size_t terms = getCostSizes().size();
+  if ((getCostClasses() ? getCostClasses()->size() : 0) != terms ||
+      (getCostCoefficients() ? getCostCoefficients()->size() : 0) != terms) // dispatch_c3
+    return emitOpError("expected one class and one coefficient per cost size, got ")
+           << terms << " sizes";
   return success();
+}
+
+void DispatchOp::build(OpBuilder &builder, OperationState &state, TypeRange outputs,
+                       StringRef kernel, ValueRange inputs, ValueRange sizes) {
+  build(builder, state, outputs, FlatSymbolRefAttr::get(builder.getContext(), kernel), inputs, sizes,
+        /*grid=*/Value(), /*costSizes=*/ValueRange(), /*slots=*/DenseI32ArrayAttr(),
+        /*costClasses=*/DenseI32ArrayAttr(), /*costCoefficients=*/DenseI64ArrayAttr());
 }
 
 LogicalResult DispatchOp::verifySymbolUses(SymbolTableCollection &symbols) {

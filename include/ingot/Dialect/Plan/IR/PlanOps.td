@@ -131,11 +131,16 @@ def Plan_DispatchOp : Plan_Op<"dispatch", [AttrSizedOperandSegments,
   let summary = "runs a kernel";
   let description = [{
     Calls a kernel on operands; `sizes` gives the dynamic dimensions of the results, result by result
-    and dimension by dimension. `plan-buffers` adds `slots`: the arena slot of each result (-1: it has
-    none, being a program output or a cache).
+    and dimension by dimension.
+
+    `plan-buffers` adds what the artifact needs: `grid`, the number of independent work items; `slots`, the
+    arena slot of each result (-1: it has none, being a program output or a cache); and the cost, a sum
+    of terms `coefficient x size` with the class of each (0 weights, 1 cache, 2 activations: bytes;
+    3: floating-point operations).
 
     - C1: operand and result types are the kernel's.
     - C2: one size per dynamic dimension of the results.
+    - C3: as many cost classes and coefficients as cost sizes.
 
     ```mlir
     plan.kernel @neg(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
@@ -146,20 +151,29 @@ def Plan_DispatchOp : Plan_Op<"dispatch", [AttrSizedOperandSegments,
       %c0 = arith.constant 0 : index
       %n = tensor.dim %x, %c0 : tensor<?x64xf32>
       %0 = plan.dispatch @neg(%x) sizes(%n) : (tensor<?x64xf32>) -> tensor<?x64xf32>
-      return %0 : tensor<?x64xf32>
+      %1 = plan.dispatch @neg(%0) sizes(%n) grid(%n) slots [0] cost(%n, %n) classes [2, 3] coefficients [512, 64]
+        : (tensor<?x64xf32>) -> tensor<?x64xf32>
+      return %1 : tensor<?x64xf32>
     }
     ```
   }];
   let arguments = (ins Arg<FlatSymbolRefAttr, "the kernel">:$kernel,
     Arg<Variadic<AnyType>, "operands of the kernel">:$inputs,
     Arg<Variadic<Index>, "dynamic dimensions of the results">:$sizes,
-    Arg<OptionalAttr<DenseI32ArrayAttr>, "arena slot of each result">:$slots);
+    Arg<Optional<Index>, "number of work items">:$grid,
+    Arg<Variadic<Index>, "sizes that the cost grows with">:$costSizes,
+    Arg<OptionalAttr<DenseI32ArrayAttr>, "arena slot of each result">:$slots,
+    Arg<OptionalAttr<DenseI32ArrayAttr>, "class of each cost term">:$costClasses,
+    Arg<OptionalAttr<DenseI64ArrayAttr>, "coefficient of each cost term">:$costCoefficients);
   let results = (outs Res<Variadic<AnyType>, "results of the kernel">:$outputs);
   let assemblyFormat = [{
-    $kernel `(` $inputs `)` (`sizes` `(` $sizes^ `)`)? (`slots` $slots^)? attr-dict
+    $kernel `(` $inputs `)` (`sizes` `(` $sizes^ `)`)? (`grid` `(` $grid^ `)`)? (`slots` $slots^)?
+    (`cost` `(` $costSizes^ `)`)? (`classes` $costClasses^)? (`coefficients` $costCoefficients^)? attr-dict
     `:` functional-type($inputs, $outputs)
   }];
   let hasVerifier = 1;
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$outputs, "::llvm::StringRef":$kernel,
+                                 "::mlir::ValueRange":$inputs, "::mlir::ValueRange":$sizes)>];
   let extraClassDeclaration = [{
     /// The sizes of the dynamic dimensions of result `index`.
     mlir::ValueRange getSizesOf(unsigned index);
