@@ -2,6 +2,7 @@
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "ingot/Transforms/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "mlir/Transforms/Passes.h"
@@ -11,5 +12,6 @@ int main(int argc, char **argv) {
   mlir::registerAllDialects(registry);
   registry.insert<ingot::tfm::TransformerDialect, ingot::plan::PlanDialect>();
   mlir::registerTransformsPasses();
+  ingot::registerIngotPasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Ingot pass driver\n", registry));
 }
