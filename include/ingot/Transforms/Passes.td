@@ -56,4 +56,91 @@ def FuseLinears : Pass<"fuse-linears", "::mlir::func::FuncOp"> {
   ];
 }
 
+//===----------------------------------------------------------------------===//
+// Phase form
+//===----------------------------------------------------------------------===//
+
+def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
+  let summary = "packs the tokens of several sequences and gives attention a cache";
+  let description = [{
+    Turns an entry point on one whole sequence into a step on packed tokens of several sequences: it and
+    its callees get a `!tfm.batch`, positions come from the batch, and every attention site appends its
+    keys and values to a `!tfm.cache` and reads them from it. Caches are arguments and results, in the
+    order of the sites. The rows whose outputs are wanted are gathered before the last row operations,
+    so that the head runs on those alone.
+
+    It proves first that every operation but attention keeps tokens apart (`TokenwiseOpInterface`, maps
+    of `linalg` operations, reshapes) and that every attention is causal; what cannot be proved is an
+    error at the operation. With `transient` the caches live for one step, which then holds whole
+    sequences: attention need not be causal, and no cache is an argument.
+
+    ```mlir
+    func.func @forward(%x: tensor<?x4x8xf32>) -> tensor<?x4x8xf32> {
+      %c0 = arith.constant 0 : index
+      %s = tensor.dim %x, %c0 : tensor<?x4x8xf32>
+      %e = tensor.empty(%s) : tensor<4x?x8xf32>
+      %t = linalg.transpose ins(%x : tensor<?x4x8xf32>) outs(%e : tensor<4x?x8xf32>) permutation = [1, 0, 2]
+      %o = tfm.attention %t, %t, %t causal
+        : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+      %f = tensor.empty(%s) : tensor<?x4x8xf32>
+      %r = linalg.transpose ins(%o : tensor<4x?x8xf32>) outs(%f : tensor<?x4x8xf32>) permutation = [1, 0, 2]
+      return %r : tensor<?x4x8xf32>
+    }
+    ```
+    becomes, after canonicalisation,
+    ```mlir
+    func.func @forward(%x: tensor<?x4x8xf32>, %batch: !tfm.batch, %cache: !tfm.cache<4x8x8xf32>)
+        -> (tensor<?x4x8xf32>, !tfm.cache<4x8x8xf32>) {
+      %next = tfm.cache_append %cache, %x, %x batch(%batch)
+        : !tfm.cache<4x8x8xf32>, tensor<?x4x8xf32>, tensor<?x4x8xf32>
+      %o = tfm.attention %x, %next batch(%batch) causal
+        : tensor<?x4x8xf32>, !tfm.cache<4x8x8xf32> -> tensor<?x4x8xf32>
+      %r = tfm.gather_outputs %o batch(%batch) : tensor<?x4x8xf32> -> tensor<?x4x8xf32>
+      return %r, %next : tensor<?x4x8xf32>, !tfm.cache<4x8x8xf32>
+    }
+    ```
+
+    Numerics: the mathematics does not change.
+  }];
+  let options = [
+    Option<"entryName", "entry", "std::string", "\"forward\"", "the function to turn into a step">,
+    Option<"transient", "transient", "bool", "false", "caches live for one step">,
+  ];
+  let statistics = [Statistic<"numSites", "sites", "attention sites that read a cache">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::ingot::tfm::TransformerDialect"];
+}
+
+def SplitPhases : Pass<"split-phases", "::mlir::ModuleOp"> {
+  let summary = "makes prefill and decode of a step";
+  let description = [{
+    Copies an entry point and its callees into `prefill`, which feeds any number of tokens of each
+    sequence, and `decode`, which feeds one token of each: there every row is wanted, so gathering rows
+    is the identity. Later passes choose schedules per phase.
+
+    ```mlir
+    func.func @forward(%x: tensor<?x8xf32>, %batch: !tfm.batch) -> tensor<?x8xf32> {
+      %0 = tfm.gather_outputs %x batch(%batch) : tensor<?x8xf32> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @prefill(%x: tensor<?x8xf32>, %batch: !tfm.batch) -> tensor<?x8xf32> {
+      %0 = tfm.gather_outputs %x batch(%batch) : tensor<?x8xf32> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    func.func @decode(%x: tensor<?x8xf32>, %batch: !tfm.batch) -> tensor<?x8xf32> {
+      return %x : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: none change.
+  }];
+  let options = [
+    Option<"entryName", "entry", "std::string", "\"forward\"", "the step">,
+  ];
+  let statistics = [Statistic<"numFunctions", "functions", "functions that were copied">];
+}
+
 #endif // INGOT_TRANSFORMS_PASSES_TD

@@ -1,0 +1,50 @@
+//===- TokenDims.h - which dimension of a value enumerates tokens -----------------*- C++ -*-===//
+//
+// Packing the tokens of several sequences into one dimension is right only where every row of every
+// value depends on that row of its operands alone, attention apart. This analysis follows the token
+// dimension from the arguments of an entry point through all functions that it calls and fails, with
+// a diagnostic at the operation, where rows would mix.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_LIB_TRANSFORMS_TOKENDIMS_H
+#define INGOT_LIB_TRANSFORMS_TOKENDIMS_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace ingot {
+
+class TokenDims {
+public:
+  /// Analyses `entry`, of which dimension 0 of every argument with a dynamic dimension 0 enumerates
+  /// tokens, and its callees.
+  static mlir::FailureOr<TokenDims> compute(mlir::func::FuncOp entry);
+
+  /// The dimension of `value` that enumerates tokens, or -1.
+  int64_t get(mlir::Value value) const {
+    auto it = dims.find(value);
+    return it == dims.end() ? -1 : it->second;
+  }
+
+  /// Records the dimension of a value that a transformation made.
+  void set(mlir::Value value, int64_t dim) { dims[value] = dim; }
+
+  /// The functions that were analysed, callees before callers.
+  llvm::ArrayRef<mlir::func::FuncOp> functions() const { return order; }
+
+private:
+  mlir::LogicalResult analyse(mlir::func::FuncOp function, llvm::ArrayRef<int64_t> argumentDims,
+                              llvm::SmallVectorImpl<int64_t> &resultDims);
+  mlir::LogicalResult visit(mlir::Operation *op);
+  mlir::LogicalResult visitCall(mlir::func::CallOp call);
+
+  llvm::DenseMap<mlir::Value, int64_t> dims;
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<int64_t>> results;
+  llvm::SmallVector<mlir::func::FuncOp> order;
+  llvm::DenseSet<mlir::Operation *> active;
+};
+
+} // namespace ingot
+
+#endif // INGOT_LIB_TRANSFORMS_TOKENDIMS_H
