@@ -143,4 +143,49 @@ def SplitPhases : Pass<"split-phases", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numFunctions", "functions", "functions that were copied">];
 }
 
+def FormDispatches : Pass<"form-dispatches", "::mlir::ModuleOp"> {
+  let summary = "cuts functions into dispatches of outlined kernels";
+  let description = [{
+    Every linear on a weight, every attention on a cache and every append becomes a kernel; a linear
+    takes in the element-wise operations that follow it, attention and appends the light operations
+    that make their operands. What remains becomes kernels over rows. A light value is stored only
+    where a heavy kernel reads its rows, where it leaves the function or where computing it again in
+    every reader would cost more; else its operations are cloned into the readers. Equal kernels are one.
+
+    ```mlir
+    func.func @f(%x: tensor<?x8xf32>, %y: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %w = tfm.parameter "w" from "m.safetensors" at 0 : tensor<8x8xf32>
+      %0 = tfm.linear %x, %w : tensor<?x8xf32>, tensor<8x8xf32> -> tensor<?x8xf32>
+      %1 = arith.addf %y, %0 : tensor<?x8xf32>
+      return %1 : tensor<?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    plan.kernel @linear(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>, %y: tensor<?x8xf32>) -> tensor<?x8xf32>
+        attributes {schedule = #plan.schedule<linear>} {
+      %0 = tfm.linear %x, %w : tensor<?x8xf32>, tensor<8x8xf32> -> tensor<?x8xf32>
+      %1 = arith.addf %y, %0 : tensor<?x8xf32>
+      plan.yield %1 : tensor<?x8xf32>
+    }
+    func.func @f(%x: tensor<?x8xf32>, %y: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %c0 = arith.constant 0 : index
+      %w = tfm.parameter "w" from "m.safetensors" at 0 : tensor<8x8xf32>
+      %n = tensor.dim %y, %c0 : tensor<?x8xf32>
+      %0 = plan.dispatch @linear(%x, %w, %y) sizes(%n) : (tensor<?x8xf32>, tensor<8x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: none change; a value that is computed twice is computed alike.
+  }];
+  let statistics = [
+    Statistic<"numDispatches", "dispatches", "dispatches that were formed">,
+    Statistic<"numKernels", "kernels", "different kernels">,
+    Statistic<"numFused", "fused", "operations taken into the epilogue of a linear">,
+  ];
+  let dependentDialects = ["::ingot::plan::PlanDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 #endif // INGOT_TRANSFORMS_PASSES_TD
