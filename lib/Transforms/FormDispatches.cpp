@@ -2,18 +2,22 @@
 //
 // A function becomes a list of dispatches in three steps.
 //
-// 1. Heavy operations (a linear on a weight, attention, a cache append) found a kernel each. A linear
-//    takes in the element-wise operations that follow it (its epilogue), attention the reshape of its
-//    result.
-// 2. Everything else is light. A light value is *materialised*, that is computed by a kernel of its own,
+// 1. Heavy operations (a linear on a weight, attention, a cache append) found a kernel each. A
+// linear
+//    takes in the element-wise operations that follow it (its epilogue), attention the reshape of
+//    its result.
+// 2. Everything else is light. A light value is *materialised*, that is computed by a kernel of its
+// own,
 //    where a heavy kernel reads its rows, where it leaves the function, or where recomputing it in
 //    every reader would cost more than storing it. All other light operations are cloned into the
 //    kernels that read them.
-// 3. Each kernel is outlined: the operations between its results and materialised values move into a
+// 3. Each kernel is outlined: the operations between its results and materialised values move into
+// a
 //    plan.kernel; equal kernels are one.
 //
 //===----------------------------------------------------------------------------------------===//
 
+#include "Sizes.h"
 #include "WeightValues.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Transforms/Passes.h"
@@ -116,7 +120,6 @@ private:
   void addLightCluster(Value value);
   void outline(Cluster &cluster);
   plan::KernelOp getKernel(plan::KernelOp candidate);
-  Value getSize(OpBuilder &builder, Value value, int64_t dim);
   std::string getKernelName(const Cluster &cluster);
 
   func::FuncOp function;
@@ -156,7 +159,8 @@ bool DispatchFormer::isReadyBefore(Value value, Operation *position) const {
   return ready;
 }
 
-/// Whether `slice` takes whole columns of the result of `linear`, for element-wise operations alone.
+/// Whether `slice` takes whole columns of the result of `linear`, for element-wise operations
+/// alone.
 static bool isColumnSlice(tensor::ExtractSliceOp slice, Operation *linear) {
   int64_t rank = slice.getSourceType().getRank();
   if (slice.getSource() != linear->getResult(0) || !slice.hasUnitStride() ||
@@ -182,8 +186,8 @@ static bool areEqualParts(ArrayRef<tensor::ExtractSliceOp> slices) {
   });
 }
 
-/// Takes in the element-wise operations that follow the linear and read nothing that comes later. If
-/// its result is only read through slices into equal parts (the gate and the up half of a gated
+/// Takes in the element-wise operations that follow the linear and read nothing that comes later.
+/// If its result is only read through slices into equal parts (the gate and the up half of a gated
 /// feed-forward network), they are taken in too: the parts then share a panel.
 void DispatchFormer::growLinear(Cluster &cluster) {
   Operation *root = cluster.root;
@@ -211,8 +215,9 @@ void DispatchFormer::growLinear(Cluster &cluster) {
     });
   // Parts that would have to leave the panel unread make no sense.
   bool sliceLeaves = takeSlices && llvm::any_of(slices, [&](Operation *slice) {
-    return llvm::any_of(slice->getUsers(), [&](Operation *user) { return !group.contains(user); });
-  });
+                       return llvm::any_of(slice->getUsers(),
+                                           [&](Operation *user) { return !group.contains(user); });
+                     });
   if (sliceLeaves) {
     group.clear();
     group.insert(root);
@@ -279,58 +284,6 @@ void DispatchFormer::chooseLightRoots() {
 // Outlining
 //===----------------------------------------------------------------------===//
 
-/// The size of a dimension in terms of materialised values and indices.
-Value DispatchFormer::getSize(OpBuilder &builder, Value value, int64_t dim) {
-  auto type = cast<RankedTensorType>(value.getType());
-  Location loc = value.getLoc();
-  if (!type.isDynamicDim(dim))
-    return arith::ConstantIndexOp::create(builder, loc, type.getDimSize(dim));
-  Operation *op = value.getDefiningOp();
-  if (!op || isa<func::CallOp, plan::DispatchOp>(op))
-    return tensor::DimOp::create(builder, loc, value, dim);
-  if (auto gather = dyn_cast<GatherOutputsOp>(op))
-    return dim == 0 ? Value(BatchDimOp::create(builder, loc, gather.getBatch(), BatchDimKind::Outputs))
-                    : getSize(builder, gather.getX(), dim);
-  if (isElementwise(op)) {
-    for (Value operand : op->getOperands())
-      if (isTensor(operand))
-        return getSize(builder, operand, dim);
-  }
-  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-    Value product;
-    for (int64_t source : collapse.getReassociationIndices()[dim]) {
-      Value factor = getSize(builder, collapse.getSrc(), source);
-      product = product ? Value(arith::MulIOp::create(builder, loc, product, factor)) : factor;
-    }
-    return product;
-  }
-  OpFoldResult size;
-  if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-    size = expand.getMixedOutputShape()[dim];
-  else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
-           slice && slice.getType().getRank() == slice.getSourceType().getRank())
-    size = slice.getMixedSizes()[dim];
-  else if (auto empty = dyn_cast<tensor::EmptyOp>(op))
-    size = empty.getMixedSizes()[dim];
-  else if (auto splat = dyn_cast<tensor::SplatOp>(op))
-    size = splat.getDynamicSizes()[splat.getType().getDynamicDimIndex(dim)];
-  else if (isa<ReifyRankedShapedTypeOpInterface>(op)) {
-    ReifiedRankedShapedTypeDims shapes;
-    if (succeeded(reifyResultShapes(builder, op, shapes)))
-      size = shapes[cast<OpResult>(value).getResultNumber()][dim];
-  }
-  if (!size)
-    return tensor::DimOp::create(builder, loc, value, dim);
-  if (auto attribute = dyn_cast<Attribute>(size))
-    return arith::ConstantIndexOp::create(builder, loc, cast<IntegerAttr>(attribute).getInt());
-  Value result = cast<Value>(size);
-  // What reification says of an operand is resolved in turn.
-  if (auto dimOp = result.getDefiningOp<tensor::DimOp>())
-    if (dimOp.getSource() != value && dimOp.getConstantIndex())
-      return getSize(builder, dimOp.getSource(), *dimOp.getConstantIndex());
-  return result;
-}
-
 /// What the root computes, by the end of its location's name ("model.layers.*.mlp.gate_proj").
 std::string DispatchFormer::getKernelName(const Cluster &cluster) {
   std::string name = cluster.root->getName().stripDialect().str();
@@ -360,8 +313,9 @@ plan::KernelOp DispatchFormer::getKernel(plan::KernelOp candidate) {
       candidate.erase();
       return kernel;
     }
-  symbols.insert(candidate, Block::iterator(kernels.empty() ? &*symbols.getOp()->getRegion(0).front().begin()
-                                                            : kernels.back()->getNextNode()));
+  symbols.insert(candidate,
+                 Block::iterator(kernels.empty() ? &*symbols.getOp()->getRegion(0).front().begin()
+                                                 : kernels.back()->getNextNode()));
   kernels.push_back(candidate);
   return candidate;
 }
@@ -395,9 +349,8 @@ void DispatchFormer::outline(Cluster &cluster) {
   SmallVector<Type> operandTypes;
   for (Value operand : operands)
     operandTypes.push_back(operand.getType());
-  auto candidate =
-      plan::KernelOp::create(builder, cluster.root->getLoc(), getKernelName(cluster),
-                             builder.getFunctionType(operandTypes, resultTypes));
+  auto candidate = plan::KernelOp::create(builder, cluster.root->getLoc(), getKernelName(cluster),
+                                          builder.getFunctionType(operandTypes, resultTypes));
   candidate.setScheduleAttr(plan::ScheduleAttr::get(builder.getContext(), cluster.kind, 1, 1));
   Block *body = builder.createBlock(&candidate.getBody());
   IRMapping mapping;
@@ -412,12 +365,16 @@ void DispatchFormer::outline(Cluster &cluster) {
 
   plan::KernelOp kernel = getKernel(candidate);
   builder.setInsertionPointAfter(cluster.position);
+  // In terms of what stays: arguments, results of calls and of dispatches.
+  SizeResolver resolver(builder, [&](Value value, int64_t dim) -> Value {
+    return tensor::DimOp::create(builder, value.getLoc(), value, dim);
+  });
   SmallVector<Value> sizes;
   for (Value result : cluster.results)
     if (auto type = dyn_cast<RankedTensorType>(result.getType()))
       for (int64_t dim = 0; dim < type.getRank(); ++dim)
         if (type.isDynamicDim(dim))
-          sizes.push_back(getSize(builder, result, dim));
+          sizes.push_back(resolver.getSize(result, dim));
   auto dispatch = plan::DispatchOp::create(builder, cluster.root->getLoc(), resultTypes,
                                            kernel.getName(), operands.getArrayRef(), sizes);
   for (auto [before, after] : llvm::zip(cluster.results, dispatch.getResults())) {

@@ -28,11 +28,11 @@ static bool impliesCausal(Value keep, Value i, Value j) {
   using P = arith::CmpIPredicate;
   P predicate = compare.getPredicate();
   if (compare.getLhs() == j && compare.getRhs() == i)
-    return predicate == P::sle || predicate == P::slt || predicate == P::ule || predicate == P::ult ||
-           predicate == P::eq;
+    return predicate == P::sle || predicate == P::slt || predicate == P::ule ||
+           predicate == P::ult || predicate == P::eq;
   if (compare.getLhs() == i && compare.getRhs() == j)
-    return predicate == P::sge || predicate == P::sgt || predicate == P::uge || predicate == P::ugt ||
-           predicate == P::eq;
+    return predicate == P::sge || predicate == P::sgt || predicate == P::uge ||
+           predicate == P::ugt || predicate == P::eq;
   return false;
 }
 
@@ -96,7 +96,8 @@ FailureOr<CacheType> Packer::getCacheType(AttentionOp op) {
       return op.emitOpError("has a region that reads a tensor with one row per token, got ")
              << value.getType();
   Type element = cast<RankedTensorType>(op.getK().getType()).getElementType();
-  return CacheType::get(op.getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(), element);
+  return CacheType::get(op.getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
+                        element);
 }
 
 /// Replaces graph-form attention by an append and attention on the cache; returns the next version.
@@ -113,8 +114,8 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
   shape.back() = op.getValueSize();
   auto resultType =
       RankedTensorType::get(shape, cast<RankedTensorType>(op.getType()).getElementType());
-  auto attention = AttentionOp::create(builder, loc, resultType, q, /*k=*/Value(), /*v=*/Value(), next,
-                                       batch, op.getScale(), op.getSinks());
+  auto attention = AttentionOp::create(builder, loc, resultType, q, /*k=*/Value(), /*v=*/Value(),
+                                       next, batch, op.getScale(), op.getSinks());
   attention.getScore().takeBody(op.getScore());
   attention.getMask().takeBody(op.getMask());
   Value result = swapHeadsAndTokens(builder, loc, attention.getResult());
@@ -256,7 +257,8 @@ LogicalResult Packer::gatherOutputs(func::FuncOp entry) {
     if (dims.get(result.get()) < 0)
       continue;
     if (!hasTokensFirst(dims, result.get()))
-      return entry.emitOpError("expected outputs whose rows are tokens, got ") << result.get().getType();
+      return entry.emitOpError("expected outputs whose rows are tokens, got ")
+             << result.get().getType();
     result.set(gather(builder, result.get(), mapping));
   }
   return success();

@@ -13,7 +13,8 @@ using namespace ingot;
 using namespace ingot::tfm;
 
 /// `entry` and everything that it calls, callees first.
-static void collectCallees(func::FuncOp entry, SymbolTable &symbols, SetVector<func::FuncOp> &functions) {
+static void collectCallees(func::FuncOp entry, SymbolTable &symbols,
+                           SetVector<func::FuncOp> &functions) {
   entry.walk([&](func::CallOp call) {
     if (auto callee = symbols.lookup<func::FuncOp>(call.getCallee()))
       collectCallees(callee, symbols, functions);

@@ -53,10 +53,10 @@ static FailureOr<int64_t> visitLinalg(linalg::LinalgOp op, ArrayRef<int64_t> ope
   return failure();
 }
 
-/// `groups` maps dimensions of the collapsed type to runs of dimensions of the expanded type; tokens
-/// may only be alone in their run, beside dimensions of size 1.
-static FailureOr<int64_t> visitReshape(ArrayRef<ReassociationIndices> groups, RankedTensorType expanded,
-                                       int64_t dim, bool expands) {
+/// `groups` maps dimensions of the collapsed type to runs of dimensions of the expanded type;
+/// tokens may only be alone in their run, beside dimensions of size 1.
+static FailureOr<int64_t> visitReshape(ArrayRef<ReassociationIndices> groups,
+                                       RankedTensorType expanded, int64_t dim, bool expands) {
   if (dim < 0)
     return -1;
   auto isUnit = [&](int64_t d) { return expanded.getDimSize(d) == 1; };
@@ -187,10 +187,10 @@ LogicalResult TokenDims::visit(Operation *op) {
   for (Value operand : op->getOperands())
     operandDims.push_back(get(operand));
   if (auto dim = dyn_cast<tensor::DimOp>(op))
-    return operandDims[0] >= 0 && dim.getConstantIndex() == operandDims[0] ? checkDim(dim) : success();
-  if (op->getNumResults() == 0 || llvm::all_of(op->getResultTypes(), [](Type type) {
-        return !isa<RankedTensorType>(type);
-      })) {
+    return operandDims[0] >= 0 && dim.getConstantIndex() == operandDims[0] ? checkDim(dim)
+                                                                           : success();
+  if (op->getNumResults() == 0 ||
+      llvm::all_of(op->getResultTypes(), [](Type type) { return !isa<RankedTensorType>(type); })) {
     if (llvm::any_of(operandDims, [](int64_t dim) { return dim >= 0; }))
       return op->emitOpError("expected an operation on whole rows, cannot pack tokens through it");
     return success();
@@ -206,9 +206,11 @@ LogicalResult TokenDims::visit(Operation *op) {
   else if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
     dim = visitLinalg(linalgOp, operandDims);
   else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-    dim = visitReshape(expand.getReassociationIndices(), expand.getResultType(), operandDims[0], true);
+    dim = visitReshape(expand.getReassociationIndices(), expand.getResultType(), operandDims[0],
+                       true);
   else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op))
-    dim = visitReshape(collapse.getReassociationIndices(), collapse.getSrcType(), operandDims[0], false);
+    dim = visitReshape(collapse.getReassociationIndices(), collapse.getSrcType(), operandDims[0],
+                       false);
   else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
     dim = visitSlice(slice, operandDims[0]);
   else if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
@@ -221,8 +223,9 @@ LogicalResult TokenDims::visit(Operation *op) {
     dim = -1;
 
   if (failed(dim))
-    return op->emitOpError("mixes tokens of a sequence, expected each row of the result to depend on "
-                           "that row of the operands alone");
+    return op->emitOpError(
+        "mixes tokens of a sequence, expected each row of the result to depend on "
+        "that row of the operands alone");
   if (*dim >= 0)
     for (Value result : op->getResults())
       dims[result] = *dim;

@@ -2,8 +2,8 @@
 //
 // Packing the tokens of several sequences into one dimension is right only where every row of every
 // value depends on that row of its operands alone, attention apart. This analysis follows the token
-// dimension from the arguments of an entry point through all functions that it calls and fails, with
-// a diagnostic at the operation, where rows would mix.
+// dimension from the arguments of an entry point through all functions that it calls and fails,
+// with a diagnostic at the operation, where rows would mix.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_LIB_TRANSFORMS_TOKENDIMS_H

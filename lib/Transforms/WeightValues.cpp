@@ -12,7 +12,8 @@ using namespace ingot;
 
 static bool isTensorConstant(Operation *op) {
   auto constant = dyn_cast<arith::ConstantOp>(op);
-  return constant && isa<RankedTensorType>(constant.getType()) && !isa<SplatElementsAttr>(constant.getValue());
+  return constant && isa<RankedTensorType>(constant.getType()) &&
+         !isa<SplatElementsAttr>(constant.getValue());
 }
 
 WeightValues::WeightValues(ModuleOp module) {
@@ -23,7 +24,8 @@ WeightValues::WeightValues(ModuleOp module) {
   module.walk([&](func::FuncOp function) {
     if (function.isPrivate() && !function.isExternal() && calls.contains(function))
       for (BlockArgument argument : function.getArguments())
-        if (auto type = dyn_cast<RankedTensorType>(argument.getType()); type && type.hasStaticShape())
+        if (auto type = dyn_cast<RankedTensorType>(argument.getType());
+            type && type.hasStaticShape())
           weights.insert(argument);
   });
   for (bool changed = true; changed;) {
@@ -31,9 +33,10 @@ WeightValues::WeightValues(ModuleOp module) {
     module.walk([&](Operation *op) {
       if (op->getNumResults() != 1 || weights.contains(op->getResult(0)))
         return;
-      bool isWeight = isa<tfm::ParameterOp>(op) || isTensorConstant(op) ||
-                      (isa<tensor::ConcatOp, plan::PackOp>(op) &&
-                       llvm::all_of(op->getOperands(), [&](Value v) { return weights.contains(v); }));
+      bool isWeight =
+          isa<tfm::ParameterOp>(op) || isTensorConstant(op) ||
+          (isa<tensor::ConcatOp, plan::PackOp>(op) &&
+           llvm::all_of(op->getOperands(), [&](Value v) { return weights.contains(v); }));
       if (isWeight)
         changed |= weights.insert(op->getResult(0)).second;
     });

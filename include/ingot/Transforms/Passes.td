@@ -188,4 +188,103 @@ def FormDispatches : Pass<"form-dispatches", "::mlir::ModuleOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def SelectSchedule : Pass<"select-schedule", "::mlir::ModuleOp"> {
+  let summary = "decides how kernels are generated and weights are packed";
+  let description = [{
+    Writes the decisions that code generation obeys: the packed layout of every weight matrix (one copy for
+    all kernels that read it, also for a table that is both embedding and head; the halves of a gated
+    feed-forward network side by side in a panel) and how many queries an item of attention has.
+
+    ```mlir
+    plan.kernel @linear(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>) -> tensor<?x8xf32>
+        attributes {schedule = #plan.schedule<linear>} {
+      %0 = tfm.linear %x, %w : tensor<?x8xf32>, tensor<8x8xf32> -> tensor<?x8xf32>
+      plan.yield %0 : tensor<?x8xf32>
+    }
+    func.func @f(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %c0 = arith.constant 0 : index
+      %w = tfm.parameter "w" from "m.safetensors" at 0 : tensor<8x8xf32>
+      %n = tensor.dim %x, %c0 : tensor<?x8xf32>
+      %0 = plan.dispatch @linear(%x, %w) sizes(%n) : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    plan.kernel @linear(%x: tensor<?x8xf32>, %w: tensor<8x8xf32, #plan.panels<64, 1>>) -> tensor<?x8xf32>
+        attributes {schedule = #plan.schedule<linear>} {
+      %0 = tfm.linear %x, %w : tensor<?x8xf32>, tensor<8x8xf32, #plan.panels<64, 1>> -> tensor<?x8xf32>
+      plan.yield %0 : tensor<?x8xf32>
+    }
+    func.func @f(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %c0 = arith.constant 0 : index
+      %w = tfm.parameter "w" from "m.safetensors" at 0 : tensor<8x8xf32>
+      %n = tensor.dim %x, %c0 : tensor<?x8xf32>
+      %p = plan.pack %w : tensor<8x8xf32> -> tensor<8x8xf32, #plan.panels<64, 1>>
+      %0 = plan.dispatch @linear(%x, %p) sizes(%n) : (tensor<?x8xf32>, tensor<8x8xf32, #plan.panels<64, 1>>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: a schedule never changes a bit of the result.
+  }];
+  let statistics = [
+    Statistic<"numPacked", "packed", "weights of dispatches that are packed">,
+    Statistic<"numShared", "shared", "embedding tables that share the head's packed copy">,
+  ];
+  let dependentDialects = ["::ingot::plan::PlanDialect"];
+}
+
+def PlanBuffers : Pass<"plan-buffers", "::mlir::ModuleOp"> {
+  let summary = "flattens functions into programs and gives every value a slot";
+  let description = [{
+    Every public function becomes a `plan.program`: calls are replaced by the dispatches of the callee, every
+    size is expressed by dimensions of inputs and sizes of batches, dispatches get their grid and cost, values
+    whose lives do not overlap share slots of the arena, and caches get their place in the pages of a group
+    (sites with the same sliding window share a page table).
+
+    ```mlir
+    plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> attributes {schedule = #plan.schedule<rows>} {
+      %0 = arith.negf %x : tensor<?x8xf32>
+      plan.yield %0 : tensor<?x8xf32>
+    }
+    func.func @f(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %c0 = arith.constant 0 : index
+      %n = tensor.dim %x, %c0 : tensor<?x8xf32>
+      %0 = plan.dispatch @neg(%x) sizes(%n) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+      %m = tensor.dim %0, %c0 : tensor<?x8xf32>
+      %1 = plan.dispatch @neg(%0) sizes(%m) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+      return %1 : tensor<?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> attributes {schedule = #plan.schedule<rows>} {
+      %0 = arith.negf %x : tensor<?x8xf32>
+      plan.yield %0 : tensor<?x8xf32>
+    }
+    plan.program @f(%x: tensor<?x8xf32> {plan.name = "arg0"}) -> (tensor<?x8xf32> {plan.name = "result0"}) {
+      %c0 = arith.constant 0 : index
+      %n = tensor.dim %x, %c0 : tensor<?x8xf32>
+      %0 = plan.dispatch @neg(%x) sizes(%n) grid(%n) slots [0] cost(%n) classes [2] coefficients [64]
+        : (tensor<?x8xf32>) -> tensor<?x8xf32>
+      %1 = plan.dispatch @neg(%0) sizes(%n) grid(%n) slots [-1] cost(%n) classes [2] coefficients [64]
+        : (tensor<?x8xf32>) -> tensor<?x8xf32>
+      %c32 = arith.constant 32 : index
+      %b = arith.muli %n, %c32 : index
+      plan.slot 0 bytes(%b)
+      plan.yield %1 : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: none change.
+  }];
+  let statistics = [
+    Statistic<"numPrograms", "programs", "programs that were made">,
+    Statistic<"numSlots", "slots", "slots of all programs">,
+  ];
+  let dependentDialects = ["::ingot::plan::PlanDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 #endif // INGOT_TRANSFORMS_PASSES_TD

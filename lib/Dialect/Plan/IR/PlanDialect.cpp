@@ -157,11 +157,12 @@ LogicalResult DispatchOp::verifySymbolUses(SymbolTableCollection &symbols) {
 LogicalResult PackOp::verify() {
   auto result = cast<RankedTensorType>(getResult().getType());
   int64_t rows = 0;
-  bool fits = result.getRank() == 2 && !getSources().empty();
+  int64_t rank = result.getRank();
+  bool fits = (rank == 2 || (rank == 1 && !getTransposed())) && !getSources().empty();
   for (Type source : getSources().getTypes()) {
     auto type = cast<RankedTensorType>(source);
-    fits = fits && type.getRank() == 2 && type.getElementType() == result.getElementType() &&
-           type.getDimSize(getTransposed() ? 0 : 1) == result.getDimSize(1);
+    fits = fits && type.getRank() == rank && type.getElementType() == result.getElementType() &&
+           (rank == 1 || type.getDimSize(getTransposed() ? 0 : 1) == result.getDimSize(1));
     if (fits)
       rows += type.getDimSize(getTransposed() ? 1 : 0);
   }

@@ -183,11 +183,11 @@ def Plan_DispatchOp : Plan_Op<"dispatch", [AttrSizedOperandSegments,
 def Plan_PackOp : Plan_Op<"pack", [Pure]> {
   let summary = "weights packed into one matrix";
   let description = [{
-    Puts matrices `[N_i, K]` below each other and packs them as the encoding of the result says. It is
-    evaluated when the artifact is written.
+    Puts matrices `[N_i, K]` below each other and packs them as the encoding of the result says; vectors
+    `[N_i]` are joined. It is evaluated when the artifact is written.
 
     - C1: every source is a static matrix with the element type of the result, `[N_i, K]`, or `[K, N_i]` with
-      `transposed`; the N_i add up to the rows of the result.
+      `transposed`; the N_i add up to the rows of the result. Or all are vectors.
 
     ```mlir
     func.func @f(%a: tensor<64x32xf32>, %b: tensor<16x32xf32>) -> tensor<80x32xf32, #plan.panels<64, 1>> {

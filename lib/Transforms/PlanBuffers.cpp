@@ -1,0 +1,573 @@
+//===- PlanBuffers.cpp - flattens a phase into a program and gives every value a slot ---------===//
+
+#include "Sizes.h"
+#include "WeightValues.h"
+#include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Plan/Utils/KernelInterface.h"
+#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
+#include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
+#include "ingot/Transforms/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/CSE.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace ingot {
+#define GEN_PASS_DEF_PLANBUFFERS
+#include "ingot/Transforms/Passes.h.inc"
+} // namespace ingot
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::tfm;
+
+static int64_t bytesOf(Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
+
+//===----------------------------------------------------------------------===//
+// Flattening
+//===----------------------------------------------------------------------===//
+
+/// Clones the operations of `function`, and of what it calls in place of the calls.
+static SmallVector<Value> inlineInto(OpBuilder &builder, func::FuncOp function,
+                                     ValueRange arguments, SymbolTable &symbols) {
+  IRMapping mapping;
+  mapping.map(function.getArguments(), arguments);
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (auto call = dyn_cast<func::CallOp>(op)) {
+      SmallVector<Value> operands;
+      for (Value operand : call.getOperands())
+        operands.push_back(mapping.lookup(operand));
+      auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
+      SmallVector<Value> results = inlineInto(builder, callee, operands, symbols);
+      // Names of a body's locations are patterns; the call knows which layer it is.
+      mapping.map(call.getResults(), results);
+      continue;
+    }
+    builder.clone(op, mapping);
+  }
+  SmallVector<Value> results;
+  for (Value result : function.getBody().front().getTerminator()->getOperands())
+    results.push_back(mapping.lookup(result));
+  return results;
+}
+
+/// The name of an argument or result: its attribute, else `fallback`.
+static StringAttr getName(DictionaryAttr attributes, MLIRContext *context, const Twine &fallback) {
+  if (attributes)
+    if (auto name = attributes.getAs<StringAttr>(plan::kNameAttr))
+      return name;
+  return StringAttr::get(context, fallback);
+}
+
+static plan::ProgramOp flatten(func::FuncOp function, SymbolTable &symbols) {
+  MLIRContext *context = function.getContext();
+  OpBuilder builder(function);
+  SmallVector<Type> results;
+  SmallVector<unsigned> outputs;
+  for (auto [index, type] : llvm::enumerate(function.getResultTypes()))
+    if (!isa<CacheType>(type)) {
+      results.push_back(type);
+      outputs.push_back(index);
+    }
+  auto program =
+      plan::ProgramOp::create(builder, function.getLoc(), function.getName(),
+                              builder.getFunctionType(function.getArgumentTypes(), results));
+  Block *block = builder.createBlock(&program.getBody());
+  unsigned tensors = 0;
+  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
+    block->addArgument(type, function.getArgument(index).getLoc());
+    if (isa<RankedTensorType>(type))
+      program.setArgAttr(
+          index, plan::kNameAttr,
+          getName(function.getArgAttrDict(index), context, "arg" + Twine(tensors++)));
+  }
+  for (auto [index, output] : llvm::enumerate(outputs))
+    program.setResultAttr(
+        index, plan::kNameAttr,
+        getName(function.getResultAttrDict(output), context, "result" + Twine(index)));
+  SmallVector<Value> values = inlineInto(builder, function, block->getArguments(), symbols),
+                     yielded;
+  for (unsigned output : outputs)
+    yielded.push_back(values[output]);
+  plan::YieldOp::create(builder, function.getLoc(), yielded);
+  return program;
+}
+
+//===----------------------------------------------------------------------===//
+// One program
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Positions of one page table: see CacheGroup of the schema.
+struct CacheGroup {
+  int64_t window, pageBytes, layers;
+};
+
+class ProgramPlanner {
+public:
+  ProgramPlanner(plan::ProgramOp program, SymbolTable &symbols)
+      : program(program), block(program.getBody().front()), symbols(symbols),
+        builder(program.getContext()) {}
+
+  LogicalResult resolveSizes();
+  LogicalResult packVectors();
+  LogicalResult addGridsAndCosts();
+  LogicalResult assignSlots();
+  /// Appends groups that are missing and returns the program's layers in each.
+  LogicalResult assignCaches(SmallVectorImpl<CacheGroup> &groups);
+  int64_t numSlots = 0;
+
+private:
+  plan::KernelOp getKernel(plan::DispatchOp dispatch) {
+    return symbols.lookup<plan::KernelOp>(dispatch.getKernel());
+  }
+  Value constant(int64_t value) {
+    return arith::ConstantIndexOp::create(builder, program.getLoc(), value);
+  }
+  Value product(int64_t coefficient, ArrayRef<Value> factors);
+  FailureOr<Value> getGrid(plan::DispatchOp dispatch, plan::KernelOp kernel);
+  void addCost(plan::DispatchOp dispatch, plan::KernelOp kernel);
+  SizeResolver resolverFor(plan::DispatchOp dispatch, plan::KernelOp kernel);
+  Value getDim(Value value, int64_t dim);
+
+  plan::ProgramOp program;
+  Block &block;
+  SymbolTable &symbols;
+  OpBuilder builder;
+};
+
+} // namespace
+
+/// The size of a dimension of an argument or a dispatch result.
+Value ProgramPlanner::getDim(Value value, int64_t dim) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (!type.isDynamicDim(dim))
+    return constant(type.getDimSize(dim));
+  if (auto dispatch = value.getDefiningOp<plan::DispatchOp>())
+    return dispatch.getSizesOf(
+        cast<OpResult>(value).getResultNumber())[type.getDynamicDimIndex(dim)];
+  // Inputs beside a batch have one row per packed token.
+  if (dim == 0)
+    for (BlockArgument argument : block.getArguments())
+      if (isa<BatchType>(argument.getType()))
+        return BatchDimOp::create(builder, program.getLoc(), argument, BatchDimKind::Tokens);
+  return tensor::DimOp::create(builder, program.getLoc(), value, dim);
+}
+
+/// Expresses every size by inputs and batches.
+LogicalResult ProgramPlanner::resolveSizes() {
+  for (tensor::DimOp dim : llvm::make_early_inc_range(block.getOps<tensor::DimOp>())) {
+    if (!dim.getConstantIndex())
+      return dim.emitOpError("expected a constant dimension");
+    Value source = dim.getSource();
+    bool isInput = isa<BlockArgument>(source);
+    if (!isInput && !source.getDefiningOp<plan::DispatchOp>())
+      return dim.emitOpError("expected the dimension of an input or of the result of a dispatch");
+    builder.setInsertionPoint(dim);
+    Value size = getDim(source, *dim.getConstantIndex());
+    if (size.getDefiningOp<tensor::DimOp>())
+      continue; // an input's own
+    dim.replaceAllUsesWith(size);
+    dim.erase();
+  }
+  IRRewriter rewriter(program.getContext());
+  DominanceInfo dominance(program);
+  eliminateCommonSubExpressions(rewriter, dominance, program);
+  return success();
+}
+
+/// Concatenations of weight vectors (the biases of fused linears) become packed weights.
+LogicalResult ProgramPlanner::packVectors() {
+  for (tensor::ConcatOp concat : llvm::make_early_inc_range(block.getOps<tensor::ConcatOp>())) {
+    if (concat.use_empty()) {
+      concat.erase();
+      continue;
+    }
+    builder.setInsertionPoint(concat);
+    if (concat.getDim() != 0)
+      return concat.emitOpError("expected a concatenation of weights along dimension 0");
+    auto pack =
+        plan::PackOp::create(builder, concat.getLoc(), concat.getType(), concat.getInputs(), false);
+    concat.replaceAllUsesWith(pack.getResult());
+    concat.erase();
+  }
+  return success();
+}
+
+Value ProgramPlanner::product(int64_t coefficient, ArrayRef<Value> factors) {
+  Value result;
+  for (Value factor : factors)
+    result =
+        result ? Value(arith::MulIOp::create(builder, program.getLoc(), result, factor)) : factor;
+  if (!result)
+    return constant(coefficient);
+  return coefficient == 1 ? result
+                          : Value(arith::MulIOp::create(builder, program.getLoc(), result,
+                                                        constant(coefficient)));
+}
+
+/// Sizes of values inside `kernel` in terms of the program.
+SizeResolver ProgramPlanner::resolverFor(plan::DispatchOp dispatch, plan::KernelOp kernel) {
+  auto toOperand = [dispatch](Value value) mutable -> Value {
+    auto argument = dyn_cast<BlockArgument>(value);
+    return argument ? dispatch.getInputs()[argument.getArgNumber()] : Value();
+  };
+  return SizeResolver(
+      builder,
+      [this, toOperand](Value value, int64_t dim) mutable { return getDim(toOperand(value), dim); },
+      toOperand);
+}
+
+FailureOr<Value> ProgramPlanner::getGrid(plan::DispatchOp dispatch, plan::KernelOp kernel) {
+  switch (kernel.getSchedule()->getKind()) {
+  case plan::ScheduleKind::Linear: {
+    for (Type type : kernel.getArgumentTypes())
+      if (auto matrix = dyn_cast<RankedTensorType>(type);
+          matrix && isa_and_nonnull<plan::PanelsAttr>(matrix.getEncoding())) {
+        llvm::Expected<plan::PanelLayout> layout = plan::PanelLayout::get(matrix);
+        if (!layout)
+          return kernel.emitOpError(llvm::toString(layout.takeError()));
+        return constant(layout->numPanels());
+      }
+    return kernel.emitOpError("expected a packed weight, as select-schedule makes it");
+  }
+  case plan::ScheduleKind::Attention: {
+    auto attention = *kernel.getBody().getOps<AttentionOp>().begin();
+    auto batch = cast<BlockArgument>(attention.getBatch());
+    Value items =
+        BatchDimOp::create(builder, dispatch.getLoc(), dispatch.getInputs()[batch.getArgNumber()],
+                           BatchDimKind::Items);
+    return product(attention.getKVHeads(), {items});
+  }
+  case plan::ScheduleKind::Append: {
+    auto append = *kernel.getBody().getOps<CacheAppendOp>().begin();
+    return resolverFor(dispatch, kernel).getSize(append.getK(), 0);
+  }
+  case plan::ScheduleKind::Rows: {
+    auto type = cast<RankedTensorType>(kernel.getResultTypes().front());
+    SmallVector<Value> factors;
+    int64_t coefficient = 1;
+    for (int64_t dim = 0; dim + 1 < type.getRank(); ++dim) {
+      if (type.isDynamicDim(dim))
+        factors.push_back(getDim(dispatch.getResult(0), dim));
+      else
+        coefficient *= type.getDimSize(dim);
+    }
+    return product(coefficient, factors);
+  }
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
+void ProgramPlanner::addCost(plan::DispatchOp dispatch, plan::KernelOp kernel) {
+  // (class, size) -> coefficient; sizes are unified by common subexpression elimination later.
+  SmallVector<Value> sizes;
+  SmallVector<int32_t> classes;
+  SmallVector<int64_t> coefficients;
+  auto add = [&](CostClass cost, int64_t coefficient, ArrayRef<Value> factors) {
+    sizes.push_back(product(1, factors));
+    classes.push_back(int32_t(cost));
+    coefficients.push_back(coefficient);
+  };
+  SizeResolver resolver = resolverFor(dispatch, kernel);
+  kernel.getBody().walk([&](CostOpInterface op) {
+    SmallVector<CostTerm> terms;
+    op.getCost(terms);
+    for (CostTerm &term : terms) {
+      SmallVector<Value> factors;
+      for (CostFactor &factor : term.factors) {
+        if (isa<BatchType>(factor.value.getType())) {
+          auto batch = cast<BlockArgument>(factor.value);
+          factors.push_back(BatchDimOp::create(builder, dispatch.getLoc(),
+                                               dispatch.getInputs()[batch.getArgNumber()],
+                                               BatchDimKind(factor.dim), factor.window));
+        } else {
+          factors.push_back(resolver.getSize(factor.value, factor.dim));
+        }
+      }
+      add(term.cost, term.coefficient, factors);
+    }
+  });
+  // Activations: what the dispatch reads and writes.
+  auto addTensor = [&](Value value) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    Operation *op = value.getDefiningOp();
+    if (!type || (op && !isa<plan::DispatchOp>(op)))
+      return;
+    int64_t coefficient = bytesOf(type.getElementType());
+    SmallVector<Value> factors;
+    for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+      if (type.isDynamicDim(dim))
+        factors.push_back(getDim(value, dim));
+      else
+        coefficient *= type.getDimSize(dim);
+    }
+    add(CostClass::Activations, coefficient, factors);
+  };
+  for (Value input : dispatch.getInputs())
+    addTensor(input);
+  for (Value output : dispatch.getOutputs())
+    addTensor(output);
+  dispatch.getCostSizesMutable().assign(sizes);
+  dispatch.setCostClasses(classes);
+  dispatch.setCostCoefficients(coefficients);
+}
+
+/// Adds up terms of one class and size.
+static void mergeCost(plan::DispatchOp dispatch) {
+  llvm::MapVector<std::pair<Value, int32_t>, int64_t> terms;
+  for (auto [size, cost, coefficient] : llvm::zip(
+           dispatch.getCostSizes(), *dispatch.getCostClasses(), *dispatch.getCostCoefficients()))
+    terms[{size, cost}] += coefficient;
+  SmallVector<Value> sizes;
+  SmallVector<int32_t> classes;
+  SmallVector<int64_t> coefficients;
+  for (auto &[key, coefficient] : terms) {
+    sizes.push_back(key.first);
+    classes.push_back(key.second);
+    coefficients.push_back(coefficient);
+  }
+  dispatch.getCostSizesMutable().assign(sizes);
+  dispatch.setCostClasses(classes);
+  dispatch.setCostCoefficients(coefficients);
+}
+
+LogicalResult ProgramPlanner::addGridsAndCosts() {
+  SmallVector<plan::DispatchOp> dispatches(block.getOps<plan::DispatchOp>());
+  for (plan::DispatchOp dispatch : dispatches) {
+    builder.setInsertionPoint(dispatch);
+    plan::KernelOp kernel = getKernel(dispatch);
+    if (!kernel.getSchedule())
+      return kernel.emitOpError("expected a schedule");
+    FailureOr<Value> grid = getGrid(dispatch, kernel);
+    if (failed(grid))
+      return failure();
+    dispatch.getGridMutable().assign(*grid);
+    addCost(dispatch, kernel);
+  }
+  IRRewriter rewriter(program.getContext());
+  DominanceInfo dominance(program);
+  eliminateCommonSubExpressions(rewriter, dominance, program);
+  for (plan::DispatchOp dispatch : dispatches)
+    mergeCost(dispatch);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Slots
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// `coefficient` bytes times the product of run-time sizes. Slots are shared among values whose
+/// sizes differ in the coefficient alone: only those can be compared here.
+struct SymbolicBytes {
+  int64_t coefficient;
+  SmallVector<Value> factors;
+};
+struct SlotState {
+  SymbolicBytes bytes;
+  bool isFree;
+};
+} // namespace
+
+LogicalResult ProgramPlanner::assignSlots() {
+  llvm::DenseMap<Value, unsigned> lastUse;
+  llvm::DenseMap<Operation *, unsigned> order;
+  llvm::DenseSet<Value> outputs;
+  for (auto [position, op] : llvm::enumerate(block)) {
+    order[&op] = position;
+    for (Value operand : op.getOperands()) {
+      lastUse[operand] = position;
+      // A transient cache lives as long as its last version.
+      for (Value version = operand; auto append = version.getDefiningOp<plan::DispatchOp>();) {
+        auto cache =
+            llvm::find_if(append.getInputs(), [](Value v) { return isa<CacheType>(v.getType()); });
+        if (!isa<CacheType>(version.getType()) || cache == append.getInputs().end())
+          break;
+        version = *cache;
+        lastUse[version] = position;
+      }
+    }
+  }
+  for (Value output : block.getTerminator()->getOperands()) {
+    if (!output.getDefiningOp<plan::DispatchOp>() || !outputs.insert(output).second)
+      return program.emitOpError(
+          "expected every output to be the result of a dispatch and to be returned once");
+  }
+
+  SmallVector<SlotState> slots;
+  auto allocate = [&](SymbolicBytes bytes) -> int32_t {
+    int32_t best = -1;
+    for (auto [index, slot] : llvm::enumerate(slots)) {
+      if (!slot.isFree || slot.bytes.factors != bytes.factors)
+        continue;
+      if (best < 0) {
+        best = index;
+        continue;
+      }
+      // The smallest that is large enough, else the largest.
+      int64_t have = slots[best].bytes.coefficient, other = slot.bytes.coefficient,
+              need = bytes.coefficient;
+      bool fits = have >= need, otherFits = other >= need;
+      if (otherFits ? !fits || other < have : !fits && other > have)
+        best = index;
+    }
+    if (best < 0) {
+      slots.push_back({bytes, false});
+      return slots.size() - 1;
+    }
+    slots[best].isFree = false;
+    slots[best].bytes.coefficient = std::max(slots[best].bytes.coefficient, bytes.coefficient);
+    return best;
+  };
+
+  SmallVector<std::pair<unsigned, int32_t>> ends; // last use, slot
+  for (Operation &op : block) {
+    SmallVector<int32_t> resultSlots;
+    if (!isa<plan::DispatchOp, CacheCreateOp>(op))
+      continue;
+    builder.setInsertionPoint(&op);
+    for (Value result : op.getResults()) {
+      SymbolicBytes bytes{1, {}};
+      if (auto create = dyn_cast<CacheCreateOp>(op)) {
+        llvm::Expected<int64_t> pageBytes = plan::getCachePageBytes(create.getType());
+        if (!pageBytes)
+          return op.emitOpError(llvm::toString(pageBytes.takeError()));
+        bytes = {
+            *pageBytes,
+            {BatchDimOp::create(builder, op.getLoc(), create.getBatch(), BatchDimKind::Pages)}};
+      } else if (isa<CacheType>(result.getType()) || outputs.contains(result)) {
+        resultSlots.push_back(-1);
+        continue;
+      } else {
+        auto type = cast<RankedTensorType>(result.getType());
+        bytes.coefficient = bytesOf(type.getElementType());
+        for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+          if (type.isDynamicDim(dim))
+            bytes.factors.push_back(getDim(result, dim));
+          else
+            bytes.coefficient *= type.getDimSize(dim);
+        }
+      }
+      int32_t slot = allocate(bytes);
+      resultSlots.push_back(slot);
+      auto last = lastUse.find(result);
+      ends.push_back({last == lastUse.end() ? order[&op] : last->second, slot});
+    }
+    if (auto dispatch = dyn_cast<plan::DispatchOp>(op))
+      dispatch.setSlots(resultSlots);
+    else
+      op.setAttr("slot", builder.getI32IntegerAttr(resultSlots.front()));
+    // A slot is free once the last reader has run.
+    llvm::erase_if(ends, [&](auto end) {
+      if (end.first > order[&op])
+        return false;
+      slots[end.second].isFree = true;
+      return true;
+    });
+  }
+  builder.setInsertionPoint(block.getTerminator());
+  for (auto [index, slot] : llvm::enumerate(slots)) {
+    Value bytes = product(slot.bytes.coefficient, slot.bytes.factors);
+    plan::SlotOp::create(builder, program.getLoc(), index, bytes);
+  }
+  numSlots += slots.size();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Caches
+//===----------------------------------------------------------------------===//
+
+/// How far back the attention that reads `cache` looks; 0: all.
+static int64_t getWindow(Value cache, SymbolTable &symbols) {
+  for (Operation *user : cache.getUsers()) {
+    auto dispatch = dyn_cast<plan::DispatchOp>(user);
+    if (!dispatch)
+      continue;
+    auto kernel = symbols.lookup<plan::KernelOp>(dispatch.getKernel());
+    for (AttentionOp attention : kernel.getBody().getOps<AttentionOp>()) {
+      std::optional<CommonMask> mask = matchMask(attention.getMask());
+      return mask && mask->window ? *mask->window : 0;
+    }
+    for (Value result : dispatch.getResults())
+      if (isa<CacheType>(result.getType()))
+        return getWindow(result, symbols);
+  }
+  return 0;
+}
+
+LogicalResult ProgramPlanner::assignCaches(SmallVectorImpl<CacheGroup> &groups) {
+  SmallVector<CacheGroup> mine;
+  for (BlockArgument argument : block.getArguments()) {
+    auto type = dyn_cast<CacheType>(argument.getType());
+    if (!type)
+      continue;
+    int64_t window = getWindow(argument, symbols);
+    auto group = llvm::find_if(mine, [&](CacheGroup &g) { return g.window == window; });
+    if (group == mine.end())
+      group = mine.insert(mine.end(), {window, 0, 0});
+    llvm::Expected<int64_t> bytes = plan::getCachePageBytes(type);
+    if (!bytes)
+      return program.emitOpError(llvm::toString(bytes.takeError()));
+    program.setArgAttr(argument.getArgNumber(), plan::kGroupAttr,
+                       builder.getI64IntegerAttr(group - mine.begin()));
+    program.setArgAttr(argument.getArgNumber(), plan::kOffsetAttr,
+                       builder.getI64IntegerAttr(group->pageBytes));
+    group->pageBytes += *bytes;
+    ++group->layers;
+  }
+  if (groups.empty())
+    groups = mine;
+  bool equal = groups.size() == mine.size();
+  for (auto [a, b] : llvm::zip(groups, mine))
+    equal &= a.window == b.window && a.pageBytes == b.pageBytes && a.layers == b.layers;
+  if (!equal)
+    return program.emitOpError("lays its caches out differently than another phase");
+  return success();
+}
+
+namespace {
+struct PlanBuffersPass : ingot::impl::PlanBuffersBase<PlanBuffersPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SymbolTable symbols(module);
+    SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
+    SmallVector<CacheGroup> groups;
+    for (func::FuncOp function : functions) {
+      if (function.isPrivate() || function.isExternal())
+        continue;
+      plan::ProgramOp program = flatten(function, symbols);
+      ProgramPlanner planner(program, symbols);
+      if (failed(planner.resolveSizes()) || failed(planner.packVectors()) ||
+          failed(planner.addGridsAndCosts()) || failed(planner.assignSlots()) ||
+          (llvm::any_of(program.getArgumentTypes(),
+                        [](Type type) { return isa<CacheType>(type); }) &&
+           failed(planner.assignCaches(groups))))
+        return signalPassFailure();
+      numSlots += planner.numSlots;
+      ++numPrograms;
+    }
+    for (func::FuncOp function : functions)
+      function.erase();
+    if (auto model =
+            module->getAttrOfType<DictionaryAttr>(TransformerDialect::getModelAttrName())) {
+      Builder builder(&getContext());
+      SmallVector<Attribute> described;
+      for (CacheGroup &group : groups)
+        described.push_back(builder.getDictionaryAttr(
+            {builder.getNamedAttr("page_bytes", builder.getI64IntegerAttr(group.pageBytes)),
+             builder.getNamedAttr("window", builder.getI64IntegerAttr(group.window)),
+             builder.getNamedAttr("layers", builder.getI64IntegerAttr(group.layers))}));
+      NamedAttrList attributes(model);
+      attributes.set("cache_groups", builder.getArrayAttr(described));
+      module->setAttr(TransformerDialect::getModelAttrName(),
+                      attributes.getDictionary(&getContext()));
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,145 @@
+//===- SelectSchedule.cpp - decides how kernels are generated and weights are packed ----------===//
+
+#include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Transforms/Passes.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace ingot {
+#define GEN_PASS_DEF_SELECTSCHEDULE
+#include "ingot/Transforms/Passes.h.inc"
+} // namespace ingot
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::tfm;
+
+/// Rows of a panel: four vectors of 16 output rows, so that one row of activations keeps four
+/// chains of multiply-adds in flight.
+static constexpr int64_t kPanelRows = 64;
+
+/// Query rows (queries times the heads that share keys) of an attention item: enough to reuse each
+/// key from registers, few enough that short prompts still divide over threads.
+static constexpr int64_t kAttentionRows = 32;
+
+/// The matrices below each other that `weight` is made of.
+static SmallVector<Value> getSources(Value weight, bool transposed) {
+  auto concat = weight.getDefiningOp<tensor::ConcatOp>();
+  if (concat && int64_t(concat.getDim()) == (transposed ? 1 : 0))
+    return SmallVector<Value>(concat.getInputs());
+  return {weight};
+}
+
+namespace {
+
+class ScheduleSelector {
+public:
+  explicit ScheduleSelector(ModuleOp module) : module(module), symbols(module) {
+    module.walk([&](plan::DispatchOp dispatch) {
+      dispatches[symbols.lookup<plan::KernelOp>(dispatch.getKernel())].push_back(dispatch);
+    });
+  }
+
+  void scheduleLinear(plan::KernelOp kernel);
+  void scheduleAttention(plan::KernelOp kernel);
+  void shareTables(plan::KernelOp kernel);
+  int64_t numPacked = 0, numShared = 0;
+
+private:
+  void pack(plan::KernelOp kernel, BlockArgument weight, bool transposed, int64_t parts);
+
+  ModuleOp module;
+  SymbolTable symbols;
+  llvm::DenseMap<Operation *, SmallVector<plan::DispatchOp>> dispatches;
+};
+
+} // namespace
+
+/// Gives the kernel's matrix a packed type and packs it at every dispatch.
+void ScheduleSelector::pack(plan::KernelOp kernel, BlockArgument weight, bool transposed,
+                            int64_t parts) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t n = type.getDimSize(transposed ? 1 : 0), k = type.getDimSize(transposed ? 0 : 1);
+  auto packedType = RankedTensorType::get(
+      {n, k}, type.getElementType(), plan::PanelsAttr::get(module.getContext(), kPanelRows, parts));
+  weight.setType(packedType);
+  SmallVector<Type> inputs(kernel.getArgumentTypes());
+  inputs[weight.getArgNumber()] = packedType;
+  kernel.setFunctionType(FunctionType::get(module.getContext(), inputs, kernel.getResultTypes()));
+  for (plan::DispatchOp dispatch : dispatches[kernel]) {
+    OpBuilder builder(dispatch);
+    OpOperand &operand = dispatch.getInputsMutable()[weight.getArgNumber()];
+    auto packed = plan::PackOp::create(builder, operand.get().getLoc(), packedType,
+                                       getSources(operand.get(), transposed), transposed);
+    operand.set(packed);
+    ++numPacked;
+  }
+}
+
+void ScheduleSelector::scheduleLinear(plan::KernelOp kernel) {
+  auto linear = *kernel.getBody().getOps<LinearOp>().begin();
+  auto weight = cast<BlockArgument>(linear.getWeight());
+  // form-dispatches takes slices in only where they are equal parts of all columns.
+  int64_t parts = llvm::count_if(linear->getUsers(),
+                                 [](Operation *user) { return isa<tensor::ExtractSliceOp>(user); });
+  pack(kernel, weight, linear.getTransposed(), std::max<int64_t>(parts, 1));
+  linear.setTransposed(false);
+}
+
+void ScheduleSelector::scheduleAttention(plan::KernelOp kernel) {
+  auto attention = *kernel.getBody().getOps<AttentionOp>().begin();
+  int64_t group = attention.getHeads() / attention.getKVHeads();
+  kernel.setScheduleAttr(plan::ScheduleAttr::get(module.getContext(), plan::ScheduleKind::Attention,
+                                                 std::max<int64_t>(kAttentionRows / group, 1), 1));
+}
+
+/// An embedding whose table is also the head's weight reads the packed copy, so that a tied table
+/// is stored once.
+void ScheduleSelector::shareTables(plan::KernelOp kernel) {
+  for (EmbeddingOp embedding : kernel.getBody().getOps<EmbeddingOp>()) {
+    auto table = dyn_cast<BlockArgument>(embedding.getTable());
+    if (!table)
+      continue;
+    Type packedType;
+    bool shared = llvm::all_of(dispatches[kernel], [&](plan::DispatchOp dispatch) {
+      for (Operation *user : dispatch.getInputs()[table.getArgNumber()].getUsers()) {
+        auto pack = dyn_cast<plan::PackOp>(user);
+        if (!pack || pack.getSources().size() != 1 || pack.getTransposed())
+          continue;
+        auto type = cast<RankedTensorType>(pack.getType());
+        if (cast<plan::PanelsAttr>(type.getEncoding()).getParts() != 1)
+          continue;
+        packedType = type;
+        return true;
+      }
+      return false;
+    });
+    if (!shared || !packedType)
+      continue;
+    pack(kernel, table, /*transposed=*/false, /*parts=*/1);
+    ++numShared;
+  }
+}
+
+namespace {
+struct SelectSchedulePass : ingot::impl::SelectScheduleBase<SelectSchedulePass> {
+  void runOnOperation() override {
+    ScheduleSelector selector(getOperation());
+    SmallVector<plan::KernelOp> kernels(getOperation().getOps<plan::KernelOp>());
+    for (plan::KernelOp kernel : kernels) {
+      if (!kernel.getSchedule()) {
+        kernel.emitOpError("expected a kind of schedule, as form-dispatches writes it");
+        return signalPassFailure();
+      }
+      if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Linear)
+        selector.scheduleLinear(kernel);
+      else if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Attention)
+        selector.scheduleAttention(kernel);
+    }
+    for (plan::KernelOp kernel : kernels)
+      if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Rows)
+        selector.shareTables(kernel);
+    numPacked += selector.numPacked;
+    numShared += selector.numShared;
+  }
+};
+} // namespace
