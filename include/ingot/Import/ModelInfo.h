@@ -1,0 +1,41 @@
+//===- ModelInfo.h - what later stages need to know of a language model ---------------*- C++
+//-*-===//
+//
+// The module attribute `tfm.model` is a dictionary with the fields below under the names of their
+// comments. Passes, the driver and the artifact read it through this struct.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_IMPORT_MODELINFO_H
+#define INGOT_IMPORT_MODELINFO_H
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ingot {
+
+struct ModelInfo {
+  std::string modelType;         ///< model_type: the family's name in its config, for reports only
+  int64_t vocab = 0;             ///< vocab: ids are 0 ... vocab - 1
+  int64_t context = 0;           ///< context: positions are 0 ... context - 1
+  bool learnedPositions = false; ///< learned_positions: positions come from a table of the model
+  /// window: when every layer attends to the last n keys only, the largest such n; otherwise 0.
+  int64_t window = 0;
+  std::vector<int64_t> endIds; ///< end_ids: ids that end a text, without repetition
+  int64_t beginId = -1;        ///< begin_id: the id that starts a text, -1 if there is none
+  int64_t layers = 0;          ///< layers
+  int64_t hidden = 0;          ///< hidden: width of the residual stream
+  int64_t heads = 0;           ///< heads: query heads of the first layer
+  int64_t kvHeads = 0;         ///< kv_heads: key and value heads of the first layer
+  int64_t headDim = 0;         ///< head_dim: elements of a head of the first layer
+
+  mlir::DictionaryAttr toAttr(mlir::MLIRContext *context) const;
+  /// Reads the attribute of a module; fails without one, or when a field is missing or malformed.
+  static mlir::FailureOr<ModelInfo> get(mlir::ModuleOp module);
+};
+
+} // namespace ingot
+
+#endif // INGOT_IMPORT_MODELINFO_H

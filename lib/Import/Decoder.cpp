@@ -1,0 +1,507 @@
+//===- Decoder.cpp - decoder-only language models by their structures -------------------------===//
+
+#include "Decoder.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::importer;
+
+static constexpr int64_t dynamic = ShapedType::kDynamic;
+
+namespace {
+
+/// One operand of a layer's body beside x.
+struct Operand {
+  enum Kind { Weight, Cosines, Sines, Scale } kind;
+  /// Weight: the tensor, with '*', and its shape.
+  std::string name;
+  SmallVector<int64_t> shape;
+  Type type;
+};
+
+/// The function of all layers of one structure whose weights have the same types.
+struct Body {
+  const LayerSpec *layer;
+  func::FuncOp function;
+  std::vector<Operand> operands;
+};
+
+class DecoderBuilder {
+public:
+  DecoderBuilder(MLIRContext *context, const DecoderSpec &spec, const Checkpoint &checkpoint,
+                 Diagnostics &diagnostics)
+      : context(context), spec(spec), checkpoint(checkpoint), diagnostics(diagnostics),
+        top(context), module(ModuleOp::create(top.nameLoc(spec.modelType))) {}
+
+  FailureOr<OwningOpRef<ModuleOp>> build();
+
+private:
+  // Tensors of the checkpoint.
+  void choosePrefix();
+  bool headIsSeparate();
+  const TensorInfo *resolve(const std::string &fullName, ArrayRef<int64_t> shape);
+  std::string fullName(StringRef name, size_t layer) const;
+  Value parameter(const std::string &fullName, ArrayRef<int64_t> shape);
+  Value parameterOf(StringRef name, ArrayRef<int64_t> shape) {
+    return parameter(prefix + name.str(), shape);
+  }
+  void reportUnused();
+
+  // Bodies of layers.
+  Body *bodyOf(size_t layer);
+  Body *emitBody(size_t layer);
+  Value operand(Body &body, Operand::Kind kind, Type type, StringRef name = "",
+                ArrayRef<int64_t> shape = {});
+  /// A function that makes weights of a layer operands of its body.
+  auto weightsOf(Body &body, size_t layer) {
+    return [this, &body, layer](const std::string &name, ArrayRef<int64_t> shape) {
+      const TensorInfo *info = resolve(fullName(name, layer), shape);
+      Type type = info ? info->elementType : top.b.getF32Type();
+      return operand(body, Operand::Weight, RankedTensorType::get(shape, type), name, shape);
+    };
+  }
+  Value emitLayer(GraphBuilder &g, Body &body, size_t layer, Value x);
+  Value emitAttention(GraphBuilder &g, Body &body, size_t layer, Value x);
+  Value emitFeedForward(GraphBuilder &g, Body &body, size_t layer, Value x);
+
+  /// How the weights of the code being emitted are made, from a name with ".weight" and a shape.
+  using WeightFn = function_ref<Value(const std::string &, ArrayRef<int64_t>)>;
+  Value emitNorm(GraphBuilder &g, const NormSpec &norm, Value x, WeightFn weight);
+  Value emitLinear(GraphBuilder &g, const LinearSpec &linear, int64_t size, Value x,
+                   WeightFn weight);
+
+  Value emitForward(Value ids);
+  ModelInfo describe() const;
+
+  MLIRContext *context;
+  const DecoderSpec &spec;
+  const Checkpoint &checkpoint;
+  Diagnostics &diagnostics;
+  GraphBuilder top;
+  OwningOpRef<ModuleOp> module;
+  std::string prefix;
+  std::vector<std::unique_ptr<Body>> bodies;
+  llvm::StringMap<Value> parameters;
+  llvm::StringSet<> used;
+};
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Tensors
+//===----------------------------------------------------------------------===//
+
+void DecoderBuilder::choosePrefix() {
+  for (const std::string &candidate : spec.prefixes) {
+    if (checkpoint.tensors.find(candidate + spec.finalNorm.name + ".weight") ||
+        checkpoint.tensors.find(candidate + spec.embedding + ".weight")) {
+      prefix = candidate;
+      return;
+    }
+  }
+  prefix = spec.prefixes.front();
+}
+
+std::string DecoderBuilder::fullName(StringRef name, size_t layer) const {
+  auto [before, after] = name.split('*');
+  std::string result = prefix + before.str();
+  if (before.size() != name.size())
+    result += std::to_string(layer) + after.str();
+  return result;
+}
+
+/// The tensor of this name, if it is there and has this shape and a type that weights may have.
+const TensorInfo *DecoderBuilder::resolve(const std::string &name, ArrayRef<int64_t> shape) {
+  const TensorInfo *info = checkpoint.tensors.find(name);
+  if (!info) {
+    (void)diagnostics.error(checkpoint.directory, "tensor " + quoted(name) + " of shape " +
+                                                      shapeText(shape) + " is missing");
+    return nullptr;
+  }
+  used.insert(name);
+  SmallString<256> path(checkpoint.directory);
+  llvm::sys::path::append(path, info->file);
+  if (ArrayRef<int64_t>(info->shape) != shape) {
+    (void)diagnostics.error(path, "tensor " + quoted(name) + ": expected shape " +
+                                      shapeText(shape) + " by config.json, got " +
+                                      shapeText(info->shape));
+    return nullptr;
+  }
+  Type type = info->elementType;
+  if (!type || !(type.isF32() || type.isF16() || type.isBF16())) {
+    (void)diagnostics.error(path, "tensor " + quoted(name) +
+                                      ": expected type F32, F16 or BF16, got " + info->typeName);
+    return nullptr;
+  }
+  return info;
+}
+
+/// A parameter in @forward; an undefined tensor after an error.
+Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> shape) {
+  Value &value = parameters[name];
+  const TensorInfo *info = resolve(name, shape);
+  if (!info)
+    return tensor::EmptyOp::create(top.b, top.loc, shape, top.b.getF32Type());
+  if (!value)
+    value = tfm::ParameterOp::create(top.b, top.nameLoc(name),
+                                     RankedTensorType::get(shape, info->elementType), name,
+                                     info->file, info->offset);
+  return value;
+}
+
+/// Whether two stored tensors have the same bytes.
+static bool sameBytes(const Checkpoint &checkpoint, const TensorInfo &a, const TensorInfo &b) {
+  if (a.typeName != b.typeName || a.shape != b.shape)
+    return false;
+  constexpr uint64_t chunk = 4 << 20;
+  auto read = [&](const TensorInfo &info, uint64_t at) {
+    SmallString<256> path(checkpoint.directory);
+    llvm::sys::path::append(path, info.file);
+    return llvm::MemoryBuffer::getFileSlice(path, std::min(chunk, info.bytes - at),
+                                            info.offset + at, /*IsVolatile=*/true);
+  };
+  for (uint64_t at = 0; at < a.bytes; at += chunk) {
+    auto x = read(a, at), y = read(b, at);
+    if (!x || !y || (*x)->getBuffer() != (*y)->getBuffer())
+      return false;
+  }
+  return true;
+}
+
+/// Whether the head has a matrix of its own. Where the config ties it to the embedding and the
+/// checkpoint has both and they differ, the checkpoint is right, as in the library.
+bool DecoderBuilder::headIsSeparate() {
+  if (!spec.tiedHead)
+    return true;
+  const TensorInfo *embedding = checkpoint.tensors.find(prefix + spec.embedding + ".weight");
+  const TensorInfo *head = checkpoint.tensors.find(spec.head.name + ".weight");
+  if (!embedding || !head)
+    return false;
+  used.insert(spec.head.name + ".weight");
+  if (sameBytes(checkpoint, *embedding, *head))
+    return false;
+  diagnostics.warning(checkpoint.directory,
+                      "tensor " + quoted(spec.head.name + ".weight") +
+                          " differs from the embedding table that config.json ties it to; it is "
+                          "used as the head");
+  return true;
+}
+
+void DecoderBuilder::reportUnused() {
+  ImportReport &report = diagnostics.getReport();
+  for (const auto &[name, info] : checkpoint.tensors) {
+    if (used.contains(name))
+      continue;
+    StringRef text = name;
+    if (llvm::any_of(spec.redundantTensors, [&](StringRef end) { return text.ends_with(end); }))
+      report.tensorsWithoutEffect.push_back(name);
+    else
+      report.tensorsUnused.push_back(name);
+  }
+  if (report.tensorsUnused.empty())
+    return;
+  size_t others = report.tensorsUnused.size() - 1;
+  diagnostics.warning(checkpoint.directory,
+                      "tensor " + quoted(report.tensorsUnused.front()) +
+                          (others ? " and " + std::to_string(others) + " more are" : " is") +
+                          " not used by the graph");
+}
+
+//===----------------------------------------------------------------------===//
+// Bodies
+//===----------------------------------------------------------------------===//
+
+Value DecoderBuilder::emitNorm(GraphBuilder &g, const NormSpec &norm, Value x, WeightFn weight) {
+  if (norm.kind == NormSpec::None)
+    return x;
+  GraphBuilder::At at(g, prefix + norm.name);
+  int64_t size = cast<RankedTensorType>(x.getType()).getShape().back();
+  Value y =
+      norm.kind == NormSpec::Rms ? g.rmsNormalize(x, norm.eps) : g.layerNormalize(x, norm.eps);
+  Value factor = weight(norm.name + ".weight", {size});
+  if (norm.offset != 0)
+    factor = g.add(g.widen(factor), norm.offset);
+  y = g.mulWeight(y, factor);
+  return norm.bias ? g.addWeight(y, weight(norm.name + ".bias", {size})) : y;
+}
+
+Value DecoderBuilder::emitLinear(GraphBuilder &g, const LinearSpec &linear, int64_t size, Value x,
+                                 WeightFn weight) {
+  GraphBuilder::At at(g, prefix + linear.name);
+  int64_t inner = cast<RankedTensorType>(x.getType()).getShape().back();
+  SmallVector<int64_t> shape = {size, inner};
+  if (linear.transposed)
+    std::swap(shape[0], shape[1]);
+  Value w = weight(linear.name + ".weight", shape);
+  Value bias = linear.bias ? weight(linear.name + ".bias", {size}) : Value();
+  return g.linear(x, w, bias, linear.transposed);
+}
+
+/// The body's next operand, or the one that was asked for before.
+Value DecoderBuilder::operand(Body &body, Operand::Kind kind, Type type, StringRef name,
+                              ArrayRef<int64_t> shape) {
+  Block &block = body.function.getBody().front();
+  for (auto [i, known] : llvm::enumerate(body.operands))
+    if (known.kind == kind && known.name == name)
+      return block.getArgument(i + 1);
+  body.operands.push_back({kind, name.str(), llvm::to_vector(shape), type});
+  static constexpr StringLiteral roles[] = {"", "rotary.cos", "rotary.sin", "attention.scale"};
+  return block.addArgument(
+      type, top.nameLoc(kind == Operand::Weight ? prefix + name.str() : roles[kind].str()));
+}
+
+Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, Value x) {
+  const AttentionSpec &attention = spec.layers[layer].attention;
+  auto weight = weightsOf(body, layer);
+  int64_t size = attention.headDim;
+  int64_t querySize = attention.heads * size, keySize = attention.kvHeads * size;
+  Value q, k, v;
+  if (attention.fused) {
+    Value all = emitLinear(g, attention.query, querySize + 2 * keySize, x, weight);
+    GraphBuilder::At at(g, prefix + attention.query.name);
+    q = g.sliceLast(all, 0, querySize);
+    k = g.sliceLast(all, querySize, keySize);
+    v = g.sliceLast(all, querySize + keySize, keySize);
+  } else {
+    q = emitLinear(g, attention.query, querySize, x, weight);
+    k = emitLinear(g, attention.key, keySize, x, weight);
+    v = emitLinear(g, attention.value, keySize, x, weight);
+  }
+  std::string module = StringRef(attention.output.name).rsplit('.').first.str();
+  Value result;
+  {
+    GraphBuilder::At at(g, prefix + module);
+    q = emitNorm(g, attention.queryNorm, g.splitLast(q, size), weight);
+    k = emitNorm(g, attention.keyNorm, g.splitLast(k, size), weight);
+    v = g.splitLast(v, size);
+    if (attention.rotary) {
+      GraphBuilder::At at(g, prefix + module + ".rotary");
+      int64_t half = spec.rotaries[*attention.rotary].frequencies.size();
+      RankedTensorType table = g.f32({dynamic, half});
+      Value cos = operand(body, Operand::Cosines, table),
+            sin = operand(body, Operand::Sines, table);
+      q = g.rotate(q, cos, sin, attention.interleaved);
+      k = g.rotate(k, cos, sin, attention.interleaved);
+    }
+    // One scale for every layer of this structure is a constant, otherwise an operand.
+    bool shared = llvm::all_of(spec.layers, [&](const LayerSpec &other) {
+      return other.attention.scale == attention.scale || !other.sameStructure(*body.layer);
+    });
+    Value scale;
+    if (!shared)
+      scale = operand(body, Operand::Scale, g.b.getF32Type());
+    else if (attention.scale != 1)
+      scale = g.constant(attention.scale);
+    result = g.attention(q, k, v, scale, attention.softcap, attention.window);
+  }
+  return emitLinear(g, attention.output, spec.hidden, result, weight);
+}
+
+Value DecoderBuilder::emitFeedForward(GraphBuilder &g, Body &body, size_t layer, Value x) {
+  const FeedForwardSpec &ff = spec.layers[layer].feedForward;
+  auto weight = weightsOf(body, layer);
+  Value gate = ff.gated ? emitLinear(g, ff.gate, ff.size, x, weight) : Value();
+  Value up = emitLinear(g, ff.up, ff.size, x, weight);
+  Value inner;
+  {
+    GraphBuilder::At at(g, prefix + StringRef(ff.down.name).rsplit('.').first + ".activation");
+    inner =
+        ff.gated ? g.mul(g.activation(gate, ff.activation), up) : g.activation(up, ff.activation);
+  }
+  return emitLinear(g, ff.down, spec.hidden, inner, weight);
+}
+
+Value DecoderBuilder::emitLayer(GraphBuilder &g, Body &body, size_t index, Value x) {
+  const LayerSpec &layer = spec.layers[index];
+  auto weight = weightsOf(body, index);
+  Value normed = emitNorm(g, layer.attentionNorm, x, weight);
+  Value attended = emitAttention(g, body, index, normed);
+  attended = emitNorm(g, layer.attentionPostNorm, attended, weight);
+  if (layer.parallel) {
+    Value input = layer.feedForwardNorm.kind == NormSpec::None
+                      ? normed
+                      : emitNorm(g, layer.feedForwardNorm, x, weight);
+    Value fed = emitFeedForward(g, body, index, input);
+    fed = emitNorm(g, layer.feedForwardPostNorm, fed, weight);
+    return g.add(x, g.mul(g.add(attended, fed), layer.residualScale));
+  }
+  x = g.add(x, g.mul(attended, layer.residualScale));
+  Value fed = emitFeedForward(g, body, index, emitNorm(g, layer.feedForwardNorm, x, weight));
+  fed = emitNorm(g, layer.feedForwardPostNorm, fed, weight);
+  return g.add(x, g.mul(fed, layer.residualScale));
+}
+
+Body *DecoderBuilder::emitBody(size_t index) {
+  const LayerSpec &layer = spec.layers[index];
+  GraphBuilder g(context);
+  GraphBuilder::At at(g, prefix + layer.name);
+  auto body = std::make_unique<Body>();
+  body->layer = &layer;
+  std::string name = "layer" + (bodies.empty() ? "" : "_" + std::to_string(bodies.size()));
+  RankedTensorType type = g.f32({dynamic, spec.hidden});
+  body->function = func::FuncOp::create(g.loc, name, g.b.getFunctionType(type, type));
+  body->function.setPrivate();
+  Block *block = body->function.addEntryBlock();
+  g.enter(block, block->getArgument(0));
+  Value result = emitLayer(g, *body, index, block->getArgument(0));
+  func::ReturnOp::create(g.b, g.loc, result);
+  body->function.setFunctionType(g.b.getFunctionType(block->getArgumentTypes(), type));
+  module->push_back(body->function);
+  bodies.push_back(std::move(body));
+  return bodies.back().get();
+}
+
+/// The body of a layer: one of a layer before it, if it fits. Null after an error.
+Body *DecoderBuilder::bodyOf(size_t index) {
+  for (std::unique_ptr<Body> &body : bodies) {
+    if (!body->layer->sameStructure(spec.layers[index]))
+      continue;
+    bool fits = true;
+    for (const Operand &operand : body->operands) {
+      if (operand.kind == Operand::Weight) {
+        const TensorInfo *info = resolve(fullName(operand.name, index), operand.shape);
+        if (!info)
+          return nullptr;
+        fits &= info->elementType == cast<RankedTensorType>(operand.type).getElementType();
+      } else if (operand.kind == Operand::Cosines) {
+        const RotaryTable &table = spec.rotaries[*spec.layers[index].attention.rotary];
+        fits &=
+            cast<RankedTensorType>(operand.type).getDimSize(1) == int64_t(table.frequencies.size());
+      }
+    }
+    if (fits)
+      return body.get();
+  }
+  Body *body = emitBody(index);
+  return diagnostics.failed() ? nullptr : body;
+}
+
+//===----------------------------------------------------------------------===//
+// The model
+//===----------------------------------------------------------------------===//
+
+Value DecoderBuilder::emitForward(Value ids) {
+  auto weight = [&](const std::string &name, ArrayRef<int64_t> shape) {
+    return parameterOf(name, shape);
+  };
+  Value table, x;
+  {
+    GraphBuilder::At at(top, prefix + spec.embedding);
+    table = parameterOf(spec.embedding + ".weight", {spec.vocab, spec.hidden});
+    x = top.mul(top.embedding(ids, table), spec.embeddingScale);
+  }
+  if (!spec.positionTable.empty()) {
+    GraphBuilder::At at(top, prefix + spec.positionTable);
+    Value rows = parameterOf(spec.positionTable + ".weight", {spec.positionRows, spec.hidden});
+    x = top.add(x, top.embedding(top.positions(ids), rows));
+  }
+  x = emitNorm(top, spec.embeddingNorm, x, weight);
+
+  std::vector<std::pair<Value, Value>> rotaries;
+  for (const RotaryTable &rotary : spec.rotaries) {
+    GraphBuilder::At at(top, prefix + "rotary");
+    rotaries.push_back(top.rotaryTable(ids, rotary.frequencies, rotary.magnitude));
+  }
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const LayerSpec &layer = spec.layers[i];
+    Body *body = bodyOf(i);
+    if (!body)
+      return {};
+    GraphBuilder::At at(top, fullName(layer.name, i));
+    SmallVector<Value> operands = {x};
+    for (const Operand &operand : body->operands) {
+      switch (operand.kind) {
+      case Operand::Weight:
+        operands.push_back(parameter(fullName(operand.name, i), operand.shape));
+        break;
+      case Operand::Cosines:
+        operands.push_back(rotaries[*layer.attention.rotary].first);
+        break;
+      case Operand::Sines:
+        operands.push_back(rotaries[*layer.attention.rotary].second);
+        break;
+      case Operand::Scale:
+        operands.push_back(top.constant(layer.attention.scale));
+        break;
+      }
+    }
+    x = func::CallOp::create(top.b, top.loc, body->function, operands).getResult(0);
+  }
+  x = emitNorm(top, spec.finalNorm, x, weight);
+
+  bool separate = headIsSeparate();
+  GraphBuilder::At at(top, separate ? spec.head.name : prefix + spec.embedding);
+  Value matrix =
+      separate ? parameter(spec.head.name + ".weight", {spec.vocab, spec.hidden}) : table;
+  Value bias = spec.head.bias ? parameter(spec.head.name + ".bias", {spec.vocab}) : Value();
+  Value logits = top.mul(top.linear(x, matrix, bias, /*transposed=*/false), spec.logitScale);
+  return spec.logitSoftcap == 0 ? logits : top.softcap(logits, spec.logitSoftcap);
+}
+
+ModelInfo DecoderBuilder::describe() const {
+  ModelInfo info;
+  info.modelType = spec.modelType;
+  info.vocab = spec.vocab;
+  info.context = spec.context;
+  info.learnedPositions = !spec.positionTable.empty();
+  info.endIds = spec.endIds;
+  info.beginId = spec.beginId;
+  info.layers = spec.layers.size();
+  info.hidden = spec.hidden;
+  const AttentionSpec &first = spec.layers.front().attention;
+  info.heads = first.heads;
+  info.kvHeads = first.kvHeads;
+  info.headDim = first.headDim;
+  for (const LayerSpec &layer : spec.layers) {
+    if (layer.attention.window == 0) {
+      info.window = 0;
+      break;
+    }
+    info.window = std::max(info.window, layer.attention.window);
+  }
+  return info;
+}
+
+FailureOr<OwningOpRef<ModuleOp>> DecoderBuilder::build() {
+  choosePrefix();
+  auto idsType = RankedTensorType::get({dynamic}, top.b.getI32Type());
+  auto forward =
+      func::FuncOp::create(top.nameLoc(spec.modelType), "forward",
+                           top.b.getFunctionType(idsType, top.f32({dynamic, spec.vocab})));
+  module->push_back(forward);
+  Block *block = forward.addEntryBlock();
+  block->getArgument(0).setLoc(top.nameLoc("ids"));
+  GraphBuilder::At at(top, spec.modelType);
+  top.enter(block, block->getArgument(0));
+  Value logits = emitForward(block->getArgument(0));
+  if (diagnostics.failed())
+    return failure();
+  func::ReturnOp::create(top.b, top.loc, logits);
+  module.get()->setAttr(tfm::TransformerDialect::getModelAttrName(), describe().toAttr(context));
+  reportUnused();
+  if (diagnostics.failed())
+    return failure();
+  if (failed(verify(*module)))
+    return diagnostics.error(checkpoint.directory, "the importer made an invalid graph");
+  return std::move(module);
+}
+
+FailureOr<OwningOpRef<ModuleOp>> importer::buildDecoder(MLIRContext *context,
+                                                        const DecoderSpec &spec,
+                                                        const Checkpoint &checkpoint,
+                                                        Diagnostics &diagnostics) {
+  context->loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
+                       math::MathDialect, tensor::TensorDialect, tfm::TransformerDialect>();
+  return DecoderBuilder(context, spec, checkpoint, diagnostics).build();
+}

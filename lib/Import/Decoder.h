@@ -1,0 +1,162 @@
+//===- Decoder.h - decoder-only language models by their structures --------------------*- C++
+//-*-===//
+//
+// A family's code fills a DecoderSpec from its config; buildDecoder makes the graph from it and the
+// checkpoint's tensors. Nothing here knows a family: a model is what its spec says.
+//
+// Names of tensors are written without prefix and without ".weight" or ".bias"; '*' stands for the
+// number of the layer. A layer's input is x; it computes
+//
+//   a = attentionPostNorm(attention(attentionNorm(x)))        x1 = x + residualScale * a
+//   f = feedForwardPostNorm(feedForward(feedForwardNorm(x1))) result = x1 + residualScale * f
+//
+// or, `parallel`, x + residualScale * (a + f) with f of feedForwardNorm(x); without a
+// feedForwardNorm both branches then read attentionNorm(x).
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_LIB_IMPORT_DECODER_H
+#define INGOT_LIB_IMPORT_DECODER_H
+
+#include "Diagnostics.h"
+#include "GraphBuilder.h"
+#include "RotaryFrequencies.h"
+#include "TensorTable.h"
+#include "ingot/Import/ModelInfo.h"
+#include "mlir/IR/OwningOpRef.h"
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace ingot::importer {
+
+/// x W^T + b with W = name.weight [out, in] and b = name.bias [out].
+struct LinearSpec {
+  std::string name;
+  bool bias = false;
+  /// W is stored [in, out].
+  bool transposed = false;
+
+  auto key() const { return std::tie(name, bias, transposed); }
+};
+
+struct NormSpec {
+  enum Kind { None, Rms, Layer } kind = None;
+  double eps = 0;
+  std::string name;
+  bool bias = false;
+  /// The factor is name.weight + offset.
+  double offset = 0;
+
+  /// The same norm with other weights.
+  NormSpec named(llvm::StringRef other) const {
+    NormSpec result = *this;
+    result.name = other.str();
+    return result;
+  }
+  auto key() const { return std::tie(kind, eps, name, bias, offset); }
+};
+
+struct AttentionSpec {
+  int64_t heads = 0, kvHeads = 0, headDim = 0;
+  /// `query` makes queries, keys and values side by side; `key` and `value` are not used.
+  bool fused = false;
+  LinearSpec query, key, value, output;
+  /// Norms of every head of queries and keys, before rotation; one weight of headDim elements.
+  NormSpec queryNorm, keyNorm;
+  /// Number of the table in DecoderSpec::rotaries that queries and keys are rotated by.
+  std::optional<size_t> rotary;
+  /// Rotated pairs are neighbours, not halves.
+  bool interleaved = false;
+  /// Scores are scale * (q . k). Layers that differ only in it share a body.
+  double scale = 1;
+  /// Scores become softcap * tanh(score / softcap); 0: they do not.
+  double softcap = 0;
+  /// Each token sees the last `window` tokens, itself included; 0: all.
+  int64_t window = 0;
+
+  auto structure() const {
+    return std::make_tuple(heads, kvHeads, headDim, fused, query.key(), key.key(), value.key(),
+                           output.key(), queryNorm.key(), keyNorm.key(), rotary.has_value(),
+                           interleaved, softcap, window);
+  }
+};
+
+/// down(act(gate(x)) * up(x)) or, without a gate, down(act(up(x))).
+struct FeedForwardSpec {
+  int64_t size = 0;
+  bool gated = false;
+  Activation activation = Activation::Silu;
+  LinearSpec gate, up, down;
+
+  auto structure() const {
+    return std::make_tuple(size, gated, activation, gate.key(), up.key(), down.key());
+  }
+};
+
+struct LayerSpec {
+  /// Module of the layer, for locations: "layers.*".
+  std::string name;
+  NormSpec attentionNorm, attentionPostNorm, feedForwardNorm, feedForwardPostNorm;
+  AttentionSpec attention;
+  FeedForwardSpec feedForward;
+  bool parallel = false;
+  double residualScale = 1;
+
+  /// Layers of equal structure have the same body.
+  bool sameStructure(const LayerSpec &other) const {
+    auto all = [](const LayerSpec &layer) {
+      return std::make_tuple(layer.attentionNorm.key(), layer.attentionPostNorm.key(),
+                             layer.feedForwardNorm.key(), layer.feedForwardPostNorm.key(),
+                             layer.attention.structure(), layer.feedForward.structure(),
+                             layer.parallel, layer.residualScale);
+    };
+    return all(*this) == all(other);
+  }
+};
+
+struct DecoderSpec {
+  std::string modelType;
+  int64_t vocab = 0, hidden = 0, context = 0;
+  std::vector<int64_t> endIds;
+  int64_t beginId = -1;
+
+  /// What the names of the checkpoint may start with; the first that fits is taken. The head's
+  /// name has no prefix.
+  std::vector<std::string> prefixes = {""};
+  std::string embedding;
+  double embeddingScale = 1;
+  /// A learned table of positions [positionRows, hidden]; empty: there is none.
+  std::string positionTable;
+  int64_t positionRows = 0;
+  NormSpec embeddingNorm;
+  std::vector<RotaryTable> rotaries;
+  std::vector<LayerSpec> layers;
+  NormSpec finalNorm;
+  LinearSpec head;
+  /// The head's matrix is the embedding table.
+  bool tiedHead = false;
+  double logitScale = 1;
+  /// Logits become logitSoftcap * tanh(logit / logitSoftcap); 0: they do not.
+  double logitSoftcap = 0;
+
+  /// Ends of names of tensors that hold nothing that the graph needs.
+  std::vector<std::string> redundantTensors = {".rotary_emb.inv_freq"};
+};
+
+/// Where a checkpoint comes from, for messages and comparisons.
+struct Checkpoint {
+  std::string directory;
+  TensorTable tensors;
+};
+
+/// The module of a decoder. Reports tensors that are missing, or of a wrong shape or type, as
+/// errors, and those that nothing uses as warnings.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildDecoder(mlir::MLIRContext *context,
+                                                                const DecoderSpec &spec,
+                                                                const Checkpoint &checkpoint,
+                                                                Diagnostics &diagnostics);
+
+} // namespace ingot::importer
+
+#endif // INGOT_LIB_IMPORT_DECODER_H

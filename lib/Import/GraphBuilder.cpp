@@ -1,0 +1,307 @@
+//===- GraphBuilder.cpp - emits plain mathematics in graph form -------------------------------===//
+
+#include "GraphBuilder.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::importer;
+
+static constexpr int64_t dynamic = ShapedType::kDynamic;
+
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+
+void GraphBuilder::enter(Block *block, Value tokens) {
+  b.setInsertionPointToEnd(block);
+  Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+  tokenCount = tensor::DimOp::create(b, loc, tokens, zero);
+}
+
+//===----------------------------------------------------------------------===//
+// Shapes
+//===----------------------------------------------------------------------===//
+
+Value GraphBuilder::constant(double value) {
+  return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(value)));
+}
+
+Value GraphBuilder::empty(RankedTensorType type) {
+  SmallVector<Value> sizes(type.getNumDynamicDims(), tokenCount);
+  return tensor::EmptyOp::create(b, loc, type, sizes);
+}
+
+Value GraphBuilder::fill(RankedTensorType type, Value value) {
+  return linalg::FillOp::create(b, loc, value, empty(type)).getResult(0);
+}
+
+Value GraphBuilder::fill(RankedTensorType type, double value) {
+  if (type.hasStaticShape())
+    return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, float(value)));
+  return fill(type, constant(value));
+}
+
+Value GraphBuilder::broadcast(Value x, ArrayRef<int64_t> shape, ArrayRef<int64_t> dims) {
+  auto type = RankedTensorType::get(shape, typeOf(x).getElementType());
+  return linalg::BroadcastOp::create(b, loc, x, empty(type), dims)->getResult(0);
+}
+
+Value GraphBuilder::transpose(Value x, ArrayRef<int64_t> permutation) {
+  SmallVector<int64_t> shape;
+  for (int64_t dim : permutation)
+    shape.push_back(typeOf(x).getDimSize(dim));
+  auto type = RankedTensorType::get(shape, typeOf(x).getElementType());
+  return linalg::TransposeOp::create(b, loc, x, empty(type), permutation)->getResult(0);
+}
+
+Value GraphBuilder::splitLast(Value x, int64_t size) {
+  SmallVector<int64_t> shape(typeOf(x).getShape());
+  int64_t last = shape.size() - 1;
+  shape.back() /= size;
+  shape.push_back(size);
+  SmallVector<ReassociationIndices> groups;
+  SmallVector<OpFoldResult> sizes;
+  for (int64_t dim = 0; dim <= last; ++dim)
+    groups.push_back({dim});
+  groups.back().push_back(last + 1);
+  for (int64_t dim : shape)
+    sizes.push_back(dim == dynamic ? OpFoldResult(tokenCount) : b.getIndexAttr(dim));
+  auto type = RankedTensorType::get(shape, typeOf(x).getElementType());
+  return tensor::ExpandShapeOp::create(b, loc, type, x, groups, sizes);
+}
+
+Value GraphBuilder::joinLast(Value x) {
+  int64_t rank = typeOf(x).getRank();
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0; dim + 1 < rank; ++dim)
+    groups.push_back({dim});
+  groups.back().push_back(rank - 1);
+  return tensor::CollapseShapeOp::create(b, loc, x, groups);
+}
+
+Value GraphBuilder::sliceLast(Value x, int64_t offset, int64_t size, int64_t stride) {
+  RankedTensorType type = typeOf(x);
+  SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), sizes,
+      strides(type.getRank(), b.getIndexAttr(1));
+  for (int64_t dim : type.getShape())
+    sizes.push_back(dim == dynamic ? OpFoldResult(tokenCount) : b.getIndexAttr(dim));
+  offsets.back() = b.getIndexAttr(offset);
+  sizes.back() = b.getIndexAttr(size);
+  strides.back() = b.getIndexAttr(stride);
+  return tensor::ExtractSliceOp::create(b, loc, x, offsets, sizes, strides);
+}
+
+Value GraphBuilder::sumLast(Value x) {
+  RankedTensorType type = typeOf(x);
+  int64_t last = type.getRank() - 1;
+  Value zero = fill(f32(type.getShape().drop_back()), 0.0);
+  return linalg::ReduceOp::create(b, loc, x, zero, ArrayRef<int64_t>{last},
+                                  [](OpBuilder &b, Location loc, ValueRange args) {
+                                    Value sum = arith::AddFOp::create(b, loc, args[0], args[1]);
+                                    linalg::YieldOp::create(b, loc, sum);
+                                  })
+      ->getResult(0);
+}
+
+Value GraphBuilder::widen(Value x) {
+  RankedTensorType type = typeOf(x);
+  if (type.getElementType().isF32())
+    return x;
+  return arith::ExtFOp::create(b, loc, type.clone(b.getF32Type()), x);
+}
+
+//===----------------------------------------------------------------------===//
+// Arithmetic
+//===----------------------------------------------------------------------===//
+
+Value GraphBuilder::add(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+Value GraphBuilder::sub(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
+Value GraphBuilder::mul(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
+Value GraphBuilder::div(Value x, Value y) { return arith::DivFOp::create(b, loc, x, y); }
+Value GraphBuilder::add(Value x, double y) { return add(x, fill(typeOf(x), y)); }
+Value GraphBuilder::mul(Value x, double y) { return y == 1 ? x : mul(x, fill(typeOf(x), y)); }
+Value GraphBuilder::div(Value x, double y) { return y == 1 ? x : div(x, fill(typeOf(x), y)); }
+Value GraphBuilder::tanh(Value x) { return math::TanhOp::create(b, loc, x); }
+
+Value GraphBuilder::sigmoid(Value x) {
+  Value e = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, x));
+  return div(fill(typeOf(x), 1), add(e, 1));
+}
+
+Value GraphBuilder::softcap(Value x, double limit) { return mul(tanh(div(x, limit)), limit); }
+
+Value GraphBuilder::activation(Value x, Activation kind) {
+  switch (kind) {
+  case Activation::Identity:
+    return x;
+  case Activation::Relu:
+    return arith::MaximumFOp::create(b, loc, x, fill(typeOf(x), 0));
+  case Activation::Relu2: {
+    Value y = activation(x, Activation::Relu);
+    return mul(y, y);
+  }
+  case Activation::Gelu: {
+    Value erf = math::ErfOp::create(b, loc, mul(x, std::sqrt(0.5)));
+    return mul(mul(x, 0.5), add(erf, 1));
+  }
+  case Activation::GeluTanh: {
+    Value cube = mul(mul(x, x), x);
+    Value inner = mul(add(x, mul(cube, 0.044715)), 0.79788456080286535588);
+    return mul(mul(x, 0.5), add(tanh(inner), 1));
+  }
+  case Activation::QuickGelu:
+    return mul(x, sigmoid(mul(x, 1.702)));
+  case Activation::Silu:
+    return mul(x, sigmoid(x));
+  case Activation::Sigmoid:
+    return sigmoid(x);
+  case Activation::Tanh:
+    return tanh(x);
+  }
+  llvm_unreachable("an activation");
+}
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+Value GraphBuilder::embedding(Value ids, Value table) {
+  RankedTensorType type = f32({typeOf(ids).getDimSize(0), typeOf(table).getDimSize(1)});
+  return tfm::EmbeddingOp::create(b, loc, type, ids, table);
+}
+
+Value GraphBuilder::linear(Value x, Value weight, Value bias, bool transposed) {
+  return tfm::LinearOp::create(b, loc, x, weight, bias, transposed);
+}
+
+Value GraphBuilder::rmsNormalize(Value x, double eps) {
+  RankedTensorType type = typeOf(x);
+  int64_t last = type.getRank() - 1;
+  Value mean = div(sumLast(mul(x, x)), double(type.getDimSize(last)));
+  Value scale = math::RsqrtOp::create(b, loc, add(mean, eps));
+  return mul(x, broadcast(scale, type.getShape(), {last}));
+}
+
+Value GraphBuilder::layerNormalize(Value x, double eps) {
+  RankedTensorType type = typeOf(x);
+  int64_t last = type.getRank() - 1;
+  Value mean = div(sumLast(x), double(type.getDimSize(last)));
+  Value centered = sub(x, broadcast(mean, type.getShape(), {last}));
+  Value variance = div(sumLast(mul(centered, centered)), double(type.getDimSize(last)));
+  Value scale = math::RsqrtOp::create(b, loc, add(variance, eps));
+  return mul(centered, broadcast(scale, type.getShape(), {last}));
+}
+
+/// The dimensions of a tensor of rank `rank` but for the last `kept`.
+static SmallVector<int64_t> leadingDims(int64_t rank, int64_t kept) {
+  return llvm::to_vector(llvm::seq<int64_t>(0, rank - kept));
+}
+
+Value GraphBuilder::mulWeight(Value x, Value w) {
+  SmallVector<int64_t> dims = leadingDims(typeOf(x).getRank(), typeOf(w).getRank());
+  return mul(x, broadcast(widen(w), typeOf(x).getShape(), dims));
+}
+
+Value GraphBuilder::addWeight(Value x, Value w) {
+  SmallVector<int64_t> dims = leadingDims(typeOf(x).getRank(), typeOf(w).getRank());
+  return add(x, broadcast(widen(w), typeOf(x).getShape(), dims));
+}
+
+Value GraphBuilder::positions(Value tokens) {
+  auto type = RankedTensorType::get({dynamic}, b.getI32Type());
+  return tfm::PositionsOp::create(b, loc, type, tokens, /*batch=*/Value());
+}
+
+std::pair<Value, Value> GraphBuilder::rotaryTable(Value tokens, ArrayRef<float> frequencies,
+                                                  double magnitude) {
+  int64_t size = frequencies.size();
+  SmallVector<double> exact(frequencies.begin(), frequencies.end());
+  auto rowType = RankedTensorType::get({size}, b.getF64Type());
+  Value position = arith::SIToFPOp::create(b, loc, RankedTensorType::get({dynamic}, b.getF64Type()),
+                                           positions(tokens));
+  Value frequency =
+      arith::ConstantOp::create(b, loc, DenseElementsAttr::get(rowType, ArrayRef<double>(exact)));
+  Value angle =
+      mul(broadcast(position, {dynamic, size}, {1}), broadcast(frequency, {dynamic, size}, {0}));
+  auto finish = [&](Value x) -> Value {
+    if (magnitude != 1) {
+      Value factor = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(magnitude));
+      x = mul(x, fill(typeOf(x), factor));
+    }
+    return arith::TruncFOp::create(b, loc, f32({dynamic, size}), x);
+  };
+  Value cos = finish(math::CosOp::create(b, loc, angle));
+  Value sin = finish(math::SinOp::create(b, loc, angle));
+  return {cos, sin};
+}
+
+Value GraphBuilder::rotate(Value x, Value cos, Value sin, bool interleaved) {
+  RankedTensorType type = typeOf(x);
+  int64_t half = typeOf(cos).getDimSize(1), size = type.getDimSize(2);
+  SmallVector<int64_t> halfShape = {dynamic, type.getDimSize(1), half};
+  Value c = broadcast(cos, halfShape, {1}), s = broadcast(sin, halfShape, {1});
+  Value x0 = interleaved ? sliceLast(x, 0, half, 2) : sliceLast(x, 0, half);
+  Value x1 = interleaved ? sliceLast(x, 1, half, 2) : sliceLast(x, half, half);
+  Value y0 = sub(mul(x0, c), mul(x1, s));
+  Value y1 = add(mul(x1, c), mul(x0, s));
+  SmallVector<Value> parts = {y0, y1};
+  if (interleaved) {
+    // [S, H, R/2, 2], so that pairs are neighbours again.
+    Value pairs =
+        tensor::ConcatOp::create(b, loc, 3, ValueRange{splitLast(y0, 1), splitLast(y1, 1)});
+    parts = {joinLast(pairs)};
+  }
+  if (2 * half < size)
+    parts.push_back(sliceLast(x, 2 * half, size - 2 * half));
+  if (parts.size() == 1)
+    return parts.front();
+  return tensor::ConcatOp::create(b, loc, 2, parts);
+}
+
+Value GraphBuilder::headsFirst(Value x, int64_t heads) {
+  Value result = transpose(x, {1, 0, 2});
+  RankedTensorType type = typeOf(result);
+  int64_t own = type.getDimSize(0), size = type.getDimSize(2);
+  if (own == heads)
+    return result;
+  // Heads of a group share a key head: [KVH, S, D] becomes [KVH, G, S, D], then [H, S, D].
+  result = broadcast(result, {own, heads / own, dynamic, size}, {1});
+  SmallVector<ReassociationIndices> groups = {{0, 1}, {2}, {3}};
+  return tensor::CollapseShapeOp::create(b, loc, result, groups);
+}
+
+Value GraphBuilder::causalMask(Value tokens, int64_t window) {
+  Value position = positions(tokens);
+  Value query = broadcast(position, {dynamic, dynamic}, {1});
+  Value key = broadcast(position, {dynamic, dynamic}, {0});
+  Value keep = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, key, query);
+  if (window == 0)
+    return keep;
+  Value distance = arith::SubIOp::create(b, loc, query, key);
+  Value width = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(window));
+  Value near = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, distance,
+                                     fill(typeOf(distance), width));
+  return arith::AndIOp::create(b, loc, keep, near);
+}
+
+Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap, int64_t window) {
+  int64_t heads = typeOf(q).getDimSize(1), valueSize = typeOf(v).getDimSize(2);
+  SmallVector<int64_t> shape = {heads, dynamic, dynamic};
+  Value mask = broadcast(causalMask(q, window), shape, {0});
+  Value scores = tfm::MatmulOp::create(b, loc, f32(shape), headsFirst(q, heads),
+                                       headsFirst(k, heads), /*transpose_b=*/true);
+  if (scale)
+    scores = mul(scores, fill(f32(shape), scale));
+  if (cap != 0)
+    scores = softcap(scores, cap);
+  Value never = fill(f32(shape), -3.4028234663852886e38);
+  scores = arith::SelectOp::create(b, loc, mask, scores, never);
+  Value weights = tfm::SoftmaxOp::create(b, loc, scores, b.getI64IntegerAttr(2));
+  Value result = tfm::MatmulOp::create(b, loc, f32({heads, dynamic, valueSize}), weights,
+                                       headsFirst(v, heads), /*transpose_b=*/false);
+  return joinLast(transpose(result, {1, 0, 2}));
+}

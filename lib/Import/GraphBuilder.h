@@ -1,0 +1,144 @@
+//===- GraphBuilder.h - emits plain mathematics in graph form ---------------------------*- C++
+//-*-===//
+//
+// Functions on values that emit what a formula says and nothing cleverer: norms, activations,
+// rotary positions and attention come out decomposed. Shapes are [S, features] or [S, heads, size]
+// with one dynamic size S, the number of tokens; activations are f32, weights are widened where
+// they are used. Operations get the location that is current (At).
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_LIB_IMPORT_GRAPHBUILDER_H
+#define INGOT_LIB_IMPORT_GRAPHBUILDER_H
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Value.h"
+#include <optional>
+#include <utility>
+
+namespace ingot::importer {
+
+/// Element-wise functions of feed-forward networks.
+enum class Activation {
+  Identity,
+  Relu,
+  /// max(x, 0)^2
+  Relu2,
+  /// x times the normal distribution function, by erf.
+  Gelu,
+  /// The same, approximated with tanh.
+  GeluTanh,
+  /// x * sigmoid(1.702 x)
+  QuickGelu,
+  /// x * sigmoid(x)
+  Silu,
+  Sigmoid,
+  Tanh
+};
+
+class GraphBuilder {
+public:
+  explicit GraphBuilder(mlir::MLIRContext *context)
+      : b(context), loc(mlir::UnknownLoc::get(context)) {}
+
+  /// Names what operations come from, until the end of the scope: a tensor or a config field.
+  class At {
+  public:
+    At(GraphBuilder &builder, const llvm::Twine &name) : builder(builder), previous(builder.loc) {
+      builder.loc = builder.nameLoc(name);
+    }
+    ~At() { builder.loc = previous; }
+    At(const At &) = delete;
+    At &operator=(const At &) = delete;
+
+  private:
+    GraphBuilder &builder;
+    mlir::Location previous;
+  };
+
+  mlir::Location nameLoc(const llvm::Twine &name) {
+    return mlir::NameLoc::get(b.getStringAttr(name));
+  }
+
+  /// Starts to emit at the end of `block`, where S is dimension 0 of `tokens`.
+  void enter(mlir::Block *block, mlir::Value tokens);
+
+  //===--- shapes -----------------------------------------------------------===//
+
+  mlir::RankedTensorType f32(llvm::ArrayRef<int64_t> shape) {
+    return mlir::RankedTensorType::get(shape, b.getF32Type());
+  }
+  /// A tensor of `type` filled with `value`, an f32 scalar or a number. Dynamic sizes are S.
+  mlir::Value fill(mlir::RankedTensorType type, mlir::Value value);
+  mlir::Value fill(mlir::RankedTensorType type, double value);
+  /// Repeats `x` along the new dimensions `dims` of `shape`.
+  mlir::Value broadcast(mlir::Value x, llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> dims);
+  mlir::Value transpose(mlir::Value x, llvm::ArrayRef<int64_t> permutation);
+  /// [S, n * size] to [S, n, size], and back.
+  mlir::Value splitLast(mlir::Value x, int64_t size);
+  mlir::Value joinLast(mlir::Value x);
+  /// Elements offset, offset + stride, ... (`size` of them) of the last dimension.
+  mlir::Value sliceLast(mlir::Value x, int64_t offset, int64_t size, int64_t stride = 1);
+  /// The sum along the last dimension.
+  mlir::Value sumLast(mlir::Value x);
+  /// `x` in f32.
+  mlir::Value widen(mlir::Value x);
+
+  //===--- arithmetic -------------------------------------------------------===//
+
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value sub(mlir::Value x, mlir::Value y);
+  mlir::Value mul(mlir::Value x, mlir::Value y);
+  mlir::Value div(mlir::Value x, mlir::Value y);
+  /// With a number on every element. Multiplication by exactly 1 emits nothing.
+  mlir::Value add(mlir::Value x, double y);
+  mlir::Value mul(mlir::Value x, double y);
+  mlir::Value div(mlir::Value x, double y);
+  mlir::Value tanh(mlir::Value x);
+  mlir::Value sigmoid(mlir::Value x);
+  /// limit * tanh(x / limit)
+  mlir::Value softcap(mlir::Value x, double limit);
+  mlir::Value activation(mlir::Value x, Activation kind);
+
+  //===--- building blocks --------------------------------------------------===//
+
+  mlir::Value embedding(mlir::Value ids, mlir::Value table);
+  mlir::Value linear(mlir::Value x, mlir::Value weight, mlir::Value bias, bool transposed);
+  /// x / sqrt(mean(x^2) + eps), along the last dimension.
+  mlir::Value rmsNormalize(mlir::Value x, double eps);
+  /// (x - mean(x)) / sqrt(variance(x) + eps), along the last dimension.
+  mlir::Value layerNormalize(mlir::Value x, double eps);
+  /// x * w and x + w with w along the last dimensions of x; w of any float type.
+  mlir::Value mulWeight(mlir::Value x, mlir::Value w);
+  mlir::Value addWeight(mlir::Value x, mlir::Value w);
+  /// The absolute position of every token, [S] i32.
+  mlir::Value positions(mlir::Value tokens);
+  /// Cosines and sines of position * frequency times `magnitude`, [S, frequencies] each; angles in
+  /// f64.
+  std::pair<mlir::Value, mlir::Value>
+  rotaryTable(mlir::Value tokens, llvm::ArrayRef<float> frequencies, double magnitude);
+  /// Rotates the first 2 * R/2 elements of every head of x [S, H, D] by cos and sin [S, R/2]:
+  /// pairs are halves of the rotated part, or neighbours.
+  mlir::Value rotate(mlir::Value x, mlir::Value cos, mlir::Value sin, bool interleaved);
+  /// softmax(mask(cap(q k^T * scale))) v of q [S, H, D] and k, v [S, KVH, D]: causal, only the last
+  /// `window` keys (0: all), scores capped at `cap` (0: not). `scale` is f32. Result [S, H * D].
+  mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value scale, double cap,
+                        int64_t window);
+
+  mlir::Value constant(double value);
+
+  mlir::OpBuilder b;
+  mlir::Location loc;
+
+private:
+  mlir::Value empty(mlir::RankedTensorType type);
+  mlir::Value headsFirst(mlir::Value x, int64_t heads);
+  mlir::Value causalMask(mlir::Value tokens, int64_t window);
+
+  /// S in the current function.
+  mlir::Value tokenCount;
+};
+
+} // namespace ingot::importer
+
+#endif // INGOT_LIB_IMPORT_GRAPHBUILDER_H

@@ -1,0 +1,217 @@
+//===- Families.cpp - from config.json to structures ------------------------------------------===//
+
+#include "Families.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include <cmath>
+
+using namespace llvm;
+using namespace ingot;
+using namespace ingot::importer;
+
+ArrayRef<Family> importer::families() {
+  static constexpr Family table[] = {
+      {"gpt2", "GPT2LMHeadModel", fillGPT2, 50256, 50256},
+      {"llama", "LlamaForCausalLM", fillLlama, 1, 2},
+  };
+  return table;
+}
+
+bool importer::isWithoutEffect(StringRef field) {
+  static const StringSet<> names = {
+      // About the file.
+      "_name_or_path", "_from_model_config", "_commit_hash", "auto_map", "transformers_version",
+      "dtype", "torch_dtype", "use_bfloat16", "torchscript", "problem_type", "finetuning_task",
+      "task_specific_params", "id2label", "label2id", "num_labels", "tokenizer_class",
+      // Training.
+      "initializer_range", "attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop",
+      "hidden_dropout", "dropout", "classifier_dropout", "gradient_checkpointing",
+      "output_router_logits", "router_aux_loss_coef", "summary_activation", "summary_first_dropout",
+      "summary_proj_to_labels", "summary_type", "summary_use_proj",
+      // How the library computes the same thing. pretraining_tp slices matrices and adds the parts;
+      // reorder_and_upcast_attn is about 16-bit arithmetic.
+      "use_cache", "output_attentions", "output_hidden_states", "return_dict",
+      "chunk_size_feed_forward", "pretraining_tp", "reorder_and_upcast_attn",
+      "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
+      "use_flash_attention", "is_decoder", "tie_encoder_decoder", "n_ctx",
+      "cross_attention_hidden_size", "tf_legacy_loss", "tie_last_hidden_states",
+      // Ids that only training or a tokenizer uses, and parameters of the library's generation.
+      "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "prefix",
+      "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
+      "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty",
+      "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
+      "num_return_sequences", "output_scores", "return_dict_in_generate", "forced_bos_token_id",
+      "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
+      "suppress_tokens", "begin_suppress_tokens"};
+  return names.contains(field);
+}
+
+//===----------------------------------------------------------------------===//
+// Fields that families share
+//===----------------------------------------------------------------------===//
+
+void importer::readSizes(Config &config, DecoderSpec &spec, StringRef hidden, StringRef layers,
+                         StringRef context, int64_t defaultContext) {
+  spec.vocab = config.integer("vocab_size", 1, maxVocab);
+  spec.hidden = config.integer(hidden, 1, maxWidth);
+  spec.layers.resize(config.integer(layers, 1, maxLayers));
+  spec.context = config.integer(context, 1, maxPositions, defaultContext);
+}
+
+AttentionSpec importer::readHeads(Config &config, const DecoderSpec &spec, StringRef heads,
+                                  StringRef kvHeads, StringRef headDim) {
+  AttentionSpec attention;
+  attention.heads = config.integer(heads, 1, maxHeads);
+  attention.kvHeads = attention.heads;
+  if (!kvHeads.empty())
+    attention.kvHeads = config.integer(kvHeads, 1, maxHeads, attention.heads);
+  if (attention.heads % attention.kvHeads != 0)
+    config.error(kvHeads, "expected a divisor of the " + Twine(attention.heads) +
+                              " attention heads, got " + Twine(attention.kvHeads));
+  if (!headDim.empty() && config.has(headDim)) {
+    attention.headDim = config.integer(headDim, 1, maxHeadDim);
+  } else {
+    if (!headDim.empty())
+      (void)config.integer(headDim, 1, maxHeadDim, 1);
+    if (spec.hidden % attention.heads != 0)
+      config.error(heads, "expected a divisor of the hidden size, " + Twine(spec.hidden) +
+                              ", got " + Twine(attention.heads));
+    attention.headDim = std::max<int64_t>(spec.hidden / attention.heads, 1);
+  }
+  attention.scale = 1 / std::sqrt(double(attention.headDim));
+  return attention;
+}
+
+Activation importer::readActivation(Config &config, StringRef name, StringRef fallback) {
+  static constexpr std::pair<StringLiteral, Activation> table[] = {
+      {"gelu", Activation::Gelu},
+      {"gelu_accurate", Activation::GeluTanh},
+      {"gelu_fast", Activation::GeluTanh},
+      {"gelu_new", Activation::GeluTanh},
+      {"gelu_python", Activation::Gelu},
+      {"gelu_python_tanh", Activation::GeluTanh},
+      {"gelu_pytorch_tanh", Activation::GeluTanh},
+      {"linear", Activation::Identity},
+      {"quick_gelu", Activation::QuickGelu},
+      {"relu", Activation::Relu},
+      {"relu2", Activation::Relu2},
+      {"sigmoid", Activation::Sigmoid},
+      {"silu", Activation::Silu},
+      {"swish", Activation::Silu},
+      {"tanh", Activation::Tanh},
+  };
+  StringRef value = config.string(name, fallback);
+  std::string supported;
+  for (const auto &[key, activation] : table) {
+    if (key == value)
+      return activation;
+    supported += (supported.empty() ? "" : ", ") + key.str();
+  }
+  config.error(name, "expected one of " + supported + ", got " + quoted(value));
+  return Activation::Identity;
+}
+
+/// The scaling of type `type` with the parameters in `fields`.
+static RotaryScaling readScaling(Config &config, Config &fields, StringRef type, int64_t context,
+                                 double &magnitude) {
+  RotaryScaling scaling;
+  if (type == "linear") {
+    scaling.kind = RotaryScaling::Linear;
+    scaling.factor = fields.positive("factor");
+    return scaling;
+  }
+  // The length before scaling may stand beside the parameters, and then counts.
+  StringRef length = "original_max_position_embeddings";
+  scaling.originalLength = double(fields.integer(length, 1, maxPositions, context));
+  if (config.has(length))
+    scaling.originalLength = double(config.integer(length, 1, maxPositions));
+  if (type == "llama3") {
+    scaling.kind = RotaryScaling::Llama3;
+    scaling.factor = fields.positive("factor");
+    scaling.lowFactor = fields.positive("low_freq_factor");
+    scaling.highFactor = fields.positive("high_freq_factor");
+    if (scaling.highFactor <= scaling.lowFactor)
+      fields.error("high_freq_factor", "expected more than low_freq_factor, got " +
+                                           toText(json::Value(scaling.highFactor)));
+    return scaling;
+  }
+  scaling.kind = RotaryScaling::Yarn;
+  scaling.factor = fields.positive("factor", double(context) / scaling.originalLength);
+  // Zero and null stand for the default here.
+  auto orDefault = [&](StringRef name, double fallback) {
+    double value = fields.number(name, 0, 1e9, 0.0);
+    return value == 0 ? fallback : value;
+  };
+  scaling.fastTurns = orDefault("beta_fast", 32);
+  scaling.slowTurns = orDefault("beta_slow", 1);
+  scaling.truncate = fields.flag("truncate", true);
+  auto magnitudeOf = [&](double weight) {
+    return scaling.factor <= 1 ? 1.0 : 0.1 * weight * std::log(scaling.factor) + 1.0;
+  };
+  double mscale = orDefault("mscale", 0), mscaleAll = orDefault("mscale_all_dim", 0);
+  magnitude =
+      mscale != 0 && mscaleAll != 0 ? magnitudeOf(mscale) / magnitudeOf(mscaleAll) : magnitudeOf(1);
+  magnitude = fields.positive("attention_factor", magnitude);
+  return scaling;
+}
+
+void importer::readRotary(Config &config, DecoderSpec &spec, AttentionSpec &attention, bool partial,
+                          double defaultTheta) {
+  Config *fields = config.child("rope_parameters"), *older = config.child("rope_scaling");
+  if (fields && older)
+    config.error("rope_scaling", "expected nothing beside rope_parameters");
+  if (!fields)
+    fields = older;
+  double theta = config.positive("rope_theta", defaultTheta);
+  double rotated = config.number("partial_rotary_factor", 0, 1, 1.0);
+  RotaryScaling scaling;
+  RotaryTable table;
+  if (fields) {
+    theta = fields->positive("rope_theta", theta);
+    rotated = fields->number("partial_rotary_factor", 0, 1, rotated);
+    // "type" is the older name; where both are there the newer one counts.
+    StringRef older = fields->string("type", "default");
+    StringRef type = fields->string("rope_type", older);
+    if (type == "linear" || type == "llama3" || type == "yarn")
+      scaling = readScaling(config, *fields, type, spec.context, table.magnitude);
+    else if (type != "default")
+      fields->error(fields->has("rope_type") ? "rope_type" : "type",
+                    "expected one of default, linear, llama3, yarn, got " + quoted(type));
+  }
+  if (!partial && rotated != 1)
+    config.error("partial_rotary_factor",
+                 "expected 1 in this family, got " + toText(json::Value(rotated)));
+  int64_t size = int64_t(double(attention.headDim) * rotated);
+  if (size < 2 || size % 2 != 0) {
+    config.error("head_dim",
+                 "expected an even number of rotated elements of each head, got " + Twine(size));
+    return;
+  }
+  table.frequencies = rotaryFrequencies(theta, size, scaling);
+  if (!all_of(table.frequencies, [](float f) { return std::isfinite(f); }))
+    config.error(fields ? "rope_parameters|rope_scaling" : "rope_theta",
+                 "expected parameters with finite rotary frequencies");
+  auto it = llvm::find(spec.rotaries, table);
+  attention.rotary = size_t(it - spec.rotaries.begin());
+  if (it == spec.rotaries.end())
+    spec.rotaries.push_back(std::move(table));
+}
+
+NormSpec importer::rmsNorm(double eps) {
+  NormSpec norm;
+  norm.kind = NormSpec::Rms;
+  norm.eps = eps;
+  return norm;
+}
+
+NormSpec importer::layerNorm(double eps, bool bias) {
+  NormSpec norm;
+  norm.kind = NormSpec::Layer;
+  norm.eps = eps;
+  norm.bias = bias;
+  return norm;
+}
+
+void importer::repeatLayer(DecoderSpec &spec, const LayerSpec &layer) {
+  std::fill(spec.layers.begin(), spec.layers.end(), layer);
+}

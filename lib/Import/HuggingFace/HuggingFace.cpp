@@ -1,0 +1,128 @@
+//===- HuggingFace.cpp - models in the layout of Hugging Face ---------------------------------===//
+
+#include "ingot/Import/HuggingFace.h"
+#include "../Safetensors.h"
+#include "Families.h"
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+using namespace llvm;
+using namespace ingot;
+using namespace ingot::importer;
+
+/// The family that the config asks for; null after an error.
+static const Family *chooseFamily(Config &config) {
+  StringRef modelType = config.string("model_type", "");
+  std::vector<std::string> architectures = config.strings("architectures");
+  std::string supported;
+  for (const Family &family : families()) {
+    supported += (supported.empty() ? "" : ", ") + family.modelType.str();
+    bool named = modelType.empty() ? is_contained(architectures, family.architecture)
+                                   : modelType == family.modelType;
+    if (!named)
+      continue;
+    if (!architectures.empty() && !is_contained(architectures, family.architecture))
+      config.error("architectures", "expected " + quoted(family.architecture) + ", got " +
+                                        quoted(architectures.front()));
+    return &family;
+  }
+  config.error("model_type", "expected one of " + supported + ", got " + quoted(modelType));
+  return nullptr;
+}
+
+/// What no family supports.
+static void refuse(Config &config) {
+  config.onlyFalse("is_encoder_decoder");
+  config.onlyFalse("add_cross_attention");
+  config.onlyNull("quantization_config|compression_config", "quantised weights are not supported");
+  config.onlyNull("per_layer_config", "settings per layer are not supported");
+  if (Config *pruned = config.child("pruned_heads"))
+    if (!pruned->empty())
+      config.error("pruned_heads", "expected an empty object, nothing else is supported");
+}
+
+/// The ids that begin and end a text: generation_config.json counts, then config.json.
+static void readTokenIds(Config &config, Config *generation, const Family &family,
+                         DecoderSpec &spec) {
+  auto read = [&](StringRef name, int64_t fallback) {
+    std::vector<int64_t> defaults;
+    if (fallback >= 0 && fallback < spec.vocab)
+      defaults.push_back(fallback);
+    std::vector<int64_t> ids = config.ids(name, defaults);
+    Config *source = &config;
+    if (generation && generation->has(name)) {
+      ids = generation->ids(name);
+      source = generation;
+    }
+    erase_if(ids, [&](int64_t id) {
+      if (id < spec.vocab)
+        return false;
+      source->getDiagnostics().warning(source->getFile(),
+                                       "field " + quoted(name) + ": " + Twine(id) +
+                                           " is outside the vocabulary and was ignored");
+      return true;
+    });
+    return ids;
+  };
+  spec.endIds = read("eos_token_id", family.endId);
+  std::vector<int64_t> begin = read("bos_token_id", family.beginId);
+  spec.beginId = begin.empty() ? -1 : begin.front();
+}
+
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
+ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
+                         const ImportOptions &options, ImportReport &report) {
+  Diagnostics diagnostics(options, report);
+  auto pathOf = [&](StringRef file) {
+    SmallString<256> path(directory);
+    sys::path::append(path, file);
+    return path.str().str();
+  };
+  if (!sys::fs::is_directory(directory))
+    return diagnostics.error(directory, "expected a directory with config.json");
+
+  mlir::FailureOr<json::Object> fields = readJson(pathOf("config.json"), diagnostics);
+  if (failed(fields))
+    return failure();
+  Config config(pathOf("config.json"), *fields, diagnostics);
+  mlir::FailureOr<json::Object> generationFields = failure();
+  std::optional<Config> generation;
+  if (sys::fs::exists(pathOf("generation_config.json"))) {
+    generationFields = readJson(pathOf("generation_config.json"), diagnostics);
+    if (failed(generationFields))
+      return failure();
+    generation.emplace(pathOf("generation_config.json"), *generationFields, diagnostics);
+  }
+
+  const Family *family = chooseFamily(config);
+  if (!family)
+    return failure();
+  DecoderSpec spec;
+  spec.modelType = family->modelType.str();
+  refuse(config);
+  family->fill(config, spec);
+  readTokenIds(config, generation ? &*generation : nullptr, *family, spec);
+  if (options.context > spec.context || options.context < 0)
+    (void)diagnostics.error(config.getFile(), "a context of " + Twine(options.context) +
+                                                  " was asked for, the model has " +
+                                                  Twine(spec.context) + " positions");
+  if (diagnostics.failed())
+    return failure();
+  if (options.context > 0)
+    spec.context = options.context;
+
+  Checkpoint checkpoint;
+  checkpoint.directory = directory.str();
+  if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+    return failure();
+  mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
+      buildDecoder(context, spec, checkpoint, diagnostics);
+  if (failed(module))
+    return failure();
+  config.reportUnread(isWithoutEffect);
+  if (diagnostics.failed())
+    return failure();
+  return module;
+}

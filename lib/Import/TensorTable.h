@@ -1,0 +1,56 @@
+//===- TensorTable.h - the tensors of a checkpoint ---------------------------------------*- C++
+//-*-===//
+//
+// Every importer of checkpoints starts by filling a TensorTable from the headers of its files
+// (Safetensors.h); everything after that is the same for all file formats.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_LIB_IMPORT_TENSORTABLE_H
+#define INGOT_LIB_IMPORT_TENSORTABLE_H
+
+#include "mlir/IR/Types.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringMap.h"
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ingot::importer {
+
+/// Where a tensor is stored. Its bytes are little-endian, row-major, and inside the file.
+struct TensorInfo {
+  /// Name of the file, relative to the model's folder.
+  std::string file;
+  uint64_t offset = 0, bytes = 0;
+  llvm::SmallVector<int64_t, 4> shape;
+  /// The type as the file writes it ("BF16"), for messages.
+  std::string typeName;
+  /// f64, f32, f16, bf16 or an integer; null for types that MLIR has no name for.
+  mlir::Type elementType;
+};
+
+/// Tensors by name, in the order of names.
+class TensorTable {
+public:
+  /// False if the name is taken.
+  bool add(llvm::StringRef name, TensorInfo info) {
+    return tensors.emplace(name.str(), std::move(info)).second;
+  }
+  const TensorInfo *find(llvm::StringRef name) const {
+    auto it = tensors.find(name);
+    return it == tensors.end() ? nullptr : &it->second;
+  }
+  auto begin() const { return tensors.begin(); }
+  auto end() const { return tensors.end(); }
+  bool empty() const { return tensors.empty(); }
+
+private:
+  std::map<std::string, TensorInfo, std::less<>> tensors;
+};
+
+/// "[64, 32]"
+std::string shapeText(llvm::ArrayRef<int64_t> shape);
+
+} // namespace ingot::importer
+
+#endif // INGOT_LIB_IMPORT_TENSORTABLE_H
