@@ -1,0 +1,63 @@
+//===- Commands.h - the subcommands of ingot-run ---------------------------------------------===//
+//
+// Each takes its options, prints to stdout and returns the exit code, or throws Failure or
+// ingot::Error with a message for stderr.
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_RUN_COMMANDS_H
+#define INGOT_RUN_COMMANDS_H
+
+#include "Common.h"
+
+#include <optional>
+
+struct GenerateOptions {
+  LoadOptions load;
+  std::optional<std::string> prompt, ids, idsFile, logits;
+  std::optional<uint64_t> newTokens;
+  uint64_t prefillChunk = 0;
+  bool ignoreEnd = false;
+  ingot_sampling_options sampling;
+};
+int runGenerate(const GenerateOptions &options);
+
+struct TensorOptions {
+  LoadOptions load;
+  std::string entry;
+  std::vector<std::string> inputs, outputs; // name=file
+};
+int runTensors(const TensorOptions &options);
+
+struct BenchOptions {
+  LoadOptions load;
+  uint64_t prompt = 512, newTokens = 128, depth = 0, batch = 1, repeat = 5;
+  bool json = false, noLimits = false;
+};
+int runBench(const BenchOptions &options);
+
+struct InspectOptions {
+  LoadOptions load;
+  bool json = false, dispatches = false, weights = false;
+};
+int runInspect(const InspectOptions &options);
+
+struct VerifyOptions {
+  LoadOptions load;
+  uint64_t prompt = 100, newTokens = 20;
+  uint64_t seed = 1;
+};
+int runVerify(const VerifyOptions &options);
+
+struct ProfileOptions {
+  LoadOptions load;
+  uint64_t prompt = 128, newTokens = 32;
+  bool json = false;
+};
+int runProfile(const ProfileOptions &options);
+
+struct TokenizeOptions {
+  std::string path;
+  bool noSpecial = false, decode = false;
+};
+int runTokenize(const TokenizeOptions &options);
+
+#endif // INGOT_RUN_COMMANDS_H

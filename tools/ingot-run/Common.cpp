@@ -1,0 +1,151 @@
+//===- Common.cpp - loading, ids, progress ---------------------------------------------------===//
+#include "Common.h"
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <unistd.h>
+
+using namespace ingot;
+
+ingot::Model loadModel(const LoadOptions &options) {
+  ingot_model_options model;
+  ingot_model_options_init(&model);
+  model.trust = options.trust;
+  model.threads = options.threads;
+  model.target = options.target.empty() ? nullptr : options.target.c_str();
+  model.page_budget = options.pageBudget << 20;
+  ProgressLine line;
+  model.progress = [](void *user, const char *, uint64_t done, uint64_t total) {
+    static_cast<ProgressLine *>(user)->show("checking", done, total);
+  };
+  model.progress_user = &line;
+  model.log = [](void *, ingot_log_level level, const char *message) {
+    if (level == INGOT_LOG_WARNING)
+      fprintf(stderr, "warning: %s\n", message);
+  };
+  return Model(options.path, &model);
+}
+
+static ingot_cancel *theToken = nullptr;
+
+ingot_cancel *interruptToken() {
+  static Cancel token = [] {
+    Cancel made = makeCancel();
+    theToken = made.get();
+    struct sigaction action = {};
+    action.sa_handler = [](int) { ingot_cancel_request(theToken); };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, nullptr);
+    return made;
+  }();
+  return token.get();
+}
+
+void ProgressLine::show(const std::string &what, uint64_t done, uint64_t total) {
+  static const bool terminal = isatty(STDERR_FILENO);
+  if (!terminal || total == 0)
+    return;
+  // Short work shows nothing.
+  double now = nowSeconds();
+  if (started == 0)
+    started = static_cast<uint64_t>(now * 1000) + 1;
+  if (static_cast<uint64_t>(now * 1000) < started + 400)
+    return;
+  fprintf(stderr, "\r%s: %3u %%\x1b[K", what.c_str(),
+          static_cast<unsigned>(100 * (static_cast<double>(done) / static_cast<double>(total))));
+  fflush(stderr);
+  visible = true;
+}
+
+void ProgressLine::clear() {
+  if (visible)
+    fputs("\r\x1b[K", stderr);
+  visible = false;
+}
+
+std::vector<int32_t> parseIds(const std::string &text, const std::string &where) {
+  std::vector<int32_t> ids;
+  const char *at = text.data(), *end = at + text.size();
+  auto isSeparator = [](char c) { return c == ' ' || c == ',' || c == '\t' || c == '\r'; };
+  while (at < end) {
+    if (isSeparator(*at)) {
+      ++at;
+      continue;
+    }
+    int32_t id = 0;
+    auto [next, error] = std::from_chars(at, end, id);
+    if (error == std::errc::result_out_of_range)
+      throw Failure(where + ": an id that is out of range");
+    if (error != std::errc() || (next < end && !isSeparator(*next))) {
+      const char *stop = at;
+      while (stop < end && !isSeparator(*stop))
+        ++stop;
+      throw Failure(where + ": expected an id, got '" +
+                    std::string(at, std::min<ptrdiff_t>(stop - at, 40)) + "'");
+    }
+    ids.push_back(id);
+    at = next;
+  }
+  return ids;
+}
+
+std::string readFile(const std::string &path) {
+  FILE *file = path == "-" ? stdin : fopen(path.c_str(), "rbe");
+  if (!file)
+    throw Failure(path + ": cannot be opened: " + strerror(errno));
+  std::string text;
+  char buffer[65536];
+  size_t got;
+  while ((got = fread(buffer, 1, sizeof buffer, file)) > 0)
+    text.append(buffer, got);
+  bool failed = ferror(file) != 0;
+  int code = errno;
+  if (file != stdin)
+    fclose(file);
+  if (failed)
+    throw Failure(path + ": cannot be read: " + strerror(code));
+  return text;
+}
+
+std::vector<std::vector<int32_t>> readIdsFile(const std::string &path) {
+  std::string text = readFile(path);
+  std::vector<std::vector<int32_t>> sequences;
+  for (size_t at = 0; at < text.size();) {
+    size_t end = std::min(text.find('\n', at), text.size());
+    std::string where = path + ": line " + std::to_string(sequences.size() + 1);
+    sequences.push_back(parseIds(text.substr(at, end - at), where));
+    if (sequences.back().empty())
+      throw Failure(where + ": no ids in it");
+    at = end + 1;
+  }
+  if (sequences.empty())
+    throw Failure(path + ": no ids in it");
+  return sequences;
+}
+
+void print(std::string_view text) {
+  if (fwrite(text.data(), 1, text.size(), stdout) != text.size())
+    throw Failure(std::string("standard output: cannot be written: ") + strerror(errno));
+}
+
+double nowSeconds() {
+  using namespace std::chrono;
+  return duration<double>(steady_clock::now().time_since_epoch()).count();
+}
+
+std::string formatBytes(uint64_t bytes) {
+  const char *units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit < 4) {
+    value /= 1024;
+    ++unit;
+  }
+  char text[64];
+  snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+  return text;
+}

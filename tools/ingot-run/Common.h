@@ -1,0 +1,61 @@
+//===- Common.h - what the subcommands of ingot-run share ------------------------------------===//
+#ifndef INGOT_RUN_COMMON_H
+#define INGOT_RUN_COMMON_H
+
+#include "ingot/runtime.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+/// Ends the program with `error: what` and exit code 1.
+class Failure : public std::runtime_error {
+public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Options of every subcommand that loads a model.
+struct LoadOptions {
+  std::string path;
+  std::string target;
+  uint32_t threads = 0;
+  uint64_t pageBudget = 0; // MiB
+  bool trust = false;
+};
+
+/// Loads a model; shows progress on a terminal when it takes long.
+ingot::Model loadModel(const LoadOptions &options);
+
+/// The token that Ctrl-C sets. The second Ctrl-C ends the program at once.
+ingot_cancel *interruptToken();
+
+/// A line on stderr that is overwritten, when stderr is a terminal; nothing otherwise.
+class ProgressLine {
+public:
+  ~ProgressLine() { clear(); }
+  void show(const std::string &what, uint64_t done, uint64_t total);
+  void clear();
+
+private:
+  bool visible = false;
+  uint64_t started = 0;
+};
+
+/// Numbers separated by commas, blanks or tabs. `where` begins the message of a failure.
+std::vector<int32_t> parseIds(const std::string &text, const std::string &where);
+
+/// One sequence per line; empty lines are errors (but for the end of the last line).
+std::vector<std::vector<int32_t>> readIdsFile(const std::string &path);
+
+std::string readFile(const std::string &path);
+
+/// Writes to stdout, or fails.
+void print(std::string_view text);
+
+/// Milliseconds of a steady clock.
+double nowSeconds();
+
+/// "1.5 MiB"
+std::string formatBytes(uint64_t bytes);
+
+#endif // INGOT_RUN_COMMON_H

@@ -1,0 +1,213 @@
+//===- Generate.cpp - text and ids -----------------------------------------------------------===//
+#include "Commands.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace ingot;
+
+namespace {
+
+/// Collects rows of logits: those of the first sequence go straight to the file, those of the
+/// others to temporary files until it is their turn.
+class LogitsFile {
+public:
+  LogitsFile(const std::string &path, size_t sequences) : path(path) {
+    files.push_back(fopen(path.c_str(), "wbe"));
+    if (!files[0])
+      fail();
+    while (files.size() < sequences) {
+      files.push_back(tmpfile());
+      if (!files.back())
+        throw Failure(std::string("a temporary file: cannot be made: ") + strerror(errno));
+    }
+  }
+  LogitsFile(const LogitsFile &) = delete;
+  LogitsFile &operator=(const LogitsFile &) = delete;
+  ~LogitsFile() {
+    for (FILE *file : files)
+      if (file)
+        fclose(file);
+    // Half a file would look like a whole one.
+    struct stat status;
+    if (!finished && stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
+      unlink(path.c_str());
+  }
+
+  /// Returns false when the row could not be written; finish() says why.
+  void write(size_t sequence, const float *row, size_t vocabulary) {
+    if (!error && fwrite(row, sizeof(float), vocabulary, files[sequence]) != vocabulary)
+      error = errno;
+  }
+
+  void finish() {
+    std::vector<char> buffer(1 << 20);
+    for (size_t i = 1; i < files.size() && !error; ++i) {
+      rewind(files[i]);
+      size_t got;
+      while ((got = fread(buffer.data(), 1, buffer.size(), files[i])) > 0 && !error)
+        if (fwrite(buffer.data(), 1, got, files[0]) != got)
+          error = errno;
+    }
+    FILE *file = files[0];
+    files[0] = nullptr;
+    if (fclose(file) != 0 && !error)
+      error = errno;
+    if (error) {
+      errno = error;
+      fail();
+    }
+    finished = true;
+  }
+
+private:
+  [[noreturn]] void fail() const {
+    throw Failure(path + ": cannot be written: " + strerror(errno));
+  }
+  std::string path;
+  std::vector<FILE *> files;
+  int error = 0;
+  bool finished = false;
+};
+
+constexpr uint64_t kDefaultNewTokens = 256;
+
+struct Output {
+  std::vector<std::vector<int32_t>> ids; // prompt and continuation
+  TextStream text;                       // in text mode
+  std::string pending;                   // text that is shown once generation has begun
+  std::unique_ptr<LogitsFile> logits;
+  size_t vocabulary = 0;
+  std::string failure; // of writing to stdout, inside a callback
+};
+
+void show(Output &output, std::string_view text) {
+  try {
+    print(text);
+    fflush(stdout);
+  } catch (const Failure &failure) {
+    output.failure = failure.what();
+  }
+}
+
+std::vector<std::vector<int32_t>> readPrompts(const GenerateOptions &options, const Model &model) {
+  if (options.ids)
+    return {parseIds(*options.ids, "--ids")};
+  if (options.idsFile)
+    return readIdsFile(*options.idsFile);
+  std::vector<int32_t> ids;
+  try {
+    ids = model.encode(*options.prompt);
+  } catch (const Error &error) {
+    throw Failure(error.what());
+  }
+  if (ids.empty())
+    throw Failure("--prompt: no tokens in it");
+  return {ids};
+}
+
+} // namespace
+
+int runGenerate(const GenerateOptions &options) {
+  Model model = loadModel(options.load);
+  if (!model.info().has_language_model)
+    throw Failure(options.load.path +
+                  ": not a language model; give --input and --output (see ingot-run inspect)");
+  ingot_language_model_info lm = model.languageModel();
+  auto prompts = readPrompts(options, model);
+  for (const std::vector<int32_t> &prompt : prompts)
+    if (prompt.empty())
+      throw Failure("--ids: no ids in it");
+
+  ingot_generate_options generate;
+  ingot_generate_options_init(&generate);
+  generate.max_new_tokens = options.newTokens.value_or(kDefaultNewTokens);
+  if (!options.newTokens && lm.past_context == INGOT_PAST_STOP)
+    for (const std::vector<int32_t> &prompt : prompts)
+      if (prompt.size() <= lm.context)
+        generate.max_new_tokens =
+            std::min<uint64_t>(generate.max_new_tokens, lm.context - prompt.size() + 1);
+  generate.ignore_end = options.ignoreEnd;
+  generate.sampling = options.sampling;
+  ingot_run_options_init(&generate.run);
+  generate.run.cancel = interruptToken();
+  generate.run.prefill_chunk = options.prefillChunk;
+  ProgressLine line;
+  generate.run.progress = [](void *user, const char *stage, uint64_t done, uint64_t total) {
+    static_cast<ProgressLine *>(user)->show(stage, done, total);
+    if (done == total)
+      static_cast<ProgressLine *>(user)->clear();
+  };
+  generate.run.progress_user = &line;
+
+  Output output;
+  output.ids = prompts;
+  output.vocabulary = lm.vocabulary;
+  bool asText = options.prompt.has_value();
+  std::vector<Session> sessions;
+  std::vector<ingot_generate_sequence> sequences;
+  for (const std::vector<int32_t> &prompt : prompts) {
+    sessions.emplace_back(model);
+    sequences.push_back({sessions.back().get(), prompt.data(), prompt.size(), INGOT_FINISH_NONE, 0});
+  }
+  if (options.logits) {
+    output.logits = std::make_unique<LogitsFile>(*options.logits, prompts.size());
+    generate.on_logits = [](void *user, size_t sequence, size_t, const float *row) {
+      Output &output = *static_cast<Output *>(user);
+      output.logits->write(sequence, row, output.vocabulary);
+    };
+  }
+  generate.on_token = [](void *user, size_t sequence, int32_t id) {
+    Output &output = *static_cast<Output *>(user);
+    output.ids[sequence].push_back(id);
+    if (output.text) {
+      output.pending += output.text.push(id);
+      show(output, output.pending);
+      output.pending.clear();
+    }
+    return output.failure.empty();
+  };
+  generate.user = &output;
+  if (asText) {
+    output.text = TextStream(model);
+    // The prompt goes through the stream as well: what is printed is the text of all ids.
+    for (int32_t id : prompts[0])
+      output.pending += output.text.push(id);
+  }
+  ingot_error *error = ingot_generate(model.get(), sequences.data(), sequences.size(), &generate);
+  line.clear();
+  bool interrupted = ingot_error_status(error) == INGOT_CANCELLED;
+  if (asText && (!error || interrupted))
+    show(output, output.pending + std::string(output.text.finish()) + "\n");
+  try {
+    check(error);
+  } catch (const Error &failure) {
+    if (interrupted)
+      throw Failure(options.load.path + ": interrupted");
+    std::string message = failure.what();
+    throw Failure(message.rfind(options.load.path, 0) == 0 ? message
+                                                           : options.load.path + ": " + message);
+  }
+  if (!output.failure.empty())
+    throw Failure(output.failure);
+  if (output.logits)
+    output.logits->finish();
+  if (!asText)
+    for (const std::vector<int32_t> &ids : output.ids) {
+      std::string text;
+      for (size_t i = 0; i < ids.size(); ++i)
+        text += (i ? " " : "") + std::to_string(ids[i]);
+      print(text + "\n");
+    }
+  if (!options.newTokens && lm.past_context == INGOT_PAST_STOP)
+    for (size_t i = 0; i < sequences.size(); ++i)
+      if (sequences[i].finish == INGOT_FINISH_LENGTH &&
+          sequences[i].count + sequences[i].generated > lm.context)
+        fprintf(stderr, "note: %s: the context of %llu positions is full; compile with a larger "
+                        "--context or another --past-context to go on\n",
+                options.load.path.c_str(), static_cast<unsigned long long>(lm.context));
+  return 0;
+}

@@ -1,0 +1,147 @@
+//===- ingot-run.cpp - runs artifacts --------------------------------------------------------===//
+#include "Commands.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+
+namespace {
+
+const char *const kExamples = R"(
+Examples:
+  ingot-run story.ingot -p "Once upon a time" -n 100
+  ingot-run chat.ingot -p "Hello" --temp 0.8 --top-p 0.95 --seed 7
+  ingot-run m.ingot --ids=1,2,3 -n 20                        ids in, ids out
+  ingot-run m.ingot --ids-file=prompts.txt -n 20 --logits=out.f32
+  ingot-run attention.ingot --input q=q.npy --input k=k.npy --output o=o.npy
+  ingot-run inspect m.ingot
+)";
+
+void addLoadOptions(CLI::App &app, LoadOptions &load, bool required) {
+  auto *path = app.add_option("model", load.path, "The artifact that ingot-compile wrote");
+  path->type_name("FILE.ingot");
+  if (required)
+    path->required();
+  app.add_option("--threads", load.threads, "Threads to use (default: all that may be used)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--target", load.target, "Use the code of this target instead of the best one")
+      ->type_name("NAME");
+  app.add_flag("--trust", load.trust, "Do not check the hashes of the weights");
+}
+
+/// The parser's message, in the form of all others.
+int reportUsage(const CLI::ParseError &error) {
+  std::string what = error.what();
+  while (!what.empty() && (what.back() == '\n' || what.back() == '.'))
+    what.pop_back();
+  fprintf(stderr, "error: %s; see ingot-run --help\n", what.c_str());
+  return 1;
+}
+
+int run(int argc, char **argv) {
+  CLI::App app("Runs an artifact of ingot-compile: text, ids or arrays in, text, ids or arrays out.",
+               "ingot-run");
+  app.footer(kExamples);
+  app.set_version_flag("--version", std::string("ingot-run ") + ingot_version());
+
+  GenerateOptions generate;
+  TensorOptions tensors;
+  ingot_sampling_options_init(&generate.sampling);
+  addLoadOptions(app, generate.load, /*required=*/false);
+  auto *prompt = app.add_option("-p,--prompt", generate.prompt, "Text to continue");
+  auto *ids = app.add_option("--ids", generate.ids, "Ids to continue, separated by commas or blanks");
+  auto *idsFile = app.add_option("--ids-file", generate.idsFile,
+                                 "One sequence of ids per line, all in one batch");
+  prompt->type_name("TEXT")->excludes(ids)->excludes(idsFile);
+  ids->type_name("IDS")->excludes(idsFile);
+  idsFile->type_name("FILE");
+  app.add_option("-n,--new-tokens", generate.newTokens,
+                 "Tokens to generate (default: until an end id, at most 256)")
+      ->type_name("N");
+  app.add_option("--logits", generate.logits,
+                 "Write the logits of every token that is fed: raw little-endian f32 rows")
+      ->type_name("FILE");
+  app.add_option("--prefill-chunk", generate.prefillChunk, "Most rows per run while reading prompts")
+      ->type_name("N");
+  app.add_flag("--ignore-eos", generate.ignoreEnd, "Go on past ids that end a text");
+  auto *group = app.add_option_group("Sampling", "Greedy unless --temp is given");
+  ingot_sampling_options &sampling = generate.sampling;
+  group->add_option("--temp", sampling.temperature, "Temperature; 0 is greedy")->type_name("T");
+  group->add_option("--top-k", sampling.top_k, "Only the K most probable ids")->type_name("K");
+  group->add_option("--top-p", sampling.top_p, "Only the most probable ids that sum up to P")
+      ->type_name("P");
+  group->add_option("--min-p", sampling.min_p, "Only ids at least P times as probable as the first")
+      ->type_name("P");
+  group->add_option("--repeat-penalty", sampling.repetition_penalty,
+                    "Divide the logits of ids that occurred by R")
+      ->type_name("R");
+  group->add_option("--seed", sampling.seed, "Seed of the draws (default 0)")->type_name("S");
+  auto *input = app.add_option("--input", tensors.inputs, "An input of an entry point, as .npy");
+  auto *output = app.add_option("--output", tensors.outputs, "An output of an entry point, as .npy");
+  for (auto *option : {input, output})
+    option->type_name("NAME=FILE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--entry", tensors.entry, "The entry point (default: the only one)")
+      ->type_name("NAME");
+
+  TokenizeOptions tokenize;
+  CLI::App *tokenizeApp = app.add_subcommand(
+      "tokenize", "One JSON string per line in, one JSON array of ids per line out");
+  tokenizeApp->add_option("path", tokenize.path, "An artifact or a tokenizer's file or directory")
+      ->required();
+  tokenizeApp->add_flag("--no-special", tokenize.noSpecial, "Add no begin and end ids");
+  tokenizeApp->add_flag("--decode", tokenize.decode, "Arrays of ids in, strings out");
+  tokenizeApp->footer("\nExample:\n  echo '\"Hello\"' | ingot-run tokenize m.ingot\n");
+
+  InspectOptions inspect;
+  CLI::App *inspectApp = app.add_subcommand("inspect", "Shows what is in an artifact");
+  addLoadOptions(*inspectApp, inspect.load, true);
+  inspectApp->add_flag("--json", inspect.json, "Everything, as JSON");
+  inspectApp->add_flag("--dispatches", inspect.dispatches, "List every dispatch");
+  inspectApp->add_flag("--weights", inspect.weights, "List every weight");
+  inspectApp->footer("\nExamples:\n  ingot-run inspect m.ingot --dispatches\n"
+                     "  ingot-run inspect m.ingot --json | jq .programs\n");
+
+  app.require_subcommand(0, 1);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success &success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError &error) {
+    return reportUsage(error);
+  }
+
+  if (tokenizeApp->parsed())
+    return runTokenize(tokenize);
+  if (inspectApp->parsed())
+    return runInspect(inspect);
+  if (generate.load.path.empty())
+    throw Failure("no artifact given; see ingot-run --help");
+  if (!tensors.inputs.empty() || !tensors.outputs.empty()) {
+    if (generate.prompt || generate.ids || generate.idsFile)
+      throw Failure("--input and --output do not go with --prompt, --ids or --ids-file");
+    tensors.load = generate.load;
+    return runTensors(tensors);
+  }
+  if (!generate.prompt && !generate.ids && !generate.idsFile)
+    throw Failure(generate.load.path +
+                  ": nothing to do; give -p TEXT, --ids=IDS, --ids-file=FILE or --input NAME=FILE");
+  return runGenerate(generate);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  try {
+    int code = run(argc, argv);
+    // Output that did not reach its destination is no success.
+    if (fflush(stdout) != 0 || ferror(stdout))
+      throw Failure("standard output: cannot be written");
+    return code;
+  } catch (const std::bad_alloc &) {
+    fputs("error: out of memory\n", stderr);
+  } catch (const std::exception &error) {
+    fprintf(stderr, "error: %s\n", error.what());
+  }
+  return 1;
+}
