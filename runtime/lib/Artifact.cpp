@@ -94,8 +94,8 @@ Error Artifact::readPreamble(uint64_t &headOffset) {
     return makeError(INGOT_CORRUPT, "%s: the first bytes were changed", path);
   if (version != kFormatVersion)
     return makeError(INGOT_UNSUPPORTED,
-                     "%s: format version %u, but this runtime reads version %u; compile again", path,
-                     version, kFormatVersion);
+                     "%s: format version %u, but this runtime reads version %u; compile again",
+                     path, version, kFormatVersion);
   if (abi != INGOT_KERNEL_ABI_VERSION)
     return makeError(INGOT_UNSUPPORTED,
                      "%s: kernel ABI version %u, but this runtime has version %u; compile again",

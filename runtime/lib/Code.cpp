@@ -28,7 +28,7 @@ struct jit_descriptor {
   jit_code_entry *first_entry;
 };
 __attribute__((weak, visibility("default"))) jit_descriptor __jit_debug_descriptor = {1, 0, nullptr,
-                                                                                    nullptr};
+                                                                                      nullptr};
 __attribute__((weak, noinline, visibility("default"))) void __jit_debug_register_code() {
   __asm__ volatile("" ::: "memory");
 }
@@ -88,8 +88,8 @@ std::string symbolFile(uint64_t base, uint64_t length, const std::vector<NamedRa
   uint64_t at = sizeof header + 5 * sizeof(Elf64_Shdr);
   std::string image;
   append(image, header);
-  auto section = [&](uint32_t name, uint32_t type, uint64_t flags, uint64_t address,
-                     uint64_t bytes, uint32_t link, uint32_t info, uint64_t entry) {
+  auto section = [&](uint32_t name, uint32_t type, uint64_t flags, uint64_t address, uint64_t bytes,
+                     uint32_t link, uint32_t info, uint64_t entry) {
     Elf64_Shdr s = {};
     s.sh_name = name;
     s.sh_type = type;
@@ -149,8 +149,7 @@ Error Code::map(const Artifact &artifact, const fb::Segment &segment, bool copy)
       return makeError(INGOT_IO, "%s: the code cannot be mapped: %s", artifact.path().c_str(),
                        strerror(errno));
   }
-  void *address =
-      mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *address = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED)
     return makeError(INGOT_OUT_OF_MEMORY, "%s: no memory for a copy of the code",
                      artifact.path().c_str());

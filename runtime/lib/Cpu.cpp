@@ -248,10 +248,9 @@ unsigned cgroupCpus() {
     std::string line = groups.substr(at, end - at);
     at = end + 1;
     bool unified = line.rfind("0::", 0) == 0;
-    bool cpuController = line.find(":cpu,") != std::string::npos ||
-                         line.find(",cpu:") != std::string::npos ||
-                         line.find(":cpu:") != std::string::npos ||
-                         line.find(",cpu,") != std::string::npos;
+    bool cpuController =
+        line.find(":cpu,") != std::string::npos || line.find(",cpu:") != std::string::npos ||
+        line.find(":cpu:") != std::string::npos || line.find(",cpu,") != std::string::npos;
     if (!unified && !cpuController)
       continue;
     std::string path = line.substr(line.rfind(':') + 1);

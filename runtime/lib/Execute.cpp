@@ -225,10 +225,10 @@ Error Context::prepare(const ProgramPlan &newProgram, const int64_t *const *inpu
   if (const auto *checks = program->source->checks())
     for (const fb::SizeCheck *check : *checks)
       if (sizes[check->a()] != sizes[check->b()])
-        return makeError(INGOT_INVALID_ARGUMENT,
-                         "%s: dimensions that must be equal are %lld and %lld",
-                         program->source->name()->c_str(), static_cast<long long>(sizes[check->a()]),
-                         static_cast<long long>(sizes[check->b()]));
+        return makeError(
+            INGOT_INVALID_ARGUMENT, "%s: dimensions that must be equal are %lld and %lld",
+            program->source->name()->c_str(), static_cast<long long>(sizes[check->a()]),
+            static_cast<long long>(sizes[check->b()]));
   for (const DispatchPlan &dispatch : program->dispatches)
     if (sizes[dispatch.grid] < 0 || sizes[dispatch.grid] > (int64_t(1) << 48))
       return badSize(*program->source, "a grid of impossible size");
@@ -310,9 +310,9 @@ Error Context::buildBatch(unsigned index) {
       // The table starts with the first page that is held; kernels index it by absolute page.
       const PageTable &table = tables[batch.cache_group()];
       sequence.key_begin = table.firstPage * kPagePositions;
-      sequence.pages = reinterpret_cast<void *const *>(
-          reinterpret_cast<uintptr_t>(table.addresses.data()) -
-          static_cast<uintptr_t>(table.firstPage) * sizeof(void *));
+      sequence.pages =
+          reinterpret_cast<void *const *>(reinterpret_cast<uintptr_t>(table.addresses.data()) -
+                                          static_cast<uintptr_t>(table.firstPage) * sizeof(void *));
     }
     int32_t number = static_cast<int32_t>(data.sequenceTable.size());
     data.sequenceTable.push_back(sequence);
@@ -476,8 +476,8 @@ void Context::recordCosts(ProfileData &profile, size_t programIndex) {
     ++entry.runs;
     for (uint32_t c = dispatch.costBegin; c < dispatch.costEnd; ++c) {
       const fb::CostTerm &term = program->costs[c];
-      uint64_t cost = static_cast<uint64_t>(term.coefficient()) *
-                      static_cast<uint64_t>(sizes[term.size()]);
+      uint64_t cost =
+          static_cast<uint64_t>(term.coefficient()) * static_cast<uint64_t>(sizes[term.size()]);
       entry.cost[static_cast<size_t>(term.cost())] += cost;
       entries.total.cost[static_cast<size_t>(term.cost())] += cost;
     }

@@ -53,8 +53,8 @@ struct PageTable {
 struct StepRows {
   struct Sequence {
     int64_t rowBegin, rowCount;
-    int64_t position;         // of its first row
-    const PageTable *tables;  // one per cache group; null without a cache
+    int64_t position;        // of its first row
+    const PageTable *tables; // one per cache group; null without a cache
   };
   std::vector<Sequence> sequences;
   std::vector<int32_t> ids, rowSequence, rowPosition, outputRows;
@@ -102,11 +102,13 @@ public:
 
   /// `inputShapes[i]` are the dimensions of input i. `step` may be null for programs that have no
   /// step batch; it must live until `execute` returns.
-  Error prepare(const ProgramPlan &program, const int64_t *const *inputShapes,
-                const StepRows *step, unsigned threads);
+  Error prepare(const ProgramPlan &program, const int64_t *const *inputShapes, const StepRows *step,
+                unsigned threads);
   int64_t outputDim(size_t output, size_t dimension) const {
-    return sizes[program->source->outputs()->Get(static_cast<unsigned>(output))->sizes()->Get(
-        static_cast<unsigned>(dimension))];
+    return sizes[program->source->outputs()
+                     ->Get(static_cast<unsigned>(output))
+                     ->sizes()
+                     ->Get(static_cast<unsigned>(dimension))];
   }
   /// Bytes of an output, all dimensions checked; INGOT_CORRUPT when they make no sense.
   Error outputBytes(size_t output, uint64_t &bytes) const;

@@ -56,12 +56,13 @@ Error Generation::check() {
     uint64_t more = options.max_new_tokens ? options.max_new_tokens - 1 : 0, total;
     if (addOverflows(static_cast<uint64_t>(sequences[i].count), more, total) ||
         addOverflows(total, sequences[i].session->streamLength(), total) || total > lm.context())
-      return makeError(INGOT_CONTEXT_FULL,
-                       "the context has %llu positions, but %zu tokens and %llu new ones were asked "
-                       "for; ask for fewer, or compile with a larger --context or another "
-                       "--past-context",
-                       static_cast<unsigned long long>(lm.context()), sequences[i].count,
-                       static_cast<unsigned long long>(options.max_new_tokens));
+      return makeError(
+          INGOT_CONTEXT_FULL,
+          "the context has %llu positions, but %zu tokens and %llu new ones were asked "
+          "for; ask for fewer, or compile with a larger --context or another "
+          "--past-context",
+          static_cast<unsigned long long>(lm.context()), sequences[i].count,
+          static_cast<unsigned long long>(options.max_new_tokens));
   }
   return nullptr;
 }

@@ -124,8 +124,7 @@ Error ingot_model::chooseTarget() {
       missing = "an " + target->arch()->str() + " processor";
     names += (names.empty() ? "" : "; ") + target->name()->str() + " needs " + missing;
   }
-  if (options.target &&
-      std::none_of(list.begin(), list.end(), [&](const fb::Target *target) {
+  if (options.target && std::none_of(list.begin(), list.end(), [&](const fb::Target *target) {
         return target->name()->string_view() == targetName;
       }))
     return makeError(INGOT_NOT_FOUND, "%s: no code for target %s, only for %s", path(),
@@ -201,7 +200,8 @@ Error ingot_model::load(const char *path) {
   int tokenizer = artifact.root().tokenizer();
   if (tokenizer >= 0) {
     const fb::Segment *segment = artifact.root().segments()->Get(static_cast<unsigned>(tokenizer));
-    INGOT_TRY(TextCodec::create(artifact.path(), artifact.segmentData(static_cast<unsigned>(tokenizer)),
+    INGOT_TRY(TextCodec::create(artifact.path(),
+                                artifact.segmentData(static_cast<unsigned>(tokenizer)),
                                 segment->length(), text));
   }
   log(INGOT_LOG_INFO,

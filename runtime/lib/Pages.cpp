@@ -40,12 +40,12 @@ Error PagePool::acquire(const std::vector<uint64_t> &counts, Hand &hand) {
 
   std::lock_guard<std::mutex> lock(mutex);
   if (budget && wanted > budget - std::min(budget, used.load()))
-    return makeError(INGOT_BUDGET_EXCEEDED,
-                     "the step needs %llu bytes of cache pages, but of the budget of %llu bytes %llu "
-                     "are in use",
-                     static_cast<unsigned long long>(wanted),
-                     static_cast<unsigned long long>(budget),
-                     static_cast<unsigned long long>(used.load()));
+    return makeError(
+        INGOT_BUDGET_EXCEEDED,
+        "the step needs %llu bytes of cache pages, but of the budget of %llu bytes %llu "
+        "are in use",
+        static_cast<unsigned long long>(wanted), static_cast<unsigned long long>(budget),
+        static_cast<unsigned long long>(used.load()));
   std::vector<size_t> before(groups.size());
   for (size_t g = 0; g < groups.size(); ++g)
     before[g] = hand[g].size();

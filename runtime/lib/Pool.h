@@ -61,7 +61,8 @@ public:
   bool tryAcquire() { return !busy.exchange(true, std::memory_order_acquire); }
   void release() { busy.store(false, std::memory_order_release); }
 
-  /// Runs a job on `threads` threads (at most size()), this one included; returns when all are done.
+  /// Runs a job on `threads` threads (at most size()), this one included; returns when all are
+  /// done.
   void run(unsigned threads, Job job, void *user);
 
 private:

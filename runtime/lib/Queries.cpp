@@ -13,7 +13,9 @@ Error noSuch(const ingot_model *model, const char *what, size_t index) {
   return makeError(INGOT_NOT_FOUND, "%s: no %s %zu", model->path(), what, index);
 }
 
-template <typename Vector> size_t count(const Vector *vector) { return vector ? vector->size() : 0; }
+template <typename Vector> size_t count(const Vector *vector) {
+  return vector ? vector->size() : 0;
+}
 template <typename Vector> auto get(const Vector *vector, size_t index) {
   return vector->Get(static_cast<unsigned>(index));
 }

@@ -93,11 +93,10 @@ Error TensorRun::bindInputs(const ingot_tensor *tensors, size_t count) {
              !mulOverflows(bytes, static_cast<uint64_t>(given->shape[d]), bytes);
     }
     if (!fits)
-      return makeError(INGOT_INVALID_ARGUMENT, "%s: input %s: expected shape %s, got %s", name(),
-                       given->name,
-                       shapeText(wanted.shape() ? wanted.shape()->data() : nullptr, rank).c_str(),
-                       shapeText(given->shape, std::min<size_t>(given->rank, INGOT_MAX_RANK))
-                           .c_str());
+      return makeError(
+          INGOT_INVALID_ARGUMENT, "%s: input %s: expected shape %s, got %s", name(), given->name,
+          shapeText(wanted.shape() ? wanted.shape()->data() : nullptr, rank).c_str(),
+          shapeText(given->shape, std::min<size_t>(given->rank, INGOT_MAX_RANK)).c_str());
     if (given->bytes != bytes || (!given->data && bytes))
       return makeError(INGOT_INVALID_ARGUMENT, "%s: input %s: expected %llu bytes, got %zu", name(),
                        given->name, static_cast<unsigned long long>(bytes), given->bytes);

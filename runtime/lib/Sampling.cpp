@@ -63,8 +63,8 @@ int32_t argmax(const float *logits, size_t count) {
 } // namespace
 
 int32_t ingot::sample(const float *logits, size_t vocabulary, const int32_t *history,
-                      size_t historyCount, uint64_t position,
-                      const ingot_sampling_options &options, SamplingScratch &scratch) {
+                      size_t historyCount, uint64_t position, const ingot_sampling_options &options,
+                      SamplingScratch &scratch) {
   bool greedy = options.temperature == 0;
   float penalty = options.repetition_penalty == 0 ? 1 : options.repetition_penalty;
   if (greedy && (penalty == 1 || historyCount == 0))

@@ -31,8 +31,8 @@ void ingot_session::dropPages(size_t group, int64_t firstPage, int64_t endPage, 
     pages.pop_back();
     table.addresses.pop_back();
   }
-  int64_t gone = std::clamp<int64_t>(firstPage - table.firstPage, 0,
-                                     static_cast<int64_t>(pages.size()));
+  int64_t gone =
+      std::clamp<int64_t>(firstPage - table.firstPage, 0, static_cast<int64_t>(pages.size()));
   for (int64_t i = 0; i < gone; ++i)
     PagePool::drop(pages[static_cast<size_t>(i)], hand[group]);
   pages.erase(pages.begin(), pages.begin() + gone);

@@ -28,10 +28,10 @@ struct ingot_session {
   std::atomic<bool> busy{false};
   uint64_t base = 0;
   int64_t length = 0;
-  uint64_t leastLength = 0;    // of the stream, that truncate can return to
-  std::vector<int32_t> ids;    // of the window, where a step may need them again
-  std::vector<ingot::PageTable> tables;           // per cache group: addresses, for kernels
-  std::vector<std::vector<ingot::Page *>> held;   // per cache group: the same pages
+  uint64_t leastLength = 0;                     // of the stream, that truncate can return to
+  std::vector<int32_t> ids;                     // of the window, where a step may need them again
+  std::vector<ingot::PageTable> tables;         // per cache group: addresses, for kernels
+  std::vector<std::vector<ingot::Page *>> held; // per cache group: the same pages
 };
 
 namespace ingot {

@@ -16,9 +16,9 @@ namespace {
 /// Consecutive tokens of one window of a session: first what a window needs, then, cut into what
 /// fits, the rows of one program run.
 struct Slice {
-  size_t sequence;     // in the step
-  bool reset;          // the window starts anew with these rows
-  bool replay;         // tokens that were fed before: they have no outputs
+  size_t sequence; // in the step
+  bool reset;      // the window starts anew with these rows
+  bool replay;     // tokens that were fed before: they have no outputs
   const int32_t *ids;
   int64_t count;
   int64_t firstToken;  // index of ids[0] among the ids of the step; negative: older ones
@@ -59,8 +59,8 @@ private:
   void commit(const Slice &slice);
   void deliver(const Slice &slice, const float *logits);
   int64_t firstVisiblePage(size_t group, int64_t position) const {
-    int64_t window = static_cast<int64_t>(
-        lm.cache_groups()->Get(static_cast<unsigned>(group))->window());
+    int64_t window =
+        static_cast<int64_t>(lm.cache_groups()->Get(static_cast<unsigned>(group))->window());
     return window ? std::max<int64_t>(0, position - window + 1) / kPagePositions : 0;
   }
 
@@ -77,7 +77,7 @@ private:
   std::vector<Slice> pieces;
   std::vector<Feed> feeds;
   std::vector<Slice> slices;
-  std::vector<size_t> runEnds; // into `slices`
+  std::vector<size_t> runEnds;         // into `slices`
   std::vector<uint64_t> streamLengths; // before the step
   std::vector<size_t> emitted;         // rows of logits handed out, per sequence
   /// Without a cache: where in its history the window of a sequence ends up, and how long it is.
@@ -114,10 +114,9 @@ Error Step::check() const {
                     : sequence.mode == INGOT_LOGITS_LAST ? 1
                                                          : 0;
     if (sequence.logits && sequence.logits_capacity / lm.vocabulary() < rows)
-      return makeError(INGOT_INVALID_ARGUMENT,
-                       "room for %zu floats, but %llu rows of %u are wanted",
-                       sequence.logits_capacity, static_cast<unsigned long long>(rows),
-                       lm.vocabulary());
+      return makeError(
+          INGOT_INVALID_ARGUMENT, "room for %zu floats, but %llu rows of %u are wanted",
+          sequence.logits_capacity, static_cast<unsigned long long>(rows), lm.vocabulary());
   }
   return nullptr;
 }
@@ -188,8 +187,8 @@ void Step::scheduleCached() {
         continue;
       Slice &piece = pieces[feed.piece];
       // Rows before the first output are free, each one from there on counts.
-      int64_t taken = std::min({piece.count, chunk, maxRows - rows,
-                                piece.outputsFrom + (maxOutputs - outputs)});
+      int64_t taken = std::min(
+          {piece.count, chunk, maxRows - rows, piece.outputsFrom + (maxOutputs - outputs)});
       if (taken == 0)
         continue;
       Slice slice = piece;

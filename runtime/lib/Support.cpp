@@ -57,8 +57,7 @@ void *Allocator::allocate(uint64_t bytes, bool zeroed) const {
     return memory;
   }
   if (bytes >= kMapThreshold) {
-    void *memory =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
       return nullptr;
     if (bytes >= kHugeThreshold)

@@ -26,10 +26,11 @@ struct ingot_text_stream {};
 #endif
 
 static Error noTokenizer(const ingot_model &model) {
-  return makeError(INGOT_INVALID_ARGUMENT,
-                   "%s: has no tokenizer: give ids instead of text, or compile from a directory with "
-                   "a tokenizer",
-                   model.path());
+  return makeError(
+      INGOT_INVALID_ARGUMENT,
+      "%s: has no tokenizer: give ids instead of text, or compile from a directory with "
+      "a tokenizer",
+      model.path());
 }
 
 ingot_error *ingot_model_encode(const ingot_model *model, const char *text, size_t bytes,

@@ -291,8 +291,8 @@ Error Verifier::batches(const std::string &field, const fb::Program &program) co
       return fail(here, "no slot %d", batch.slot());
     if (batch.cache_group() >= 0 && batch.slot() >= 0)
       return fail(here, "pages in two places");
-    if (batch.slot() >= 0 && (batch.page_bytes() == 0 || batch.page_bytes() % 64 ||
-                              batch.page_bytes() > kMaxPageBytes))
+    if (batch.slot() >= 0 &&
+        (batch.page_bytes() == 0 || batch.page_bytes() % 64 || batch.page_bytes() > kMaxPageBytes))
       return fail(here, "pages of %llu bytes", static_cast<unsigned long long>(batch.page_bytes()));
     bool uniform = batch.kind() == fb::BatchKind::Uniform;
     auto isSize = [&](int64_t index) { return index >= 0 && index < sizeCount; };
@@ -434,8 +434,7 @@ Error Verifier::languageModel() const {
   if (lm->max_tokens() < 1 || lm->max_tokens() > kMaxStepRows)
     return fail(field + ".max_tokens", "%llu", static_cast<unsigned long long>(lm->max_tokens()));
   if (lm->max_outputs() < 1 || lm->max_outputs() > kMaxStepRows)
-    return fail(field + ".max_outputs", "%llu",
-                static_cast<unsigned long long>(lm->max_outputs()));
+    return fail(field + ".max_outputs", "%llu", static_cast<unsigned long long>(lm->max_outputs()));
   for (uint32_t i = 0; i < count(lm->cache_groups()); ++i) {
     const fb::CacheGroup &group = *lm->cache_groups()->Get(i);
     if (group.page_bytes() == 0 || group.page_bytes() % 64 || group.page_bytes() > kMaxPageBytes)
@@ -447,9 +446,8 @@ Error Verifier::languageModel() const {
   return nullptr;
 }
 
-Error Verifier::entries(
-    const char *field,
-    const flatbuffers::Vector<flatbuffers::Offset<fb::Entry>> *entries) const {
+Error Verifier::entries(const char *field,
+                        const flatbuffers::Vector<flatbuffers::Offset<fb::Entry>> *entries) const {
   for (uint32_t i = 0; i < count(entries); ++i)
     if (!entries->Get(i)->key() || !entries->Get(i)->value())
       return fail(at(field, i), "key or value is missing");

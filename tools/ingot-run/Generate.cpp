@@ -151,7 +151,8 @@ int runGenerate(const GenerateOptions &options) {
   std::vector<ingot_generate_sequence> sequences;
   for (const std::vector<int32_t> &prompt : prompts) {
     sessions.emplace_back(model);
-    sequences.push_back({sessions.back().get(), prompt.data(), prompt.size(), INGOT_FINISH_NONE, 0});
+    sequences.push_back(
+        {sessions.back().get(), prompt.data(), prompt.size(), INGOT_FINISH_NONE, 0});
   }
   if (options.logits) {
     output.logits = std::make_unique<LogitsFile>(*options.logits, prompts.size());
@@ -206,8 +207,9 @@ int runGenerate(const GenerateOptions &options) {
     for (size_t i = 0; i < sequences.size(); ++i)
       if (sequences[i].finish == INGOT_FINISH_LENGTH &&
           sequences[i].count + sequences[i].generated > lm.context)
-        fprintf(stderr, "note: %s: the context of %llu positions is full; compile with a larger "
-                        "--context or another --past-context to go on\n",
+        fprintf(stderr,
+                "note: %s: the context of %llu positions is full; compile with a larger "
+                "--context or another --past-context to go on\n",
                 options.load.path.c_str(), static_cast<unsigned long long>(lm.context));
   return 0;
 }

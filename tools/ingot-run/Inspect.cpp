@@ -113,9 +113,8 @@ Json languageModelJson(const Model &model) {
     for (size_t g = 0; g < lm.cache_group_count; ++g) {
       auto group = Model::query<ingot_cache_group_info>(
           [&](auto *out) { return ingot_model_get_cache_group(model.get(), g, out); });
-      json["cache_groups"].push_back({{"layers", group.layers},
-                                      {"page_bytes", group.page_bytes},
-                                      {"window", group.window}});
+      json["cache_groups"].push_back(
+          {{"layers", group.layers}, {"page_bytes", group.page_bytes}, {"window", group.window}});
       perToken += group.page_bytes / 64;
     }
     json["cache_bytes_per_token"] = perToken;
@@ -151,8 +150,8 @@ Json describe(const Model &model) {
                   {"code_bytes", target.code_bytes},
                   {"usable", target.usable},
                   {"chosen", target.chosen}};
-    entry["features"] = Json(
-        std::vector<std::string>(target.features, target.features + target.feature_count));
+    entry["features"] =
+        Json(std::vector<std::string>(target.features, target.features + target.feature_count));
     entry["missing"] =
         Json(std::vector<std::string>(target.missing, target.missing + target.missing_count));
     json["targets"].push_back(entry);
@@ -262,9 +261,8 @@ void printHuman(const Json &json, const InspectOptions &options) {
       for (const Json &group : lm["cache_groups"])
         line("    %s layers, pages of %s%s", text(group["layers"]).c_str(),
              formatBytes(group["page_bytes"].get<uint64_t>()).c_str(),
-             group["window"].get<uint64_t>()
-                 ? (", window of " + text(group["window"])).c_str()
-                 : "");
+             group["window"].get<uint64_t>() ? (", window of " + text(group["window"])).c_str()
+                                             : "");
       line("  at most %s rows and %s outputs per run", text(lm["max_tokens"]).c_str(),
            text(lm["max_outputs"]).c_str());
     } else {

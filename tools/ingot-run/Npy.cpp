@@ -16,9 +16,9 @@ struct TypeName {
 };
 // The first entry of a type is the one that is written.
 constexpr TypeName typeNames[] = {
-    {"<f4", INGOT_F32}, {"<f8", INGOT_F64}, {"<f2", INGOT_F16}, {"<V2", INGOT_BF16},
+    {"<f4", INGOT_F32},  {"<f8", INGOT_F64}, {"<f2", INGOT_F16}, {"<V2", INGOT_BF16},
     {"|V2", INGOT_BF16}, {"|b1", INGOT_I1},  {"|i1", INGOT_I8},  {"|u1", INGOT_U8},
-    {"<i2", INGOT_I16}, {"<i4", INGOT_I32}, {"<i8", INGOT_I64}, {"<i1", INGOT_I8},
+    {"<i2", INGOT_I16},  {"<i4", INGOT_I32}, {"<i8", INGOT_I64}, {"<i1", INGOT_I8},
     {"<u1", INGOT_U8},
 };
 

@@ -40,8 +40,9 @@ int reportUsage(const CLI::ParseError &error) {
 }
 
 int run(int argc, char **argv) {
-  CLI::App app("Runs an artifact of ingot-compile: text, ids or arrays in, text, ids or arrays out.",
-               "ingot-run");
+  CLI::App app(
+      "Runs an artifact of ingot-compile: text, ids or arrays in, text, ids or arrays out.",
+      "ingot-run");
   app.footer(kExamples);
   app.set_version_flag("--version", std::string("ingot-run ") + ingot_version());
 
@@ -50,7 +51,8 @@ int run(int argc, char **argv) {
   ingot_sampling_options_init(&generate.sampling);
   addLoadOptions(app, generate.load, /*required=*/false);
   auto *prompt = app.add_option("-p,--prompt", generate.prompt, "Text to continue");
-  auto *ids = app.add_option("--ids", generate.ids, "Ids to continue, separated by commas or blanks");
+  auto *ids =
+      app.add_option("--ids", generate.ids, "Ids to continue, separated by commas or blanks");
   auto *idsFile = app.add_option("--ids-file", generate.idsFile,
                                  "One sequence of ids per line, all in one batch");
   prompt->type_name("TEXT")->excludes(ids)->excludes(idsFile);
@@ -62,7 +64,8 @@ int run(int argc, char **argv) {
   app.add_option("--logits", generate.logits,
                  "Write the logits of every token that is fed: raw little-endian f32 rows")
       ->type_name("FILE");
-  app.add_option("--prefill-chunk", generate.prefillChunk, "Most rows per run while reading prompts")
+  app.add_option("--prefill-chunk", generate.prefillChunk,
+                 "Most rows per run while reading prompts")
       ->type_name("N");
   app.add_flag("--ignore-eos", generate.ignoreEnd, "Go on past ids that end a text");
   auto *group = app.add_option_group("Sampling", "Greedy unless --temp is given");
@@ -73,14 +76,18 @@ int run(int argc, char **argv) {
       ->type_name("P");
   group->add_option("--min-p", sampling.min_p, "Only ids at least P times as probable as the first")
       ->type_name("P");
-  group->add_option("--repeat-penalty", sampling.repetition_penalty,
-                    "Divide the logits of ids that occurred by R")
+  group
+      ->add_option("--repeat-penalty", sampling.repetition_penalty,
+                   "Divide the logits of ids that occurred by R")
       ->type_name("R");
   group->add_option("--seed", sampling.seed, "Seed of the draws (default 0)")->type_name("S");
   auto *input = app.add_option("--input", tensors.inputs, "An input of an entry point, as .npy");
-  auto *output = app.add_option("--output", tensors.outputs, "An output of an entry point, as .npy");
+  auto *output =
+      app.add_option("--output", tensors.outputs, "An output of an entry point, as .npy");
   for (auto *option : {input, output})
-    option->type_name("NAME=FILE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    option->type_name("NAME=FILE")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--entry", tensors.entry, "The entry point (default: the only one)")
       ->type_name("NAME");
 

@@ -114,8 +114,9 @@ TEST(Corrupt, LyingHeadsWithRightHashes) {
           changed[at] = static_cast<char>(random());
           break;
         default: {
-          static const uint64_t values[] = {~uint64_t(0), 0, INT64_MAX, uint64_t(1) << 63,
-                                            UINT32_MAX, INT32_MAX, uint64_t(1) << 40};
+          static const uint64_t values[] = {~uint64_t(0),      0,          INT64_MAX,
+                                            uint64_t(1) << 63, UINT32_MAX, INT32_MAX,
+                                            uint64_t(1) << 40};
           uint64_t value = values[random() % 7];
           size_t width = random() % 2 ? 4 : 8;
           at = at / width * width;

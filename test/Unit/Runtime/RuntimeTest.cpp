@@ -1,6 +1,6 @@
 //===- RuntimeTest.cpp - loading, running, sessions ------------------------------------------===//
-#include "Toy.h"
 #include "ingot/runtime.hpp"
+#include "Toy.h"
 
 #include <gtest/gtest.h>
 
@@ -47,8 +47,8 @@ std::vector<double> reference(const std::vector<int32_t> &ids, size_t window = 0
     }
     for (size_t id = 0; id < V; ++id)
       for (size_t i = 0; i < 8; ++i)
-        logits[r * V + id] += (o[i] / total + 0.25 * x[r * 8 + i]) *
-                              static_cast<double>(table[id * 8 + i]);
+        logits[r * V + id] +=
+            (o[i] / total + 0.25 * x[r * 8 + i]) * static_cast<double>(table[id * 8 + i]);
   }
   return logits;
 }
@@ -102,12 +102,12 @@ ingot_status statusOf(ingot_error *error, std::string *message = nullptr) {
 }
 
 /// All logits of one sequence, with options.
-std::vector<float> allLogits(const Model &model, const std::vector<int32_t> &ids, uint64_t chunk = 0,
-                             uint32_t threads = 0) {
+std::vector<float> allLogits(const Model &model, const std::vector<int32_t> &ids,
+                             uint64_t chunk = 0, uint32_t threads = 0) {
   Session session(model);
   std::vector<float> logits(ids.size() * V);
-  ingot_step_sequence sequence = {session.get(), ids.data(),   ids.size(), INGOT_LOGITS_ALL,
-                                  logits.data(), logits.size()};
+  ingot_step_sequence sequence = {session.get(),    ids.data(),    ids.size(),
+                                  INGOT_LOGITS_ALL, logits.data(), logits.size()};
   ingot_run_options run;
   ingot_run_options_init(&run);
   run.prefill_chunk = chunk;
@@ -157,9 +157,9 @@ TEST(Run, WritesToMemoryOfTheCaller) {
     EXPECT_EQ(c[offset], 3.5f);
     EXPECT_EQ(c[offset + 39], 3.5f);
     output.bytes = 159;
-    EXPECT_EQ(statusOf(ingot_run(model.get(), model.findProgram("add"), inputs, 2, &output, 1,
-                                 nullptr)),
-              INGOT_INVALID_ARGUMENT);
+    EXPECT_EQ(
+        statusOf(ingot_run(model.get(), model.findProgram("add"), inputs, 2, &output, 1, nullptr)),
+        INGOT_INVALID_ARGUMENT);
   }
 }
 
@@ -229,8 +229,8 @@ TEST(Run, UniformBatchesWithATransientCache) {
           double w = dot * dot + 0.0625;
           total += w;
           for (int64_t i = 0; i < 8; ++i)
-            o[i] += w * (0.5 * static_cast<double>(v[static_cast<size_t>((b * T + t) * 8 + i)]) +
-                         0.25);
+            o[i] +=
+                w * (0.5 * static_cast<double>(v[static_cast<size_t>((b * T + t) * 8 + i)]) + 0.25);
         }
         for (int64_t i = 0; i < 8; ++i)
           ASSERT_NEAR(static_cast<double>(static_cast<float *>(output.data)[(b * S + s) * 8 + i]),
@@ -431,10 +431,10 @@ TEST(Session, BudgetIsCheckedBeforePagesAreTaken) {
   a.feed(randomIds(100, 15)); // two pages
   std::vector<int32_t> ids = randomIds(65, 16);
   std::string message;
-  EXPECT_EQ(statusOf(ingot_session_feed(b.get(), ids.data(), ids.size(), INGOT_LOGITS_NONE, nullptr,
-                                        0),
-                     &message),
-            INGOT_BUDGET_EXCEEDED);
+  EXPECT_EQ(
+      statusOf(ingot_session_feed(b.get(), ids.data(), ids.size(), INGOT_LOGITS_NONE, nullptr, 0),
+               &message),
+      INGOT_BUDGET_EXCEEDED);
   EXPECT_NE(message.find("budget"), std::string::npos);
   EXPECT_EQ(b.length(), 0u);
   EXPECT_EQ(model.memory().page_bytes_used, 2 * kPage);
@@ -560,15 +560,15 @@ TEST(PastContext, SlideTruncatesInsideItsWindowOnly) {
 }
 
 /// The policy's definition: each window is a fresh session.
-std::vector<float> restartByHand(const Model &model, const std::vector<int32_t> &ids, size_t context,
-                                 size_t keep) {
+std::vector<float> restartByHand(const Model &model, const std::vector<int32_t> &ids,
+                                 size_t context, size_t keep) {
   std::vector<float> out;
   size_t begin = 0, fed = 0;
   while (fed < ids.size()) {
     Session session(model);
     size_t end = std::min(ids.size(), begin + context);
-    std::vector<float> rows = session.feedAll({ids.begin() + static_cast<ptrdiff_t>(begin),
-                                               ids.begin() + static_cast<ptrdiff_t>(end)});
+    std::vector<float> rows = session.feedAll(
+        {ids.begin() + static_cast<ptrdiff_t>(begin), ids.begin() + static_cast<ptrdiff_t>(end)});
     out.insert(out.end(), rows.begin() + static_cast<ptrdiff_t>((fed - begin) * V), rows.end());
     fed = end;
     begin = end - keep;
@@ -630,9 +630,9 @@ TEST(PastContext, WithoutACacheStopAndTruncate) {
   EXPECT_TRUE(sameBits(want, allLogits(whole, ids)));
   Session session(whole);
   session.feed(ids);
-  EXPECT_EQ(statusOf(ingot_session_feed(session.get(), ids.data(), 1, INGOT_LOGITS_NONE, nullptr,
-                                        0)),
-            INGOT_CONTEXT_FULL);
+  EXPECT_EQ(
+      statusOf(ingot_session_feed(session.get(), ids.data(), 1, INGOT_LOGITS_NONE, nullptr, 0)),
+      INGOT_CONTEXT_FULL);
   session.truncate(70);
   Session fork = session.fork();
   std::vector<float> rest = fork.feedAll({ids.begin() + 70, ids.end()});
@@ -717,8 +717,8 @@ TEST(Threads, CancelAndDeadline) {
     ingot_run_options run;
     ingot_run_options_init(&run);
     run.cancel = cancel.get();
-    ingot_step_sequence step = {session.get(), ids.data(), ids.size(), INGOT_LOGITS_NONE, nullptr,
-                                0};
+    ingot_step_sequence step = {session.get(),     ids.data(), ids.size(),
+                                INGOT_LOGITS_NONE, nullptr,    0};
     ingot_cancel_request(cancel.get());
     EXPECT_EQ(statusOf(ingot_step(model.get(), &step, 1, nullptr, nullptr, &run)), INGOT_CANCELLED);
     EXPECT_EQ(session.length(), 0u);

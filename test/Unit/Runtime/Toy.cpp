@@ -92,7 +92,8 @@ public:
     return static_cast<int>(batches.size()) - 1;
   }
   void dispatch(Kernel kernel, int grid, int batch, const std::vector<fb::Buffer> &buffers,
-                const std::vector<fb::Scalar> &scalars, const std::vector<fb::CostTerm> &cost = {}) {
+                const std::vector<fb::Scalar> &scalars,
+                const std::vector<fb::CostTerm> &cost = {}) {
     dispatches.push_back(fb::CreateDispatch(
         fbb, kernel, static_cast<uint32_t>(grid), batch, fbb.CreateVectorOfStructs(buffers),
         fbb.CreateVectorOfStructs(scalars), fbb.CreateVectorOfStructs(cost), 0));
@@ -139,9 +140,9 @@ std::string layOut(const std::vector<std::pair<fb::SegmentKind, std::string>> &c
   std::vector<Place> places(contents.size());
   for (size_t i = 0; i < contents.size(); ++i)
     for (size_t at = 0; at < contents[i].second.size(); at += 4 << 20)
-      places[i].hashes.push_back(XXH3_64bits(
-          contents[i].second.data() + at,
-          std::min<size_t>(4 << 20, contents[i].second.size() - at)));
+      places[i].hashes.push_back(
+          XXH3_64bits(contents[i].second.data() + at,
+                      std::min<size_t>(4 << 20, contents[i].second.size() - at)));
   flatbuffers::FlatBufferBuilder fbb;
   for (int pass = 0; pass < 2; ++pass) {
     uint64_t at = 64 + fbb.GetSize();
@@ -233,11 +234,10 @@ Offset<fb::Program> phase(flatbuffers::FlatBufferBuilder &fbb, const char *name,
   p.dispatch(Attend, items, batch, {slotBuffer(x), slotBuffer(o)},
              {constantScalar(window), constantScalar(1), constantScalar(options.dependsOnRows)},
              {fb::CostTerm(C::Flops, static_cast<uint32_t>(pairs), toy::kWidth * 4)});
-  p.dispatch(Head, outputs, batch,
-             {slotBuffer(o), slotBuffer(x), weightBuffer(0), outputBuffer(0)},
-             {sizeScalar(vocabulary)},
-             {fb::CostTerm(C::Flops, static_cast<uint32_t>(outputs),
-                           2 * toy::kWidth * toy::kVocabulary)});
+  p.dispatch(
+      Head, outputs, batch, {slotBuffer(o), slotBuffer(x), weightBuffer(0), outputBuffer(0)},
+      {sizeScalar(vocabulary)},
+      {fb::CostTerm(C::Flops, static_cast<uint32_t>(outputs), 2 * toy::kWidth * toy::kVocabulary)});
   return p.finish(name);
 }
 
@@ -261,9 +261,8 @@ std::string toy::languageModel(const LanguageModelOptions &options) {
       {{fb::SegmentKind::Code, codeBytes}, {fb::SegmentKind::Weights, weightBytes}},
       [&](flatbuffers::FlatBufferBuilder &fbb, const std::vector<Offset<fb::Segment>> &segments) {
         std::vector<int64_t> shape = {kVocabulary, kWidth};
-        std::vector<Offset<fb::Weight>> weightList = {
-            fb::CreateWeightDirect(fbb, "embedding", 1, 0, weightBytes.size(),
-                                   fb::ElementType::F32, &shape, "rows")};
+        std::vector<Offset<fb::Weight>> weightList = {fb::CreateWeightDirect(
+            fbb, "embedding", 1, 0, weightBytes.size(), fb::ElementType::F32, &shape, "rows")};
         std::vector<Offset<fb::Program>> programs;
         std::vector<Offset<fb::CacheGroup>> groups;
         std::vector<uint32_t> ends = {7};
@@ -276,8 +275,8 @@ std::string toy::languageModel(const LanguageModelOptions &options) {
         }
         auto lm = fb::CreateLanguageModelDirect(
             fbb, kVocabulary, options.context, static_cast<fb::PastContext>(options.pastContext),
-            options.keep, options.cached ? 0 : -1, options.cached ? 1 : -1,
-            options.cached ? -1 : 0, options.maxTokens, options.maxOutputs, &groups, &ends);
+            options.keep, options.cached ? 0 : -1, options.cached ? 1 : -1, options.cached ? -1 : 0,
+            options.maxTokens, options.maxOutputs, &groups, &ends);
         std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
         std::vector<Offset<fb::Entry>> entries = {
             fb::CreateEntryDirect(fbb, "context", std::to_string(options.context).c_str())};
@@ -323,9 +322,9 @@ std::string toy::graphs() {
           int keys = p.uniformBatch(4, 0, kPageBytes, b, t, t);
           int pages = p.batchDim(queries, fb::BatchDimKind::Pages);
           p.slot(p.mul(pages, p.constant(kPageBytes)));
-          p.output("o", fb::ElementType::F32, {-1, -1, kWidth},
-                   {static_cast<uint32_t>(b), static_cast<uint32_t>(s),
-                    static_cast<uint32_t>(width)});
+          p.output(
+              "o", fb::ElementType::F32, {-1, -1, kWidth},
+              {static_cast<uint32_t>(b), static_cast<uint32_t>(s), static_cast<uint32_t>(width)});
           p.dispatch(Append, p.batchDim(keys, fb::BatchDimKind::Tokens), keys,
                      {inputBuffer(1), inputBuffer(2)}, {});
           p.dispatch(Attend, p.batchDim(queries, fb::BatchDimKind::Items), queries,
@@ -342,10 +341,9 @@ std::string toy::graphs() {
           programs.push_back(p.finish("denormal"));
         }
         std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
-        return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
-                                  targets(fbb, codeBytes, ""), kernels(fbb), 0,
-                                  fbb.CreateVector(programs), 0, -1, -1,
-                                  fbb.CreateVector(locations));
+        return fb::CreateArtifact(
+            fbb, fbb.CreateString("toy"), fbb.CreateVector(segments), targets(fbb, codeBytes, ""),
+            kernels(fbb), 0, fbb.CreateVector(programs), 0, -1, -1, fbb.CreateVector(locations));
       });
 }
 

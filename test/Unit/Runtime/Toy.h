@@ -14,7 +14,7 @@ constexpr int kVocabulary = 50;
 
 struct LanguageModelOptions {
   uint64_t context = 200;
-  int pastContext = 0;   // stop, slide, restart, unbounded
+  int pastContext = 0; // stop, slide, restart, unbounded
   uint64_t keep = 0;
   uint64_t maxTokens = 32, maxOutputs = 8;
   bool cached = true;
