@@ -56,9 +56,82 @@ def FuseLinears : Pass<"fuse-linears", "::mlir::func::FuncOp"> {
   ];
 }
 
+def SlideContext : Pass<"slide-context", "::mlir::ModuleOp"> {
+  let summary = "limits how far back a language model looks";
+  let description = [{
+    Makes a model whose context slides out of one with a fixed context: every attention keeps only keys
+    fewer than `window` positions back, and row numbers of tables that are computed from positions use
+    `min(t, window - 1)`. Rotary angles and ALiBi keep the true position. The result is a definition in its
+    own right, with or without a cache and however it is cut into steps.
+
+    ```mlir
+    func.func @f(%q: tensor<4x?x8xf32>) -> tensor<4x?x8xf32> {
+      %0 = tfm.attention %q, %q, %q causal
+        : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+      return %0 : tensor<4x?x8xf32>
+    }
+    ```
+    becomes, with `window=16`,
+    ```mlir
+    func.func @f(%q: tensor<4x?x8xf32>) -> tensor<4x?x8xf32> {
+      %0 = tfm.attention %q, %q, %q causal window(16)
+        : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+      return %0 : tensor<4x?x8xf32>
+    }
+    ```
+
+    Numerics: the first `window` positions do not change.
+  }];
+  let options = [Option<"window", "window", "int64_t", "0", "positions that a query can see">];
+  let statistics = [
+    Statistic<"numSites", "sites", "attention sites that were limited">,
+    Statistic<"numTables", "tables", "tables of learned positions that were limited">,
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Phase form
 //===----------------------------------------------------------------------===//
+
+def PackAttention : Pass<"pack-attention"> {
+  let summary = "runs the attention of dense graphs on packed rows";
+  let description = [{
+    Brings graph-form attention of plain graphs to phase form: a batch of sequences of equal length, a
+    cache that lives for one step. So one attention kernel, with one order of arithmetic, serves
+    language models, encoders and bare graphs.
+
+    ```mlir
+    func.func @f(%q: tensor<4x?x8xf32>, %k: tensor<2x?x8xf32>) -> tensor<4x?x8xf32> {
+      %0 = tfm.attention %q, %k, %k
+        : tensor<4x?x8xf32>, tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<4x?x8xf32>
+      return %0 : tensor<4x?x8xf32>
+    }
+    ```
+    becomes, without the transpositions between `[H, S, D]` and `[S, H, D]`,
+    ```mlir
+    func.func @f(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>) -> tensor<?x4x8xf32> {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %s = tensor.dim %q, %c0 : tensor<?x4x8xf32>
+      %t = tensor.dim %k, %c0 : tensor<?x2x8xf32>
+      %keys = tfm.uniform_batch %c1, %t, %t
+      %queries = tfm.uniform_batch %c1, %s, %t
+      %empty = tfm.cache_create %keys : !tfm.cache<2x8x8xf32>
+      %cache = tfm.cache_append %empty, %k, %k batch(%keys)
+        : !tfm.cache<2x8x8xf32>, tensor<?x2x8xf32>, tensor<?x2x8xf32>
+      %0 = tfm.attention %q, %cache batch(%queries)
+        : tensor<?x4x8xf32>, !tfm.cache<2x8x8xf32> -> tensor<?x4x8xf32>
+      return %0 : tensor<?x4x8xf32>
+    }
+    ```
+
+    Numerics: the mathematics does not change.
+  }];
+  let statistics = [Statistic<"numPacked", "packed", "attention operations that were packed">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
 
 def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
   let summary = "packs the tokens of several sequences and gives attention a cache";
