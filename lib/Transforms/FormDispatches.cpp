@@ -106,6 +106,7 @@ public:
   int64_t numDispatches = 0, numFused = 0;
 
 private:
+  void resolveDims();
   bool isHeavy(Operation *op) const;
   /// Whether readers take the value as it is instead of computing it.
   bool isMaterialised(Value value) const {
@@ -384,7 +385,25 @@ void DispatchFormer::outline(Cluster &cluster) {
   ++numDispatches;
 }
 
+/// Expresses every dimension by arguments and results of calls: what stays when operations are
+/// outlined.
+void DispatchFormer::resolveDims() {
+  OpBuilder builder(function.getContext());
+  for (tensor::DimOp op : llvm::make_early_inc_range(block.getOps<tensor::DimOp>())) {
+    Operation *source = op.getSource().getDefiningOp();
+    if (!source || isa<func::CallOp>(source) || !op.getConstantIndex())
+      continue;
+    builder.setInsertionPoint(op);
+    SizeResolver resolver(builder, [&](Value value, int64_t dim) -> Value {
+      return tensor::DimOp::create(builder, value.getLoc(), value, dim);
+    });
+    op.replaceAllUsesWith(resolver.getSize(op.getSource(), *op.getConstantIndex()));
+    op.erase();
+  }
+}
+
 LogicalResult DispatchFormer::run() {
+  resolveDims();
   for (Operation &op : block) {
     if (!isHeavy(&op))
       continue;
