@@ -17,7 +17,8 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-static Value transpose(OpBuilder &builder, Location loc, Value value, ArrayRef<int64_t> permutation) {
+static Value transpose(OpBuilder &builder, Location loc, Value value,
+                       ArrayRef<int64_t> permutation) {
   SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, value), permuted;
   for (int64_t dim : permutation)
     permuted.push_back(sizes[dim]);
@@ -45,24 +46,27 @@ struct PackAttentionOp : OpRewritePattern<AttentionOp> {
     Location loc = op.getLoc();
     int64_t rank = cast<RankedTensorType>(op.getQ().getType()).getRank();
     auto size = [&](Value value, int64_t dim) {
-      return getValueOrCreateConstantIndexOp(rewriter, loc, tensor::getMixedSize(rewriter, loc, value, dim));
+      return getValueOrCreateConstantIndexOp(rewriter, loc,
+                                             tensor::getMixedSize(rewriter, loc, value, dim));
     };
-    Value sequences = rank == 4 ? size(op.getQ(), 0)
-                                : Value(arith::ConstantIndexOp::create(rewriter, loc, 1));
+    Value sequences =
+        rank == 4 ? size(op.getQ(), 0) : Value(arith::ConstantIndexOp::create(rewriter, loc, 1));
     Value rows = size(op.getQ(), rank - 2), keys = size(op.getK(), rank - 2);
     Value keyBatch = UniformBatchOp::create(rewriter, loc, sequences, keys, keys);
     Value queryBatch = UniformBatchOp::create(rewriter, loc, sequences, rows, keys);
-    auto cacheType = CacheType::get(getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
-                                    cast<RankedTensorType>(op.getK().getType()).getElementType());
+    auto cacheType =
+        CacheType::get(getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
+                       cast<RankedTensorType>(op.getK().getType()).getElementType());
     Value cache = CacheCreateOp::create(rewriter, loc, cacheType, keyBatch);
-    cache = CacheAppendOp::create(rewriter, loc, cacheType, cache, packRows(rewriter, loc, op.getK()),
-                                  packRows(rewriter, loc, op.getV()), keyBatch);
+    cache =
+        CacheAppendOp::create(rewriter, loc, cacheType, cache, packRows(rewriter, loc, op.getK()),
+                              packRows(rewriter, loc, op.getV()), keyBatch);
     Value q = packRows(rewriter, loc, op.getQ());
     SmallVector<int64_t> shape(cast<RankedTensorType>(q.getType()).getShape());
     shape.back() = op.getValueSize();
     auto resultType = RankedTensorType::get(shape, op.getType().getElementType());
-    auto packed = AttentionOp::create(rewriter, loc, resultType, q, /*k=*/Value(), /*v=*/Value(), cache,
-                                      queryBatch, op.getScale(), op.getSinks());
+    auto packed = AttentionOp::create(rewriter, loc, resultType, q, /*k=*/Value(), /*v=*/Value(),
+                                      cache, queryBatch, op.getScale(), op.getSinks());
     packed.getScore().takeBody(op.getScore());
     packed.getMask().takeBody(op.getMask());
 

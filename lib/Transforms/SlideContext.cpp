@@ -68,7 +68,8 @@ struct SlideContextPass : ingot::impl::SlideContextBase<SlideContextPass> {
       for (PositionsOp op : positions) {
         OpBuilder builder(op);
         builder.setInsertionPointAfter(op);
-        Value last = arith::ConstantOp::create(builder, op.getLoc(), builder.getI32IntegerAttr(window - 1));
+        Value last =
+            arith::ConstantOp::create(builder, op.getLoc(), builder.getI32IntegerAttr(window - 1));
         SmallVector<Value> sizes;
         if (op.getType().isDynamicDim(0))
           sizes.push_back(tensor::DimOp::create(builder, op.getLoc(), op.getTokens(), 0));

@@ -94,6 +94,40 @@ def SlideContext : Pass<"slide-context", "::mlir::ModuleOp"> {
 // Phase form
 //===----------------------------------------------------------------------===//
 
+def InsertShapeChecks : Pass<"insert-shape-checks", "::mlir::func::FuncOp"> {
+  let summary = "writes down what a graph assumes of the shapes of its inputs";
+  let description = [{
+    Types with dynamic dimensions do not say which of them are equal, but operations assume it: element-wise
+    operands, keys and values, the inner sizes of a product. Each such equality becomes a `cf.assert`;
+    those that follow from the graph fold away, the others are checked by the runtime before a program
+    runs, so that no input can make a kernel read beyond a buffer.
+
+    ```mlir
+    func.func @f(%x: tensor<?xf32>, %y: tensor<?xf32>) -> tensor<?xf32> {
+      %0 = arith.addf %x, %y : tensor<?xf32>
+      return %0 : tensor<?xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<?xf32>, %y: tensor<?xf32>) -> tensor<?xf32> {
+      %c0 = arith.constant 0 : index
+      %n = tensor.dim %x, %c0 : tensor<?xf32>
+      %m = tensor.dim %y, %c0 : tensor<?xf32>
+      %same = arith.cmpi eq, %n, %m : index
+      cf.assert %same, "expected operands of 'arith.addf' that agree in dimensions 0 and 0"
+      %0 = arith.addf %x, %y : tensor<?xf32>
+      return %0 : tensor<?xf32>
+    }
+    ```
+
+    Numerics: none change.
+  }];
+  let statistics = [Statistic<"numChecks", "checks", "equalities that were written down">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 def PackAttention : Pass<"pack-attention"> {
   let summary = "runs the attention of dense graphs on packed rows";
   let description = [{
