@@ -21,6 +21,19 @@ target_compile_definitions(IngotCompilerFlags INTERFACE ${INGOT_LLVM_DEFINITIONS
 target_compile_options(IngotCompilerFlags INTERFACE -fno-exceptions)
 target_link_libraries(IngotCompilerFlags INTERFACE IngotFlags MLIR LLVM)
 
+# One precompiled header for the whole compiler: reading MLIR's headers is most of a build's time.
+file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/IngotPCH.cpp CONTENT "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Without time stamps, so that a compiler cache can find it again.
+  target_compile_options(IngotCompilerFlags INTERFACE "SHELL:-Xclang -fno-pch-timestamp")
+endif()
+add_library(IngotPCH OBJECT ${CMAKE_BINARY_DIR}/IngotPCH.cpp)
+target_link_libraries(IngotPCH PRIVATE IngotCompilerFlags)
+target_precompile_headers(IngotPCH PRIVATE
+  <mlir/Dialect/Arith/IR/Arith.h> <mlir/Dialect/Func/IR/FuncOps.h> <mlir/Dialect/Linalg/IR/Linalg.h>
+  <mlir/Dialect/Math/IR/Math.h> <mlir/Dialect/Tensor/IR/Tensor.h> <mlir/IR/Builders.h>
+  <mlir/IR/BuiltinOps.h> <mlir/IR/PatternMatch.h> <mlir/Pass/Pass.h>)
+
 # ingot_tablegen_target(NAME): ends the mlir_tablegen calls of a directory.
 function(ingot_tablegen_target name)
   add_public_tablegen_target(${name})
@@ -32,6 +45,7 @@ function(ingot_compiler_library name)
   cmake_parse_arguments(ARG "" "" "LINK;DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PUBLIC ${ARG_LINK} IngotCompilerFlags)
+  target_precompile_headers(${name} REUSE_FROM IngotPCH)
   # Generated headers are used across libraries; the order of a few tblgen runs costs nothing.
   get_property(generated GLOBAL PROPERTY INGOT_TABLEGEN_TARGETS)
   add_dependencies(${name} ${generated} ${ARG_DEPENDS})
