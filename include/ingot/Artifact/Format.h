@@ -1,0 +1,23 @@
+//===- Format.h - constants of the artifact's layout ------------------------------*- C++ -*-===//
+//
+// The layout itself is described in schema/ingot.fbs. The runtime has constants of its own: a
+// change here is a new format version, and both are changed by hand.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_ARTIFACT_FORMAT_H
+#define INGOT_ARTIFACT_FORMAT_H
+
+#include <cstdint>
+
+namespace ingot::artifact {
+
+inline constexpr char kMagic[8] = {'\x89', 'I', 'N', 'G', 'O', 'T', '\r', '\n'};
+inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint64_t kPreambleBytes = 64;
+inline constexpr uint64_t kMaxHeadBytes = uint64_t(64) << 20; ///< heads are smaller
+inline constexpr uint64_t kSegmentAlignment = 4096;
+inline constexpr uint64_t kChunkBytes = uint64_t(4) << 20; ///< bytes per hash
+
+} // namespace ingot::artifact
+
+#endif // INGOT_ARTIFACT_FORMAT_H

@@ -1,0 +1,206 @@
+//===- ModuleTables.cpp - what a module gives to an artifact ----------------------------------===//
+
+#include "ingot/Artifact/ModuleTables.h"
+#include "Tables.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::artifact;
+
+namespace {
+
+/// Reads `tfm.model`. Fields that it does not know belong to the compiler.
+class ModelReader {
+public:
+  explicit ModelReader(DictionaryAttr attribute) : attribute(attribute) {}
+
+  llvm::Expected<std::unique_ptr<fb::LanguageModelT>> read();
+
+private:
+  /// The integer `name` of `from`, in [low, high].
+  llvm::Expected<int64_t> get(DictionaryAttr from, StringRef name, int64_t low, int64_t high,
+                              std::optional<int64_t> otherwise = std::nullopt);
+  llvm::Error readGroups(fb::LanguageModelT &model);
+
+  DictionaryAttr attribute;
+};
+
+} // namespace
+
+llvm::Expected<int64_t> ModelReader::get(DictionaryAttr from, StringRef name, int64_t low,
+                                         int64_t high, std::optional<int64_t> otherwise) {
+  Attribute value = from.get(name);
+  if (!value && otherwise)
+    return *otherwise;
+  auto integer = dyn_cast_if_present<IntegerAttr>(value);
+  if (!integer || !integer.getValue().isSignedIntN(64) || integer.getValue().getSExtValue() < low ||
+      integer.getValue().getSExtValue() > high)
+    return makeError("tfm.model: expected ", name, " to be an integer from ", low, " to ", high);
+  return integer.getValue().getSExtValue();
+}
+
+llvm::Error ModelReader::readGroups(fb::LanguageModelT &model) {
+  auto groups = attribute.getAs<ArrayAttr>("cache_groups");
+  for (Attribute element : groups ? groups.getValue() : ArrayRef<Attribute>()) {
+    auto group = dyn_cast<DictionaryAttr>(element);
+    if (!group)
+      return makeError("tfm.model: expected cache_groups to be an array of dictionaries");
+    auto result = std::make_unique<fb::CacheGroupT>();
+    llvm::Expected<int64_t> bytes = get(group, "page_bytes", 64, int64_t(1) << 40);
+    if (!bytes)
+      return bytes.takeError();
+    if (*bytes % 64)
+      return makeError("tfm.model: expected page_bytes to be a multiple of 64, got ", *bytes);
+    llvm::Expected<int64_t> window = get(group, "window", 0, INT32_MAX, 0);
+    if (!window)
+      return window.takeError();
+    llvm::Expected<int64_t> layers = get(group, "layers", 0, INT32_MAX, 0);
+    if (!layers)
+      return layers.takeError();
+    result->page_bytes = uint64_t(*bytes);
+    result->window = uint64_t(*window);
+    result->layers = uint32_t(*layers);
+    model.cache_groups.push_back(std::move(result));
+  }
+  return llvm::Error::success();
+}
+
+llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
+  auto model = std::make_unique<fb::LanguageModelT>();
+  struct Field {
+    StringRef name;
+    int64_t low, high;
+    std::optional<int64_t> otherwise;
+    int64_t value = 0;
+  };
+  constexpr int64_t kMaxStepRows = 1 << 24;
+  Field fields[] = {{"vocab", 1, INT32_MAX, std::nullopt},
+                    {"context", 1, INT32_MAX, std::nullopt},
+                    {"keep", 0, INT32_MAX, 0},
+                    {"max_tokens", 1, kMaxStepRows, std::nullopt},
+                    {"max_outputs", 1, kMaxStepRows, std::nullopt},
+                    {"begin_id", -1, INT32_MAX, -1}};
+  for (Field &field : fields) {
+    llvm::Expected<int64_t> value =
+        get(attribute, field.name, field.low, field.high, field.otherwise);
+    if (!value)
+      return value.takeError();
+    field.value = *value;
+  }
+  model->vocabulary = uint32_t(fields[0].value);
+  model->context = uint64_t(fields[1].value);
+  model->keep = uint64_t(fields[2].value);
+  model->max_tokens = uint64_t(fields[3].value);
+  model->max_outputs = uint64_t(fields[4].value);
+  model->begin_id = int32_t(fields[5].value);
+
+  auto policy = attribute.getAs<StringAttr>("past_context");
+  auto past = llvm::StringSwitch<std::optional<fb::PastContext>>(policy ? policy.strref() : "")
+                  .Case("stop", fb::PastContext::Stop)
+                  .Case("slide", fb::PastContext::Slide)
+                  .Case("restart", fb::PastContext::Restart)
+                  .Case("unbounded", fb::PastContext::Unbounded)
+                  .Default(std::nullopt);
+  if (!past)
+    return makeError(
+        "tfm.model: expected past_context to be one of stop, slide, restart, unbounded");
+  model->past_context = *past;
+  if (*past == fb::PastContext::Restart && (model->keep < 1 || model->keep >= model->context))
+    return makeError("tfm.model: expected keep to be from 1 to ", model->context - 1, ", got ",
+                     model->keep);
+
+  auto ends = attribute.getAs<ArrayAttr>("end_ids");
+  for (Attribute element : ends ? ends.getValue() : ArrayRef<Attribute>()) {
+    auto id = dyn_cast<IntegerAttr>(element);
+    if (!id || id.getValue().isNegative() || !id.getValue().isIntN(32))
+      return makeError("tfm.model: expected end_ids to be ids");
+    model->end_ids.push_back(uint32_t(id.getValue().getZExtValue()));
+  }
+  if (llvm::Error error = readGroups(*model))
+    return std::move(error);
+  return std::move(model);
+}
+
+/// What every phase of a language model has: ids in, logits out.
+static llvm::Error checkPhase(const fb::ProgramT &program, const fb::LanguageModelT &model) {
+  auto fail = [&](StringRef what) { return makeError("@", program.name, ": expected ", what); };
+  if (program.inputs.size() != 1 || program.inputs[0]->type != fb::ElementType::I32 ||
+      program.inputs[0]->shape != std::vector<int64_t>{-1})
+    return fail("one input, ids of type tensor<?xi32>");
+  if (program.outputs.empty() || program.outputs[0]->type != fb::ElementType::F32 ||
+      program.outputs[0]->shape.size() != 2 ||
+      program.outputs[0]->shape[1] != int64_t(model.vocabulary))
+    return fail("logits of type f32, [rows, vocabulary], as first output");
+  return llvm::Error::success();
+}
+
+/// Finds the phases among the programs.
+static llvm::Error setPhases(const fb::ArtifactT &head, fb::LanguageModelT &model) {
+  for (auto [index, program] : llvm::enumerate(head.programs)) {
+    int32_t *phase = llvm::StringSwitch<int32_t *>(program->name)
+                         .Case("prefill", &model.prefill)
+                         .Case("decode", &model.decode)
+                         .Case("forward", &model.whole)
+                         .Default(nullptr);
+    if (!phase)
+      continue;
+    *phase = int32_t(index);
+    if (llvm::Error error = checkPhase(*program, model))
+      return error;
+  }
+  bool cached = model.prefill != -1 && model.decode != -1 && model.whole == -1;
+  bool whole = model.prefill == -1 && model.decode == -1 && model.whole != -1;
+  if (!cached && !whole)
+    return makeError("tfm.model: expected the programs @prefill and @decode, or @forward alone");
+  if (whole && !model.cache_groups.empty())
+    return makeError("tfm.model: expected no cache_groups for @forward");
+  return llvm::Error::success();
+}
+
+llvm::Expected<ModuleTables> artifact::buildModuleTables(ModuleOp module) {
+  ModuleTables result;
+  SharedTables tables;
+  if (auto model = module->getAttr(tfm::TransformerDialect::getModelAttrName())) {
+    auto dictionary = dyn_cast<DictionaryAttr>(model);
+    if (!dictionary)
+      return makeError("expected tfm.model to be a dictionary");
+    auto language = ModelReader(dictionary).read();
+    if (!language)
+      return language.takeError();
+    for (const auto &group : (*language)->cache_groups)
+      tables.cacheGroups.push_back(*group);
+    result.head.language_model = std::move(*language);
+  }
+
+  llvm::StringSet<> dispatched;
+  module.walk([&](plan::DispatchOp dispatch) { dispatched.insert(dispatch.getKernel()); });
+  for (auto kernel : module.getOps<plan::KernelOp>()) {
+    if (!dispatched.contains(kernel.getSymName()))
+      continue;
+    tables.kernels[kernel.getSymName()] = unsigned(result.head.kernels.size());
+    auto entry = std::make_unique<fb::KernelT>();
+    entry->name = kernel.getSymName().str();
+    if (entry->name != cleanName(entry->name, "?"))
+      return makeError("expected a kernel name without control characters", getWhere(kernel));
+    result.head.kernels.push_back(std::move(entry));
+  }
+
+  for (auto program : module.getOps<plan::ProgramOp>()) {
+    if (program.getSymName() != cleanName(program.getSymName(), "?"))
+      return makeError("expected a program name without control characters", getWhere(program));
+    auto table = buildProgram(program, tables);
+    if (!table)
+      return table.takeError();
+    result.head.programs.push_back(std::move(*table));
+  }
+  if (result.head.programs.empty())
+    return makeError("expected a plan.program, the module has none");
+  if (result.head.language_model)
+    if (llvm::Error error = setPhases(result.head, *result.head.language_model))
+      return std::move(error);
+  result.head.locations = tables.locations.take();
+  result.weights = tables.weights.take();
+  return std::move(result);
+}

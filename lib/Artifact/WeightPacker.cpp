@@ -1,0 +1,247 @@
+//===- WeightPacker.cpp - the bytes of the weights segment ------------------------------------===//
+
+#include "ingot/Artifact/WeightPacker.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SwapByteOrder.h"
+#include <cstring>
+
+using namespace ingot;
+using namespace ingot::artifact;
+using namespace ingot::plan;
+
+static_assert(llvm::sys::IsLittleEndianHost,
+              "checkpoints and artifacts are little endian and are copied as they are");
+
+/// Most bytes that are read for packing at once.
+static constexpr int64_t kRunBytes = 4 << 20;
+static constexpr uint64_t kWeightAlignment = 64;
+
+WeightPacker::WeightPacker(std::vector<Weight> &weights, SourceFiles &files)
+    : weights(weights), files(files) {
+  for (Weight &weight : weights) {
+    weight.offset = llvm::alignTo(length, kWeightAlignment);
+    length = weight.offset + weight.length;
+    if (weight.panels && weight.panels->numPanels())
+      slack = std::max<uint64_t>(slack, weight.panels->lineBytes(0));
+  }
+  slack = llvm::alignTo(slack, kWeightAlignment);
+  // Weights without elements have a place too, and no segment is empty.
+  if (!weights.empty() && length == 0)
+    length = kWeightAlignment;
+}
+
+llvm::Error WeightPacker::open() {
+  for (Weight &weight : weights)
+    for (WeightSource &source : weight.sources) {
+      if (source.file.empty())
+        continue;
+      llvm::Expected<unsigned> number = files.open(source.file);
+      if (!number)
+        return number.takeError();
+      source.fileNumber = int(*number);
+      if (llvm::Error error = files.checkRange(*number, source.offset, source.length, source.name))
+        return error;
+    }
+  return llvm::Error::success();
+}
+
+llvm::Expected<llvm::ArrayRef<char>> WeightPacker::pack(uint64_t begin, uint64_t size,
+                                                        Buffers &buffers) const {
+  buffers.chunk.assign(size + 2 * slack, 0);
+  char *chunk = buffers.chunk.data() + slack;
+  uint64_t end = begin + size;
+  const Weight *weight =
+      llvm::partition_point(
+          weights, [&](const Weight &weight) { return weight.offset + weight.length <= begin; }) -
+      weights.begin() + weights.data();
+  for (; weight != weights.data() + weights.size() && weight->offset < end; ++weight) {
+    uint64_t first = std::max(begin, weight->offset) - weight->offset;
+    uint64_t last = std::min(end, weight->offset + weight->length) - weight->offset;
+    if (first >= last)
+      continue;
+    char *out = chunk + (weight->offset + first - begin);
+    if (llvm::Error error = weight->panels ? packPanels(*weight, first, last, out, buffers.staging)
+                                           : copyRows(*weight, first, last, out))
+      return std::move(error);
+  }
+  return llvm::ArrayRef<char>(chunk, size);
+}
+
+llvm::Error WeightPacker::read(const Weight &weight, const WeightSource &source, uint64_t offset,
+                               llvm::MutableArrayRef<char> out) const {
+  if (source.fileNumber >= 0)
+    return files.read(unsigned(source.fileNumber), source.offset + offset, out);
+  if (source.constant.size() == source.length) {
+    memcpy(out.data(), source.constant.data() + offset, out.size());
+    return llvm::Error::success();
+  }
+  // One element that repeats. Reads start and end anywhere.
+  uint64_t period = uint64_t(weight.elementBytes);
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = source.constant[(offset + i) % period];
+  return llvm::Error::success();
+}
+
+/// Copies bytes [begin, end) of the concatenation of the sources.
+llvm::Error WeightPacker::copyRows(const Weight &weight, uint64_t begin, uint64_t end,
+                                   char *out) const {
+  uint64_t start = 0;
+  for (const WeightSource &source : weight.sources) {
+    uint64_t first = std::max(begin, start), last = std::min(end, start + source.length);
+    if (first < last)
+      if (llvm::Error error =
+              read(weight, source, first - start, {out + (first - begin), size_t(last - first)}))
+        return error;
+    start += source.length;
+  }
+  return llvm::Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// Panels
+//===----------------------------------------------------------------------===//
+
+/// Makes bytes [begin, end) of a packed matrix, in whole lines: up to a line before `out` and after
+/// its end is overwritten too. The work is cut into runs of whole panels, or of lines of one panel.
+llvm::Error WeightPacker::packPanels(const Weight &weight, uint64_t begin, uint64_t end, char *out,
+                                     std::vector<char> &staging) const {
+  const PanelLayout &layout = *weight.panels;
+  int64_t from = int64_t(begin), to = int64_t(end);
+  int64_t panelBytes = layout.lines() * layout.lineBytes(0);
+  int64_t panel = from / panelBytes;
+  int64_t line = (from - layout.panelOffset(panel)) / layout.lineBytes(panel);
+  while (panel < layout.numPanels()) {
+    int64_t lineBytes = layout.lineBytes(panel);
+    int64_t at = layout.panelOffset(panel) + line * lineBytes;
+    if (at >= to)
+      break;
+    int64_t endPanel = panel, endLine = layout.lines();
+    while (line == 0 && endPanel < layout.numPanels() &&
+           layout.panelOffset(endPanel + 1) <= std::min(to, at + kRunBytes))
+      ++endPanel;
+    bool wholePanels = endPanel > panel;
+    if (!wholePanels) {
+      endPanel = panel + 1;
+      int64_t linesLeft = (to - at + lineBytes - 1) / lineBytes;
+      endLine =
+          std::min({endLine, line + linesLeft, line + std::max<int64_t>(1, kRunBytes / lineBytes)});
+    }
+    if (llvm::Error error =
+            packRun(weight, panel, endPanel, line, endLine, out + (at - from), staging))
+      return error;
+    bool done = wholePanels || endLine == layout.lines();
+    panel = done ? endPanel : panel;
+    line = done ? 0 : endLine;
+  }
+  return llvm::Error::success();
+}
+
+/// Scatters `rows` x `ks` elements into the lanes of consecutive lines. Strides are in elements.
+/// Sixteen k at a time: each cache line of a source row is read once and the lines written stay in
+/// the first-level cache.
+template <typename T>
+static void scatter(const char *source, int64_t rowStride, int64_t kStride, int64_t rows,
+                    int64_t ks, char *out, int64_t lanes, bool pairs) {
+  constexpr int64_t kTile = 16;
+  for (int64_t tile = 0; tile < ks; tile += kTile) {
+    int64_t tileEnd = std::min(ks, tile + kTile);
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t k = tile; k < tileEnd; ++k) {
+        int64_t to = pairs ? ((k >> 1) * lanes + row) * 2 + (k & 1) : k * lanes + row;
+        memcpy(out + to * int64_t(sizeof(T)),
+               source + (row * rowStride + k * kStride) * int64_t(sizeof(T)), sizeof(T));
+      }
+  }
+}
+
+/// Packs lines [firstLine, endLine) of panels [firstPanel, endPanel); all lines if there is more
+/// than one panel. `out` is where the first line goes; padding is zero there already.
+llvm::Error WeightPacker::packRun(const Weight &weight, int64_t firstPanel, int64_t endPanel,
+                                  int64_t firstLine, int64_t endLine, char *out,
+                                  std::vector<char> &staging) const {
+  const PanelLayout &layout = *weight.panels;
+  int64_t perLine = layout.pairs ? 2 : 1;
+  int64_t firstK = firstLine * perLine, endK = std::min(layout.k, endLine * perLine);
+  int64_t ks = endK - firstK;
+  int64_t runOffset = layout.panelOffset(firstPanel) + firstLine * layout.lineBytes(firstPanel);
+
+  for (int64_t part = 0; part < layout.parts; ++part) {
+    int64_t firstRow = firstPanel * layout.panelPartRows();
+    int64_t endRow = std::min(endPanel * layout.panelPartRows(), layout.partRows());
+    int64_t rows = endRow - firstRow;
+    if (llvm::Error error = load(weight, part * layout.partRows() + firstRow,
+                                 part * layout.partRows() + endRow, firstK, endK, staging))
+      return error;
+    for (int64_t panel = firstPanel; panel < endPanel; ++panel) {
+      int64_t row = (panel - firstPanel) * layout.panelPartRows();
+      int64_t rowStride = weight.transposed ? 1 : ks, kStride = weight.transposed ? rows : 1;
+      char *to = out +
+                 (layout.panelOffset(panel) + firstLine * layout.lineBytes(panel) - runOffset) +
+                 part * layout.partLanes(panel) * layout.elementBytes * perLine;
+      const char *from = staging.data() + row * rowStride * layout.elementBytes;
+      auto run = [&](auto element) {
+        scatter<decltype(element)>(from, rowStride, kStride, layout.panelRows(panel), ks, to,
+                                   layout.lanes(panel), layout.pairs);
+      };
+      switch (layout.elementBytes) {
+      case 1:
+        run(uint8_t());
+        break;
+      case 2:
+        run(uint16_t());
+        break;
+      case 4:
+        run(uint32_t());
+        break;
+      default:
+        run(uint64_t());
+        break;
+      }
+    }
+  }
+  return llvm::Error::success();
+}
+
+/// Reads rows [firstRow, endRow), columns [firstK, endK) of the matrix that the sources make up, as
+/// [rows][k], or [k][rows] where they are transposed.
+llvm::Error WeightPacker::load(const Weight &weight, int64_t firstRow, int64_t endRow,
+                               int64_t firstK, int64_t endK, std::vector<char> &staging) const {
+  int64_t size = weight.elementBytes, columns = weight.panels->k;
+  int64_t rows = endRow - firstRow, ks = endK - firstK;
+  staging.resize(size_t(rows * ks * size));
+  int64_t sourceRow = 0;
+  for (const WeightSource &source : weight.sources) {
+    int64_t sourceRows = int64_t(source.length) / (columns * size);
+    int64_t first = std::max(firstRow, sourceRow) - sourceRow;
+    int64_t last = std::min(endRow, sourceRow + sourceRows) - sourceRow;
+    // Where element (first, firstK) of this source goes.
+    int64_t row = sourceRow + first - firstRow;
+    sourceRow += sourceRows;
+    if (first >= last)
+      continue;
+
+    // Pieces of `length` elements, `stride` apart in the source and `outStride` apart in memory;
+    // one piece where both are contiguous.
+    int64_t pieces, length, from, stride, to, outStride;
+    if (weight.transposed) {
+      pieces = ks, length = last - first;
+      from = firstK * sourceRows + first, stride = sourceRows;
+      to = row, outStride = rows;
+    } else {
+      pieces = last - first, length = ks;
+      from = first * columns + firstK, stride = columns;
+      to = row * ks, outStride = ks;
+    }
+    if (length == stride && length == outStride) {
+      length *= pieces;
+      pieces = 1;
+    }
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      if (llvm::Error error =
+              read(weight, source, uint64_t((from + piece * stride) * size),
+                   {staging.data() + (to + piece * outStride) * size, size_t(length * size)}))
+        return error;
+  }
+  return llvm::Error::success();
+}
