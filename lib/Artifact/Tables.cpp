@@ -173,6 +173,8 @@ llvm::Expected<WeightSource> WeightTable::getSource(Value value, int64_t element
     source.name = cleanName(parameter.getName(), "weight");
     source.file = parameter.getFile().str();
     source.offset = parameter.getOffset();
+    if (source.file.empty())
+      return makeError("expected parameter ", source.name, " to name a file");
     // Lengths before texts: no file name can imitate another key.
     key << "file " << source.file.size() << ' ' << source.file << ' ' << source.offset << ' '
         << type << '\n';
