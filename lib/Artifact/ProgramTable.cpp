@@ -395,7 +395,11 @@ llvm::Error ProgramTable::addCheck(cf::AssertOp check) {
   llvm::Expected<unsigned> b = getSize(compare.getRhs(), ItemsOf());
   if (!b)
     return b.takeError();
-  table->checks.push_back(fb::SizeCheck(*a, *b));
+  bool known = llvm::any_of(table->checks, [&](const fb::SizeCheck &other) {
+    return other.a() == *a && other.b() == *b;
+  });
+  if (*a != *b && !known)
+    table->checks.push_back(fb::SizeCheck(*a, *b));
   return llvm::Error::success();
 }
 

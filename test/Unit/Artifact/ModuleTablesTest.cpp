@@ -223,6 +223,9 @@ const char kGraph[] = R"mlir(
     %by = tensor.dim %y, %c0 : tensor<?x?x4xf32>
     %same = arith.cmpi eq, %b, %by : index
     cf.assert %same, "batches differ"
+    cf.assert %same, "said twice"
+    %always = arith.cmpi eq, %b, %b : index
+    cf.assert %always, "says nothing"
     %n = arith.muli %b, %s : index
     %q = arith.ceildivui %n, %c7 : index
     %r = arith.divui %n, %c7 : index
