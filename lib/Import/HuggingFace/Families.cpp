@@ -163,12 +163,12 @@ void importer::readRotary(Config &config, DecoderSpec &spec, AttentionSpec &atte
   if (!fields)
     fields = older;
   double theta = config.positive("rope_theta", defaultTheta);
-  double rotated = config.number("partial_rotary_factor", 0, 1, 1.0);
+  Config *rotatedIn = fields && fields->has("partial_rotary_factor") ? fields : &config;
+  double rotated = rotatedIn->number("partial_rotary_factor", 0, 1, 1.0);
   RotaryScaling scaling;
   RotaryTable table;
   if (fields) {
     theta = fields->positive("rope_theta", theta);
-    rotated = fields->number("partial_rotary_factor", 0, 1, rotated);
     // "type" is the older name; where both are there the newer one counts.
     StringRef older = fields->string("type", "default");
     StringRef type = fields->string("rope_type", older);
@@ -179,8 +179,8 @@ void importer::readRotary(Config &config, DecoderSpec &spec, AttentionSpec &atte
                     "expected one of default, linear, llama3, yarn, got " + quoted(type));
   }
   if (!partial && rotated != 1)
-    config.error("partial_rotary_factor",
-                 "expected 1 in this family, got " + toText(json::Value(rotated)));
+    rotatedIn->error("partial_rotary_factor",
+                     "expected 1 in this family, got " + toText(json::Value(rotated)));
   int64_t size = int64_t(double(attention.headDim) * rotated);
   if (size < 2 || size % 2 != 0) {
     config.error("head_dim",

@@ -2,6 +2,8 @@
 //
 // ingot-import-test DIR [--strict] [--context=N] [--locations] [--report]
 //
+// --report adds what the importer did with fields and tensors, as comments.
+//
 //===----------------------------------------------------------------------------------------===//
 
 #include "ingot/Import/HuggingFace.h"
@@ -30,8 +32,12 @@ int main(int argc, char **argv) {
   auto module = ingot::importHuggingFace(&context, directory, options, report);
   if (failed(module))
     return 1;
+  mlir::OpPrintingFlags flags;
+  if (locations)
+    flags.enableDebugInfo(/*enable=*/true, /*prettyForm=*/true);
+  (*module)->print(outs(), flags);
   auto list = [&](StringRef title, const std::vector<std::string> &names) {
-    outs() << title << ":";
+    outs() << "// " << title << ":";
     for (const std::string &name : names)
       outs() << " " << name;
     outs() << "\n";
@@ -42,11 +48,6 @@ int main(int argc, char **argv) {
     list("unknown", report.fieldsUnknown);
     list("redundant tensors", report.tensorsWithoutEffect);
     list("unused tensors", report.tensorsUnused);
-    return 0;
   }
-  mlir::OpPrintingFlags flags;
-  if (locations)
-    flags.enableDebugInfo(/*enable=*/true, /*prettyForm=*/true);
-  (*module)->print(outs(), flags);
   return 0;
 }
