@@ -2,6 +2,7 @@
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "ingot/Reference/Passes.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
@@ -13,5 +14,6 @@ int main(int argc, char **argv) {
   registry.insert<ingot::tfm::TransformerDialect, ingot::plan::PlanDialect>();
   mlir::registerTransformsPasses();
   ingot::registerIngotPasses();
+  ingot::reference::registerReferencePasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Ingot pass driver\n", registry));
 }
