@@ -251,11 +251,17 @@ private:
     return success();
   }
 
+  static void setPlace(Body &body, unsigned first, int64_t b, int64_t h, int64_t i, int64_t j) {
+    body.argument(first) = makeInt(b);
+    body.argument(first + 1) = makeInt(h);
+    body.argument(first + 2) = makeInt(i);
+    body.argument(first + 3) = makeInt(j);
+  }
+
   FailureOr<bool> keeps(int64_t b, int64_t h, int64_t i, int64_t j) {
     if (!mask)
       return true;
-    for (auto [number, value] : llvm::enumerate(ArrayRef<int64_t>{b, h, i, j}))
-      mask->argument(number) = makeInt(value);
+    setPlace(*mask, 0, b, h, i, j);
     if (failed(mask->run()))
       return failure();
     return mask->result(0).i != 0;
@@ -267,8 +273,7 @@ private:
     if (!score)
       return product;
     score->argument(0) = makeFloat(product);
-    for (auto [number, value] : llvm::enumerate(ArrayRef<int64_t>{b, h, i, j}))
-      score->argument(number + 1) = makeInt(value);
+    setPlace(*score, 1, b, h, i, j);
     if (failed(score->run()))
       return failure();
     return T(score->result(0).f);

@@ -1,5 +1,6 @@
 //===- InterpretPass.cpp - the tfm-interpret pass ---------------------------------------------===//
 
+#include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Reference/Compare.h"
 #include "ingot/Reference/LanguageModel.h"
 #include "ingot/Reference/Npy.h"
@@ -60,7 +61,7 @@ private:
     }
     SmallVector<FunctionOpInterface> candidates;
     for (auto candidate : module.getOps<FunctionOpInterface>())
-      if (candidate.isPublic() && !candidate.isExternal())
+      if (candidate.isPublic() && !candidate.isExternal() && !isa<ingot::plan::KernelOp>(candidate))
         candidates.push_back(candidate);
     if (candidates.size() == 1)
       return candidates.front();

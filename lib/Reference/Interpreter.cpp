@@ -258,11 +258,10 @@ FailureOr<Tensor> Interpreter::Impl::constant(Operation *op, Attribute value) {
 
 LogicalResult Interpreter::Impl::executeElementwise(Operation *op, const ScalarOp &scalar,
                                                     Frame &frame) {
-  ArrayRef<int64_t> shape;
+  const Tensor *first = nullptr;
   unsigned count = op->getNumOperands();
   const Scalar *data[3];
   int64_t step[3];
-  bool first = true;
   for (unsigned i = 0; i < count; ++i) {
     const Tensor &operand = frame.tensor(op->getOperand(i));
     data[i] = operand.elements().data();
@@ -270,13 +269,12 @@ LogicalResult Interpreter::Impl::executeElementwise(Operation *op, const ScalarO
     step[i] = isa<ShapedType>(op->getOperand(i).getType());
     if (!step[i])
       continue;
-    if (!first && shape != operand.getShape())
-      return fail(op, "expected operands of one shape at run time, got " +
-                          frame.tensor(op->getOperand(count - 1)).describe() + " and " +
-                          operand.describe());
-    shape = operand.getShape();
-    first = false;
+    if (first && first->getShape() != operand.getShape())
+      return fail(op, "expected operands of one shape at run time, got " + first->describe() +
+                          " and " + operand.describe());
+    first = &operand;
   }
+  ArrayRef<int64_t> shape = first ? first->getShape() : ArrayRef<int64_t>();
   FailureOr<Tensor> result = create(op, shape, getElementTypeOrSelf(op->getResult(0).getType()));
   if (failed(result))
     return failure();
