@@ -13,6 +13,162 @@ include "mlir/Pass/PassBase.td"
 // Graph form
 //===----------------------------------------------------------------------===//
 
+def RaiseAttention : Pass<"raise-attention", "::mlir::ModuleOp"> {
+  let summary = "turns the mathematics of attention into tfm.attention";
+  let description = [{
+    Finds what is `softmax(factor * q k^T + f(b, h, i, j)) v` and replaces it by `tfm.attention`. Not
+    the operations are matched but the expression that an element is computed from: reshapes,
+    transposes, broadcasts and casts disappear into indices first, so where and how often they are
+    written makes no difference.
+
+    ```mlir
+    func.func @f(%q: tensor<4x?x8xf32>, %k: tensor<4x?x8xf32>, %v: tensor<4x?x8xf32>)
+        -> tensor<4x?x8xf32> {
+      %c1 = arith.constant 1 : index
+      %n = tensor.dim %k, %c1 : tensor<4x?x8xf32>
+      %scale = arith.constant 5.000000e-01 : f32
+      %s = tfm.matmul %q, %k transpose_b
+        : tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x?xf32>
+      %m = tensor.dim %q, %c1 : tensor<4x?x8xf32>
+      %factor = tensor.splat %scale[%m, %n] : tensor<4x?x?xf32>
+      %t = arith.mulf %s, %factor : tensor<4x?x?xf32>
+      %p = tfm.softmax %t dim(2) : tensor<4x?x?xf32>
+      %o = tfm.matmul %p, %v : tensor<4x?x?xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+      return %o : tensor<4x?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%q: tensor<4x?x8xf32>, %k: tensor<4x?x8xf32>, %v: tensor<4x?x8xf32>)
+        -> tensor<4x?x8xf32> {
+      %scale = arith.constant 5.000000e-01 : f32
+      %o = tfm.attention %q, %k, %v scale(%scale)
+        : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+      return %o : tensor<4x?x8xf32>
+    }
+    ```
+
+    *Factors* are found on the queries, the keys and the scores, as products and quotients of
+    constants and of scalars known at run time. *Repeated heads* of keys and values are removed:
+    they are grouped-query attention. *Masks* are recognised as comparisons of positions, as
+    constants (by value: a band around the diagonal is causal or a window), as selections of and sums
+    with numbers of -1e9 and below, and as combinations of these. *Scores* may pass through any
+    element-wise function; a soft-cap and ALiBi have short names.
+
+    A mask becomes a mask region only where that is the same: a row without a key is 0 in
+    `tfm.attention`, while a graph that masks with a finite number takes the mean of all values
+    there. Where it is not proved that every row keeps a key, such a mask stays in the score region.
+    With -inf a graph gives such a row no value (NaN), and the mask region is used.
+
+    Nothing may happen between the softmax and the product with the values but moving elements and
+    casts. The reason is in the record for each site that is not raised, see
+    `ingot/Transforms/AttentionSites.h`; the record is the module attribute `tfm.attention_sites`.
+
+    Numerics: the same mathematics in another order of operations (online softmax). Roundings of
+    scores and probabilities to narrower types are dropped, scores are f32. Several factors are
+    multiplied at compile time.
+  }];
+  let options = [
+    Option<"remarks", "remarks", "bool", "false", "emit a remark for every softmax">,
+    Option<"require", "require", "bool", "false",
+           "a softmax that does not become attention is an error">,
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect", "::ingot::tfm::TransformerDialect"];
+  let statistics = [
+    Statistic<"numRaised", "raised", "softmaxes that became attention">,
+    Statistic<"numNotRaised", "not-raised", "softmaxes that did not">,
+  ];
+}
+
+def FuseNorms : Pass<"fuse-norms", "::mlir::func::FuncOp"> {
+  let summary = "turns the mathematics of norms into tfm.rms_norm and tfm.layer_norm";
+  let description = [{
+    Finds rows that are multiplied by one over the root of their mean square (plus eps) and, if there
+    is one, by a weight; with the mean taken off before it is layer norm, which can have a bias. The
+    mean may be a quotient or a product, the square a product or a power, the root `rsqrt`, `sqrt` or a
+    power, the factors in any order.
+
+    ```mlir
+    func.func @f(%x: tensor<3x8xf32>, %w: tensor<8xf32>) -> tensor<3x8xf32> {
+      %zero = arith.constant dense<0.0> : tensor<3xf32>
+      %size = arith.constant dense<8.0> : tensor<3xf32>
+      %eps = arith.constant dense<1.0e-5> : tensor<3xf32>
+      %square = arith.mulf %x, %x : tensor<3x8xf32>
+      %sum = linalg.reduce ins(%square : tensor<3x8xf32>) outs(%zero : tensor<3xf32>) dimensions = [1]
+        (%a: f32, %b: f32) { %c = arith.addf %a, %b : f32 linalg.yield %c : f32 }
+      %mean = arith.divf %sum, %size : tensor<3xf32>
+      %safe = arith.addf %mean, %eps : tensor<3xf32>
+      %root = math.rsqrt %safe : tensor<3xf32>
+      %empty = tensor.empty() : tensor<3x8xf32>
+      %factor = linalg.broadcast ins(%root : tensor<3xf32>) outs(%empty : tensor<3x8xf32>) dimensions = [1]
+      %weight = linalg.broadcast ins(%w : tensor<8xf32>) outs(%empty : tensor<3x8xf32>) dimensions = [0]
+      %y = arith.mulf %x, %factor : tensor<3x8xf32>
+      %z = arith.mulf %y, %weight : tensor<3x8xf32>
+      return %z : tensor<3x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<3x8xf32>, %w: tensor<8xf32>) -> tensor<3x8xf32> {
+      %0 = tfm.rms_norm %x weight(%w : tensor<8xf32>) eps(9.9999997473787516E-6) : tensor<3x8xf32>
+      return %0 : tensor<3x8xf32>
+    }
+    ```
+
+    A weight that is computed, `1 + w` say, stays computed and becomes the weight of the norm.
+
+    Numerics: the same mathematics; the sums are in the order of the operations' documentation, and
+    the factors are multiplied in their order.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect", "::ingot::tfm::TransformerDialect"];
+  let statistics = [
+    Statistic<"numRMSNorms", "rms-norms", "norms that became tfm.rms_norm">,
+    Statistic<"numLayerNorms", "layer-norms", "norms that became tfm.layer_norm">,
+  ];
+}
+
+def FuseRotary : Pass<"fuse-rotary", "::mlir::func::FuncOp"> {
+  let summary = "turns the mathematics of rotary embeddings into tfm.rotary";
+  let description = [{
+    Finds pairs of columns that are turned by an angle, halves or neighbours, in `[S, H, D]` or
+    `[H, S, D]`: written with slices of x and tables of half the width, or as
+    `x * cos + rotate_half(x) * sin` with tables whose repetition is visible. Columns beyond the pairs
+    may pass through.
+
+    ```mlir
+    func.func @f(%x: tensor<5x3x4xf32>, %cos: tensor<5x2xf32>, %sin: tensor<5x2xf32>) -> tensor<5x3x4xf32> {
+      %empty = tensor.empty() : tensor<5x3x2xf32>
+      %c = linalg.broadcast ins(%cos : tensor<5x2xf32>) outs(%empty : tensor<5x3x2xf32>) dimensions = [1]
+      %s = linalg.broadcast ins(%sin : tensor<5x2xf32>) outs(%empty : tensor<5x3x2xf32>) dimensions = [1]
+      %x0 = tensor.extract_slice %x[0, 0, 0] [5, 3, 2] [1, 1, 1] : tensor<5x3x4xf32> to tensor<5x3x2xf32>
+      %x1 = tensor.extract_slice %x[0, 0, 2] [5, 3, 2] [1, 1, 1] : tensor<5x3x4xf32> to tensor<5x3x2xf32>
+      %a = arith.mulf %x0, %c : tensor<5x3x2xf32>
+      %b = arith.mulf %x1, %s : tensor<5x3x2xf32>
+      %y0 = arith.subf %a, %b : tensor<5x3x2xf32>
+      %d = arith.mulf %x1, %c : tensor<5x3x2xf32>
+      %e = arith.mulf %x0, %s : tensor<5x3x2xf32>
+      %y1 = arith.addf %d, %e : tensor<5x3x2xf32>
+      %y = tensor.concat dim(2) %y0, %y1 : (tensor<5x3x2xf32>, tensor<5x3x2xf32>) -> tensor<5x3x4xf32>
+      return %y : tensor<5x3x4xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<5x3x4xf32>, %cos: tensor<5x2xf32>, %sin: tensor<5x2xf32>) -> tensor<5x3x4xf32> {
+      %0 = tfm.rotary %x, %cos, %sin : tensor<5x3x4xf32>, tensor<5x2xf32>
+      return %0 : tensor<5x3x4xf32>
+    }
+    ```
+
+    Numerics: none change, `tfm.rotary` rounds as these operations do.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::ingot::tfm::TransformerDialect"];
+  let statistics = [Statistic<"numFused", "fused", "rotary embeddings that became tfm.rotary">];
+}
+
 def FuseLinears : Pass<"fuse-linears", "::mlir::func::FuncOp"> {
   let summary = "turns linears of the same input into one";
   let description = [{
