@@ -232,9 +232,8 @@ static bool collectConditions(Node *node, SmallVectorImpl<Node *> &conditions, b
   }
   if (node->kind != Node::Op)
     return false;
-  return llvm::all_of(node->operands, [&](Node *operand) {
-    return collectConditions(operand, conditions, false);
-  });
+  return llvm::all_of(node->operands,
+                      [&](Node *operand) { return collectConditions(operand, conditions, false); });
 }
 
 /// The value of `node` when the conditions have the values of the bits of `assignment`.
@@ -303,8 +302,7 @@ static bool tableExtents(const Node *node, MutableArrayRef<int64_t> extents) {
   if (node->kind == Node::Load) {
     auto type = cast<RankedTensorType>(node->origin.getType());
     for (auto [index, size] : llvm::zip(node->indices, type.getShape()))
-      if (index.digits.size() == 1 && index.digits[0].stride == 1 &&
-          !ShapedType::isDynamic(size)) {
+      if (index.digits.size() == 1 && index.digits[0].stride == 1 && !ShapedType::isDynamic(size)) {
         int64_t &extent = extents[index.digits[0].var];
         if (ShapedType::isDynamic(extent) || extent > size - index.offset)
           extent = size - index.offset;
@@ -532,8 +530,7 @@ bool provablyKeepsAKey(const Predicate &keep, const ScoreVars &vars) {
     return false;
   int64_t columns = keep.columns == 1 ? 1 : keys;
   for (int64_t row = 0, rows = keep.bits.size() / keep.columns; row < rows; ++row)
-    if (!llvm::is_contained(
-            ArrayRef<bool>(keep.bits).slice(row * keep.columns, columns), true))
+    if (!llvm::is_contained(ArrayRef<bool>(keep.bits).slice(row * keep.columns, columns), true))
       return false;
   return true;
 }
@@ -673,9 +670,7 @@ bool Decomposer::splitMasks(Node *node, const Factor &factor, Terms &rest) {
   return found;
 }
 
-void Decomposer::addTerm(Node *node, const Factor &factor) {
-  splitMasks(node, factor, form.terms);
-}
+void Decomposer::addTerm(Node *node, const Factor &factor) { splitMasks(node, factor, form.terms); }
 
 void Decomposer::finish(Node *node, const Factor &factor) {
   form.factor = factor;

@@ -9,8 +9,8 @@ using namespace mlir;
 namespace ingot {
 
 static constexpr llvm::StringLiteral kReasons[] = {
-    "none",       "no-values", "between-and-values", "selection",
-    "other-axis", "no-scores", "layout",             "dynamic-heads"};
+    "none",      "no-values", "between-and-values", "selection", "other-axis",
+    "no-scores", "layout",    "dynamic-heads"};
 
 StringRef stringifyNotRaised(NotRaised reason) { return kReasons[unsigned(reason)]; }
 

@@ -83,9 +83,8 @@ static std::optional<Index> mergeIndices(ArrayRef<Index> parts, ArrayRef<int64_t
     } else {
       return std::nullopt;
     }
-    weight = ShapedType::isDynamic(weight) || ShapedType::isDynamic(sizes[k])
-                 ? ShapedType::kDynamic
-                 : weight * sizes[k];
+    weight = ShapedType::isDynamic(weight) || ShapedType::isDynamic(sizes[k]) ? ShapedType::kDynamic
+                                                                              : weight * sizes[k];
   }
   normalize(merged);
   return merged;
@@ -205,9 +204,9 @@ std::optional<std::pair<Value, Indices>> followView(Operation *op, ArrayRef<Inde
       .Case([&](tensor::ExpandShapeOp expand) -> Result {
         Indices source;
         for (const ReassociationIndices &group : expand.getReassociationIndices()) {
-          std::optional<Index> merged = mergeIndices(
-              indices.slice(group.front(), group.size()),
-              expand.getResultType().getShape().slice(group.front(), group.size()));
+          std::optional<Index> merged =
+              mergeIndices(indices.slice(group.front(), group.size()),
+                           expand.getResultType().getShape().slice(group.front(), group.size()));
           if (!merged)
             return std::nullopt;
           source.push_back(*merged);
@@ -229,8 +228,9 @@ std::optional<std::pair<Value, Indices>> followView(Operation *op, ArrayRef<Inde
       })
       .Case([&](tensor::ExtractSliceOp slice) -> Result {
         if (!throughSlices || llvm::any_of(slice.getStaticOffsets(), ShapedType::isDynamic) ||
-            llvm::any_of(slice.getStaticStrides(),
-                         [](int64_t stride) { return ShapedType::isDynamic(stride) || stride < 1; }))
+            llvm::any_of(slice.getStaticStrides(), [](int64_t stride) {
+              return ShapedType::isDynamic(stride) || stride < 1;
+            }))
           return std::nullopt;
         Indices source;
         llvm::SmallBitVector dropped = slice.getDroppedDims();
@@ -408,26 +408,27 @@ Node *ElementTracer::traceTensor(Value value, ArrayRef<Index> indices) {
     Indices loops(generic.getNumLoops());
     for (auto [k, expr] : llvm::enumerate(out.getResults()))
       loops[cast<AffineDimExpr>(expr).getPosition()] = indices[k];
-    Node *node = traceBody(
-        generic.getBlock()->getTerminator()->getOperand(0), loops, [&](BlockArgument arg) -> Node * {
-          OpOperand *operand = generic.getMatchingOpOperand(arg);
-          if (!generic.isDpsInput(operand))
-            return nullptr;
-          if (!isa<RankedTensorType>(operand->get().getType()))
-            return traceScalar(operand->get());
-          Indices at;
-          for (AffineExpr expr : generic.getMatchingIndexingMap(operand).getResults()) {
-            if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
-              at.push_back(loops[dim.getPosition()]);
-            } else if (auto constant = dyn_cast<AffineConstantExpr>(expr)) {
-              at.emplace_back();
-              at.back().offset = constant.getValue();
-            } else {
-              return nullptr;
-            }
-          }
-          return trace(operand->get(), at);
-        });
+    Node *node =
+        traceBody(generic.getBlock()->getTerminator()->getOperand(0), loops,
+                  [&](BlockArgument arg) -> Node * {
+                    OpOperand *operand = generic.getMatchingOpOperand(arg);
+                    if (!generic.isDpsInput(operand))
+                      return nullptr;
+                    if (!isa<RankedTensorType>(operand->get().getType()))
+                      return traceScalar(operand->get());
+                    Indices at;
+                    for (AffineExpr expr : generic.getMatchingIndexingMap(operand).getResults()) {
+                      if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
+                        at.push_back(loops[dim.getPosition()]);
+                      } else if (auto constant = dyn_cast<AffineConstantExpr>(expr)) {
+                        at.emplace_back();
+                        at.back().offset = constant.getValue();
+                      } else {
+                        return nullptr;
+                      }
+                    }
+                    return trace(operand->get(), at);
+                  });
     return node ? node : load();
   }
   if (!OpTrait::hasElementwiseMappableTraits(op) || op->getNumResults() != 1)
@@ -712,9 +713,8 @@ bool sameExpr(const Node *a, const Node *b, std::optional<std::pair<unsigned, un
   auto sameIndices = [&] {
     return llvm::equal(a->indices, b->indices, [&](const Index &x, const Index &y) {
       return x.offset == y.offset &&
-             llvm::equal(x.digits, y.digits, [&](const Digit &p, const Digit &q) {
-               return renamed(p) == renamed(q);
-             });
+             llvm::equal(x.digits, y.digits,
+                         [&](const Digit &p, const Digit &q) { return renamed(p) == renamed(q); });
     });
   };
   switch (a->kind) {

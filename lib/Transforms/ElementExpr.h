@@ -44,8 +44,8 @@ struct Digit {
   bool operator!=(const Digit &other) const { return !(*this == other); }
 };
 
-/// The number with these digits, plus an offset. Digits of size 1 are left out, the highest digit is
-/// not constant.
+/// The number with these digits, plus an offset. Digits of size 1 are left out, the highest digit
+/// is not constant.
 struct Index {
   llvm::SmallVector<Digit, 2> digits;
   int64_t offset = 0;
@@ -121,7 +121,8 @@ private:
 };
 
 /// The indices of the operand of a view operation (reshape, transpose, broadcast, cast, slice,
-/// concatenation) at which the result's element lies, or nothing where `op` is not such an operation or cannot be followed.
+/// concatenation) at which the result's element lies, or nothing where `op` is not such an
+/// operation or cannot be followed.
 std::optional<std::pair<mlir::Value, Indices>>
 followView(mlir::Operation *op, llvm::ArrayRef<Index> indices, bool throughSlices);
 

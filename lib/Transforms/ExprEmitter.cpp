@@ -87,8 +87,8 @@ Value ExprEmitter::emit(Node *node) {
       double number = node->number;
       value = constant(std::isfinite(number) ? std::max(number, kLowScore) : number);
     } else {
-      value = arith::ConstantOp::create(
-          builder, loc, builder.getIntegerAttr(node->type, int64_t(node->number)));
+      value = arith::ConstantOp::create(builder, loc,
+                                        builder.getIntegerAttr(node->type, int64_t(node->number)));
     }
     break;
   case Node::Number:

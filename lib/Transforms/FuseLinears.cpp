@@ -108,7 +108,7 @@ private:
     int64_t rank = all.getType().getRank(), column = 0;
     SmallVector<OpFoldResult> offsets(rank, rewriter.getIndexAttr(0)),
         strides(rank, rewriter.getIndexAttr(1)),
-        sizes = tensor::getMixedSizes(rewriter, loc, all.getResult());
+        sizes = tensor::getMixedSizes(rewriter, loc, first.getX());
     for (LinearOp linear : group) {
       offsets.back() = rewriter.getIndexAttr(column);
       sizes.back() = rewriter.getIndexAttr(linear.getN());

@@ -156,18 +156,18 @@ const char *RotaryMatcher::match(int64_t half, bool interleaved, Rotary &rotary)
   return nullptr;
 }
 
-std::optional<std::pair<Layout, Layout>>
-RotaryMatcher::tableLayouts(const Node *table, const Rotary &rotary) const {
-  auto origin = table->origin ? dyn_cast<RankedTensorType>(table->origin.getType())
-                              : RankedTensorType();
+std::optional<std::pair<Layout, Layout>> RotaryMatcher::tableLayouts(const Node *table,
+                                                                     const Rotary &rotary) const {
+  auto origin =
+      table->origin ? dyn_cast<RankedTensorType>(table->origin.getType()) : RankedTensorType();
   if (!origin || origin.getElementType() != type.getElementType())
     return std::nullopt;
   std::optional<Layout> from = layoutOf(table->indices, origin);
   if (!from)
     return std::nullopt;
   Layout to;
-  for (const Index &index : {wholeIndex(rotary.tokens, type.getDimSize(rotary.tokens)),
-                             wholeIndex(kPair, rotary.half)})
+  for (const Index &index :
+       {wholeIndex(rotary.tokens, type.getDimSize(rotary.tokens)), wholeIndex(kPair, rotary.half)})
     to.emplace_back(index.digits.begin(), index.digits.end());
   refineLayouts({&*from, &to});
   if (!canRelayout(*from, to))
@@ -242,7 +242,9 @@ private:
     Location loc = op->getLoc();
     auto type = cast<RankedTensorType>(op->getResult(0).getType());
     auto none = [](unsigned) { return OpFoldResult(); };
-    auto sizeOf = [&](unsigned) { return tensor::getMixedSize(rewriter, loc, rotary.x, rotary.tokens); };
+    auto sizeOf = [&](unsigned) {
+      return tensor::getMixedSize(rewriter, loc, rotary.x, rotary.tokens);
+    };
     auto table = [&](Node *node) {
       auto layouts = *matcher.tableLayouts(node, rotary);
       return relayout(rewriter, loc, node->origin, layouts.first, layouts.second, sizeOf);

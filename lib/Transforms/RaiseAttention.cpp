@@ -83,9 +83,9 @@ static std::optional<Product> productOf(Operation *op) {
         !isa<FloatType>(getElementTypeOrSelf(op->getResult(0).getType())))
       return std::nullopt;
     SmallVector<AffineMap> maps = generic.getIndexingMapsArray();
-    for (auto [map, dims] : llvm::zip(maps, ArrayRef<SmallVector<unsigned> *>{
-                                                &product.dims[0], &product.dims[1],
-                                                &product.resultDims}))
+    for (auto [map, dims] :
+         llvm::zip(maps, ArrayRef<SmallVector<unsigned> *>{&product.dims[0], &product.dims[1],
+                                                           &product.resultDims}))
       for (AffineExpr expr : map.getResults()) {
         auto dim = dyn_cast<AffineDimExpr>(expr);
         if (!dim)
@@ -155,8 +155,7 @@ static std::pair<Value, int64_t> sizeOrigin(Value value, int64_t dim) {
           next.emplace(op->getOperand(0), expands ? int64_t(k) : dynamic);
       }
     } else if (isa<tensor::CastOp, RMSNormOp, LayerNormOp, RotaryOp, SoftmaxOp>(op) ||
-               (isa<LinearOp>(op) &&
-                dim + 1 < cast<RankedTensorType>(value.getType()).getRank()) ||
+               (isa<LinearOp>(op) && dim + 1 < cast<RankedTensorType>(value.getType()).getRank()) ||
                (isa<EmbeddingOp, PositionsOp>(op) && dim == 0)) {
       if (isa<RankedTensorType>(op->getOperand(0).getType()))
         next.emplace(op->getOperand(0), dim);
@@ -170,10 +169,9 @@ static std::pair<Value, int64_t> sizeOrigin(Value value, int64_t dim) {
       OpFoldResult size;
       if (slice.getDroppedDims().none())
         size = slice.getMixedSizes()[dim];
-      auto dimOp = size ? dyn_cast_or_null<tensor::DimOp>(
-                              llvm::dyn_cast_if_present<Value>(size)
-                                  ? cast<Value>(size).getDefiningOp()
-                                  : nullptr)
+      auto dimOp = size ? dyn_cast_or_null<tensor::DimOp>(llvm::dyn_cast_if_present<Value>(size)
+                                                              ? cast<Value>(size).getDefiningOp()
+                                                              : nullptr)
                         : tensor::DimOp();
       if (dimOp && dimOp.getConstantIndex())
         next.emplace(dimOp.getSource(), *dimOp.getConstantIndex());
@@ -283,13 +281,15 @@ std::optional<Failure> Candidate::classifyIterators() {
   for (unsigned iterator : values.resultDims) {
     bool inProbabilities = values.has(probabilities, iterator);
     bool inValues = values.has(1 - probabilities, iterator);
-    (inProbabilities && inValues ? batch : inProbabilities ? queries : elements)
+    (inProbabilities && inValues ? batch
+     : inProbabilities           ? queries
+                                 : elements)
         .push_back(iterator);
   }
   if (queries.size() != 1 || elements.size() != 1 || !values.has(0, values.sum) ||
       !values.has(1, values.sum))
-    return Failure{NotRaised::Layout,
-                   "the product with the values is not one of matrices", valuesOp};
+    return Failure{NotRaised::Layout, "the product with the values is not one of matrices",
+                   valuesOp};
   vars.query = queries[0];
   vars.key = values.sum;
   valueDim = elements[0];
@@ -364,8 +364,8 @@ std::optional<Access> Candidate::accessOf(Value operand, ArrayRef<Index> indices
     node = operandTracer.trace(operand, indices);
     taken = Factor();
   }
-  for (auto [value, at, deep] :
-       {std::tuple(node->origin, ArrayRef<Index>(node->indices), true), {operand, indices, false}}) {
+  for (auto [value, at, deep] : {std::tuple(node->origin, ArrayRef<Index>(node->indices), true),
+                                 {operand, indices, false}}) {
     if (!value)
       continue;
     if (std::optional<Layout> layout = layoutOf(at, cast<RankedTensorType>(value.getType()))) {
@@ -402,10 +402,10 @@ std::optional<Failure> Candidate::matchScores() {
     auto reads = [&](unsigned side, unsigned var) { return bool(varsOf(at[side]) >> var & 1); };
     unsigned keys = reads(0, vars.key) ? 0 : 1;
     if (reads(1 - keys, vars.key) || reads(keys, vars.query) ||
-        (!reads(keys, vars.key) && vars.sizes[vars.key] != 1) ||
-        !product.has(0, product.sum) || !product.has(1, product.sum)) {
-      failure = {NotRaised::NoScores,
-                 "the product in the scores is not one of queries and keys", leaf->op};
+        (!reads(keys, vars.key) && vars.sizes[vars.key] != 1) || !product.has(0, product.sum) ||
+        !product.has(1, product.sum)) {
+      failure = {NotRaised::NoScores, "the product in the scores is not one of queries and keys",
+                 leaf->op};
       continue;
     }
     if (llvm::any_of(leaves, [&](Node *other) {
@@ -416,8 +416,7 @@ std::optional<Failure> Candidate::matchScores() {
       continue;
     }
     Factor factor;
-    std::optional<Access> queries =
-        accessOf(product.operands[1 - keys], at[1 - keys], &factor);
+    std::optional<Access> queries = accessOf(product.operands[1 - keys], at[1 - keys], &factor);
     std::optional<Access> keysAccess = accessOf(product.operands[keys], at[keys], &factor);
     if (!queries || !keysAccess) {
       failure = {NotRaised::Layout, "only part of the queries or keys is read", leaf->op};
@@ -504,8 +503,7 @@ std::optional<Failure> Candidate::matchLayouts() {
         if (layout.back().empty())
           layout.back() = found;
       }
-      llvm::sort(layout.back(),
-                 [](const Digit &a, const Digit &b) { return a.stride > b.stride; });
+      llvm::sort(layout.back(), [](const Digit &a, const Digit &b) { return a.stride > b.stride; });
     }
     return layout;
   };
@@ -523,7 +521,8 @@ std::optional<Failure> Candidate::matchLayouts() {
                      valuesOp};
 
   // As many keys as queries, for proofs about the diagonal.
-  auto sizeOf = [&](const Access &access, unsigned var) -> std::optional<std::pair<Value, int64_t>> {
+  auto sizeOf = [&](const Access &access,
+                    unsigned var) -> std::optional<std::pair<Value, int64_t>> {
     for (auto [d, dim] : llvm::enumerate(access.layout))
       if (dim.size() == 1 && dim[0] == wholeDigit(var))
         return sizeOrigin(access.value, d);
@@ -554,9 +553,7 @@ Value Candidate::varValue(OpBuilder &builder, ValueRange bhij, unsigned var) {
     return bhij[3];
   if (batchDigit && batchDigit->var == var && *batchDigit == wholeDigit(var))
     return bhij[0];
-  auto number = [&](int64_t value) {
-    return arith::ConstantIndexOp::create(builder, loc, value);
-  };
+  auto number = [&](int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); };
   // A run of head digits that is the variable itself, or the sum of its digits.
   int64_t weight = headCount;
   Value sum;
@@ -645,10 +642,8 @@ bool Candidate::isAlibi(const std::pair<Factor, Node *> &term) const {
 Value Candidate::buildSlopes(OpBuilder &builder, const std::pair<Factor, Node *> &term) {
   unsigned k = linearFormOf(term.second->operands[0]) ? 1 : 0;
   Node *slopes = term.second->operands[k];
-  int64_t perKey =
-      linearFormOf(term.second->operands[1 - k])->coefficientOf(wholeDigit(vars.key));
-  Layout layout =
-      *layoutOf(slopes->indices, cast<RankedTensorType>(slopes->origin.getType()));
+  int64_t perKey = linearFormOf(term.second->operands[1 - k])->coefficientOf(wholeDigit(vars.key));
+  Layout layout = *layoutOf(slopes->indices, cast<RankedTensorType>(slopes->origin.getType()));
   Layout wanted{SmallVector<Digit, 2>(heads.begin(), heads.end())};
   refineLayouts({&layout, &wanted});
   Value value = relayout(builder, loc, slopes->origin, layout, wanted,
@@ -715,9 +710,8 @@ void Candidate::buildMaskRegion(OpBuilder &builder, AttentionOp op) {
   }
   OpBuilder::InsertionGuard guard(builder);
   Block *block = createMaskBlock(builder, loc, op.getMask());
-  ExprEmitter emitter(builder, loc, vars, [&](unsigned var) {
-    return varValue(builder, block->getArguments(), var);
-  });
+  ExprEmitter emitter(builder, loc, vars,
+                      [&](unsigned var) { return varValue(builder, block->getArguments(), var); });
   Value keep = emitter.emit(form.keep);
   YieldOp::create(builder, loc, keep);
 }
@@ -736,8 +730,8 @@ std::string Candidate::build(OpBuilder &builder) {
     return builder.getIndexAttr(vars.sizes[var]);
   };
   Value operands[3];
-  for (auto [k, access, to] : {std::tuple(0, &q, &canonicalQ), {1, &k, &canonicalK},
-                               {2, &v, &canonicalV}})
+  for (auto [k, access, to] :
+       {std::tuple(0, &q, &canonicalQ), {1, &k, &canonicalK}, {2, &v, &canonicalV}})
     operands[k] = relayout(builder, loc, access->value, access->layout, *to, sizeOf);
 
   // The factor of the product, then what is inside of the soft-cap or around the scores.
@@ -758,8 +752,8 @@ std::string Candidate::build(OpBuilder &builder) {
   for (const auto &dim : canonicalOut) {
     shape.push_back(1);
     for (const Digit &digit : dim)
-      shape.back() = ShapedType::isDynamic(digit.size) ? ShapedType::kDynamic
-                                                       : shape.back() * digit.size;
+      shape.back() =
+          ShapedType::isDynamic(digit.size) ? ShapedType::kDynamic : shape.back() * digit.size;
   }
   auto resultType = cast<RankedTensorType>(valuesOp->getResult(0).getType());
   Location fused = builder.getFusedLoc({softmax->getLoc(), valuesOp->getLoc()});
@@ -828,10 +822,10 @@ static void findProducts(Operation *softmax, SmallVectorImpl<OpOperand *> &produ
         products.push_back(&use);
         continue;
       }
-      bool follows = OpTrait::hasElementwiseMappableTraits(user) ||
-                     isa<linalg::TransposeOp, linalg::BroadcastOp, linalg::GenericOp,
-                         tensor::CastOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-                         tensor::ExtractSliceOp>(user);
+      bool follows =
+          OpTrait::hasElementwiseMappableTraits(user) ||
+          isa<linalg::TransposeOp, linalg::BroadcastOp, linalg::GenericOp, tensor::CastOp,
+              tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp>(user);
       if (follows && user->getNumResults() == 1)
         values.insert(user->getResult(0));
     }
@@ -950,8 +944,7 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
     InFlightDiagnostic diagnostic = require ? emitError(loc) : emitRemark(loc);
     diagnostic << "attention not raised: " << failure.detail;
     if (failure.blame && failure.blame != softmax)
-      diagnostic.attachNote(failure.blame->getLoc())
-          << "see '" << failure.blame->getName() << "'";
+      diagnostic.attachNote(failure.blame->getLoc()) << "see '" << failure.blame->getName() << "'";
     return !require;
   }
 };

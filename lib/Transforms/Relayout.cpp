@@ -50,8 +50,7 @@ void refineLayouts(ArrayRef<Layout *> layouts) {
           Digit &high = parts.front();
           bool dynamic = ShapedType::isDynamic(high.size);
           if (cut <= high.stride || cut % high.stride != 0 ||
-              (!dynamic && (cut >= high.stride * high.size ||
-                            high.stride * high.size % cut != 0)))
+              (!dynamic && (cut >= high.stride * high.size || high.stride * high.size % cut != 0)))
             continue;
           Digit low{high.var, high.stride, cut / high.stride};
           high.size = dynamic ? ShapedType::kDynamic : high.size / low.size;
@@ -87,7 +86,8 @@ bool canRelayout(const Layout &from, const Layout &to) {
   return true;
 }
 
-/// Collapses `value` to dimensions that each hold one entry of `groups`, source dimensions in order.
+/// Collapses `value` to dimensions that each hold one entry of `groups`, source dimensions in
+/// order.
 static Value collapse(OpBuilder &builder, Location loc, Value value,
                       ArrayRef<ReassociationIndices> groups) {
   if (int64_t(groups.size()) == cast<RankedTensorType>(value.getType()).getRank())
@@ -219,8 +219,8 @@ Value relayout(OpBuilder &builder, Location loc, Value value, Layout from, Layou
       repeated.push_back(ShapedType::isDynamic(digit.size) ? varSize(digit.var)
                                                            : builder.getIndexAttr(digit.size));
     }
-    value = linalg::BroadcastOp::create(builder, loc, value, emptyOf(repeated), added)
-                ->getResult(0);
+    value =
+        linalg::BroadcastOp::create(builder, loc, value, emptyOf(repeated), added)->getResult(0);
   }
   // The target's dimensions.
   SmallVector<ReassociationIndices> merged;
@@ -229,9 +229,8 @@ Value relayout(OpBuilder &builder, Location loc, Value value, Layout from, Layou
   for (const auto &dim : to) {
     int64_t size = 1;
     for (const Digit &digit : dim)
-      size = ShapedType::isDynamic(digit.size) || ShapedType::isDynamic(size)
-                 ? ShapedType::kDynamic
-                 : size * digit.size;
+      size = ShapedType::isDynamic(digit.size) || ShapedType::isDynamic(size) ? ShapedType::kDynamic
+                                                                              : size * digit.size;
     shape.push_back(size);
     if (dim.empty())
       continue;

@@ -23,9 +23,8 @@ bool canRelayout(const Layout &from, const Layout &to);
 /// The tensor `value` of layout `from` with layout `to`: at most a reshape, a broadcast along the
 /// digits that only `to` has, a transpose and a reshape. The layouts are refined and
 /// `canRelayout`. `varSize` gives the size of a dynamic variable that is broadcast along.
-mlir::Value relayout(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value,
-                     Layout from, Layout to,
-                     llvm::function_ref<mlir::OpFoldResult(unsigned var)> varSize);
+mlir::Value relayout(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value, Layout from,
+                     Layout to, llvm::function_ref<mlir::OpFoldResult(unsigned var)> varSize);
 
 } // namespace ingot
 
