@@ -23,7 +23,8 @@ namespace ingot::reference {
 #define INGOT_SCALAR_OPS(X)                                                                        \
   X(AddF, "arith.addf")                                                                            \
   X(SubF, "arith.subf")                                                                            \
-  X(MulF, "arith.mulf") X(DivF, "arith.divf") X(RemF, "arith.remf") X(NegF, "arith.negf") X(       \
+  X(MulF, "arith.mulf")                                                                            \
+  X(DivF, "arith.divf") X(RemF, "arith.remf") X(NegF, "arith.negf") X(                             \
       MaximumF, "arith.maximumf") X(MinimumF, "arith.minimumf") X(MaxNumF, "arith.maxnumf")        \
       X(MinNumF, "arith.minnumf") X(CmpF, "arith.cmpf") X(CmpI, "arith.cmpi") X(                   \
           Select, "arith.select") X(AddI, "arith.addi") X(SubI, "arith.subi")                      \
