@@ -48,7 +48,7 @@ const json::Value *Config::read(StringRef names) {
       found = value;
       foundName = name;
     } else if (*found != *value) {
-      error(name, "expected the same as field " + quoted(path + foundName.str()) + ", " +
+      error(name, "expected the same as field " + quote(path + foundName.str()) + ", " +
                       toText(*found) + ", got " + toText(*value));
     }
   }
@@ -65,7 +65,7 @@ const json::Value *Config::readValue(StringRef names, bool optional, StringRef e
 }
 
 void Config::error(StringRef names, const Twine &text) {
-  (void)diagnostics.error(file, "field " + quoted(path + firstName(names).str()) + ": " + text);
+  (void)diagnostics.error(file, "field " + quote(path + firstName(names).str()) + ": " + text);
 }
 
 void Config::mismatch(StringRef names, const Twine &expected, const json::Value &got) {
@@ -219,7 +219,7 @@ void Config::reportUnread(function_ref<bool(StringRef)> withoutEffect) {
       report.fieldsWithoutEffect.push_back(full);
     } else if (value->kind() != json::Value::Null) {
       report.fieldsUnknown.push_back(full);
-      diagnostics.warning(file, "field " + quoted(full) + " is unknown and was ignored");
+      diagnostics.warning(file, "field " + quote(full) + " is unknown and was ignored");
     }
     for (auto &[key, config] : children)
       if (key == value)

@@ -125,7 +125,7 @@ std::string DecoderBuilder::fullName(StringRef name, size_t layer) const {
 const TensorInfo *DecoderBuilder::resolve(const std::string &name, ArrayRef<int64_t> shape) {
   const TensorInfo *info = checkpoint.tensors.find(name);
   if (!info) {
-    (void)diagnostics.error(checkpoint.directory, "tensor " + quoted(name) + " of shape " +
+    (void)diagnostics.error(checkpoint.directory, "tensor " + quote(name) + " of shape " +
                                                       shapeText(shape) + " is missing");
     return nullptr;
   }
@@ -133,14 +133,13 @@ const TensorInfo *DecoderBuilder::resolve(const std::string &name, ArrayRef<int6
   SmallString<256> path(checkpoint.directory);
   llvm::sys::path::append(path, info->file);
   if (ArrayRef<int64_t>(info->shape) != shape) {
-    (void)diagnostics.error(path, "tensor " + quoted(name) + ": expected shape " +
-                                      shapeText(shape) + " by config.json, got " +
-                                      shapeText(info->shape));
+    (void)diagnostics.error(path, "tensor " + quote(name) + ": expected shape " + shapeText(shape) +
+                                      " by config.json, got " + shapeText(info->shape));
     return nullptr;
   }
   Type type = info->elementType;
   if (!type || !(type.isF32() || type.isF16() || type.isBF16())) {
-    (void)diagnostics.error(path, "tensor " + quoted(name) +
+    (void)diagnostics.error(path, "tensor " + quote(name) +
                                       ": expected type F32, F16 or BF16, got " + info->typeName);
     return nullptr;
   }
@@ -192,7 +191,7 @@ bool DecoderBuilder::headIsSeparate() {
   if (sameBytes(checkpoint, *embedding, *head))
     return false;
   diagnostics.warning(checkpoint.directory,
-                      "tensor " + quoted(spec.head.name + ".weight") +
+                      "tensor " + quote(spec.head.name + ".weight") +
                           " differs from the embedding table that config.json ties it to; it is "
                           "used as the head");
   return true;
@@ -213,7 +212,7 @@ void DecoderBuilder::reportUnused() {
     return;
   size_t others = report.tensorsUnused.size() - 1;
   diagnostics.warning(checkpoint.directory,
-                      "tensor " + quoted(report.tensorsUnused.front()) +
+                      "tensor " + quote(report.tensorsUnused.front()) +
                           (others ? " and " + std::to_string(others) + " more are" : " is") +
                           " not used by the graph");
 }

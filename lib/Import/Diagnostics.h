@@ -45,7 +45,7 @@ private:
 };
 
 /// `text` in quotes, shortened, without control characters: names from files go into messages.
-std::string quoted(llvm::StringRef text);
+std::string quote(llvm::StringRef text);
 
 } // namespace ingot::importer
 

@@ -16,7 +16,7 @@
 using namespace llvm;
 using namespace ingot;
 
-std::string importer::quoted(StringRef text) {
+std::string importer::quote(StringRef text) {
   std::string result = "'";
   raw_string_ostream os(result);
   printEscapedString(text.take_front(200), os);
@@ -68,7 +68,7 @@ public:
   bool key(string_t &name) {
     Level &level = levels.back();
     if (level.value.getAsObject()->find(name) != level.value.getAsObject()->end())
-      return fail("the name " + importer::quoted(name) + " occurs twice in an object");
+      return fail("the name " + importer::quote(name) + " occurs twice in an object");
     level.key = std::move(name);
     return true;
   }

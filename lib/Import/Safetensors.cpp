@@ -159,7 +159,7 @@ public:
 
 private:
   LogicalResult error(const Twine &text) {
-    return diagnostics.error(path, "tensor " + quoted(name) + ": " + text);
+    return diagnostics.error(path, "tensor " + quote(name) + ": " + text);
   }
   static bool readNumbers(const json::Value &value, SmallVectorImpl<uint64_t> &numbers) {
     const json::Array *array = value.getAsArray();
@@ -215,8 +215,8 @@ LogicalResult importer::readSafetensors(mlir::MLIRContext *context, StringRef di
     info->file = file.str();
     info->offset += 8 + text.size();
     if (!table.add(name, std::move(*info)))
-      return diagnostics.error(path, "tensor " + quoted(name) + " is also in " +
-                                         quoted(table.find(name)->file));
+      return diagnostics.error(path, "tensor " + quote(name) + " is also in " +
+                                         quote(table.find(name)->file));
   }
 
   // Sorted by name too, so that the message does not depend on the order of a hash table.
@@ -226,7 +226,7 @@ LogicalResult importer::readSafetensors(mlir::MLIRContext *context, StringRef di
   uint64_t end = 0;
   for (const Range &range : ranges) {
     if (range.begin != end)
-      return diagnostics.error(path, "tensor " + quoted(range.name) + ": expected data from byte " +
+      return diagnostics.error(path, "tensor " + quote(range.name) + ": expected data from byte " +
                                          Twine(end) + " on, where the tensor before it ends, got " +
                                          Twine(range.begin));
     end = range.end;
@@ -269,7 +269,7 @@ LogicalResult importer::readCheckpoint(mlir::MLIRContext *context, StringRef dir
     // A path could lead anywhere, and NUL would end it early.
     if (!file || file->empty() || *file == "." || *file == ".." ||
         file->find_first_of(StringRef("/\\\0", 3)) != StringRef::npos)
-      return diagnostics.error(indexPath, "tensor " + quoted(StringRef(name)) +
+      return diagnostics.error(indexPath, "tensor " + quote(StringRef(name)) +
                                               ": expected the name of a file in this directory, "
                                               "got " +
                                               toText(value));
@@ -282,9 +282,9 @@ LogicalResult importer::readCheckpoint(mlir::MLIRContext *context, StringRef dir
   for (auto [name, file] : fileOf) {
     const TensorInfo *info = table.find(name);
     if (!info || info->file != file)
-      return diagnostics.error(indexPath, "tensor " + quoted(name) + ": expected it in " +
-                                              quoted(file) + ", it is " +
-                                              (info ? "in " + quoted(info->file) : "in no file"));
+      return diagnostics.error(indexPath, "tensor " + quote(name) + ": expected it in " +
+                                              quote(file) + ", it is " +
+                                              (info ? "in " + quote(info->file) : "in no file"));
   }
   return success();
 }

@@ -107,7 +107,7 @@ Activation importer::readActivation(Config &config, StringRef name, StringRef fa
       return activation;
     supported += (supported.empty() ? "" : ", ") + key.str();
   }
-  config.error(name, "expected one of " + supported + ", got " + quoted(value));
+  config.error(name, "expected one of " + supported + ", got " + quote(value));
   return Activation::Identity;
 }
 
@@ -176,7 +176,7 @@ void importer::readRotary(Config &config, DecoderSpec &spec, AttentionSpec &atte
       scaling = readScaling(config, *fields, type, spec.context, table.magnitude);
     else if (type != "default")
       fields->error(fields->has("rope_type") ? "rope_type" : "type",
-                    "expected one of default, linear, llama3, yarn, got " + quoted(type));
+                    "expected one of default, linear, llama3, yarn, got " + quote(type));
   }
   if (!partial && rotated != 1)
     rotatedIn->error("partial_rotary_factor",

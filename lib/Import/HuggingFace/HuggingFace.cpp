@@ -24,11 +24,11 @@ static const Family *chooseFamily(Config &config) {
     if (!named)
       continue;
     if (!architectures.empty() && !is_contained(architectures, family.architecture))
-      config.error("architectures", "expected " + quoted(family.architecture) + ", got " +
-                                        quoted(architectures.front()));
+      config.error("architectures", "expected " + quote(family.architecture) + ", got " +
+                                        quote(architectures.front()));
     return &family;
   }
-  config.error("model_type", "expected one of " + supported + ", got " + quoted(modelType));
+  config.error("model_type", "expected one of " + supported + ", got " + quote(modelType));
   return nullptr;
 }
 
@@ -60,7 +60,7 @@ static void readTokenIds(Config &config, Config *generation, const Family &famil
       if (id < spec.vocab)
         return false;
       source->getDiagnostics().warning(source->getFile(),
-                                       "field " + quoted(name) + ": " + Twine(id) +
+                                       "field " + quote(name) + ": " + Twine(id) +
                                            " is outside the vocabulary and was ignored");
       return true;
     });
