@@ -42,7 +42,9 @@ llvm::Expected<int64_t> ModelReader::get(DictionaryAttr from, StringRef name, in
 }
 
 llvm::Error ModelReader::readGroups(fb::LanguageModelT &model) {
-  auto groups = attribute.getAs<ArrayAttr>("cache_groups");
+  auto groups = dyn_cast_if_present<ArrayAttr>(attribute.get("cache_groups"));
+  if (!groups && attribute.contains("cache_groups"))
+    return makeError("tfm.model: expected cache_groups to be an array of dictionaries");
   for (Attribute element : groups ? groups.getValue() : ArrayRef<Attribute>()) {
     auto group = dyn_cast<DictionaryAttr>(element);
     if (!group)
@@ -111,13 +113,25 @@ llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
     return makeError("tfm.model: expected keep to be from 1 to ", model->context - 1, ", got ",
                      model->keep);
 
-  auto ends = attribute.getAs<ArrayAttr>("end_ids");
-  for (Attribute element : ends ? ends.getValue() : ArrayRef<Attribute>()) {
-    auto id = dyn_cast<IntegerAttr>(element);
-    if (!id || id.getValue().isNegative() || !id.getValue().isIntN(32))
-      return makeError("tfm.model: expected end_ids to be ids");
-    model->end_ids.push_back(uint32_t(id.getValue().getZExtValue()));
+  llvm::SmallVector<int64_t> ends;
+  bool areIds = true;
+  if (auto list = attribute.getAs<DenseI64ArrayAttr>("end_ids")) {
+    ends.assign(list.asArrayRef().begin(), list.asArrayRef().end());
+  } else if (auto array = attribute.getAs<ArrayAttr>("end_ids")) {
+    for (Attribute element : array) {
+      auto id = dyn_cast<IntegerAttr>(element);
+      areIds &= id && id.getValue().isSignedIntN(64);
+      ends.push_back(areIds ? id.getValue().getSExtValue() : 0);
+    }
+  } else {
+    areIds = !attribute.contains("end_ids");
   }
+  for (int64_t id : ends) {
+    areIds &= id >= 0 && id <= INT32_MAX;
+    model->end_ids.push_back(uint32_t(id));
+  }
+  if (!areIds)
+    return makeError("tfm.model: expected end_ids to be ids");
   if (llvm::Error error = readGroups(*model))
     return std::move(error);
   return std::move(model);

@@ -202,6 +202,12 @@ TEST(ModuleTables, HoldALanguageModel) {
   }
 }
 
+TEST(ModuleTables, TakeEndIdsAsTheImporterWritesThem) {
+  ModuleTables tables =
+      build(edited(languageModel(), "end_ids = [2 : i64, 7 : i64]", "end_ids = array<i64: 9, 3>"));
+  EXPECT_EQ(tables.head.language_model->end_ids, (std::vector<uint32_t>{9, 3}));
+}
+
 const char kGraph[] = R"mlir(
   plan.kernel @k(%x: tensor<?x?x4xf32>, %cache: !tfm.cache<2x4x8xf16>, %b: !tfm.batch) -> (tensor<?x4xf32>, !tfm.cache<2x4x8xf16>)
       attributes {schedule = #plan.schedule<attention, tileRows = 16>} {
@@ -369,6 +375,10 @@ TEST(ModuleTables, RefusesModelsThatCannotBe) {
       {"expected keep", {"keep = 64", "keep = 128"}},
       {"expected max_tokens", {"max_tokens = 16", "max_tokens = -1"}},
       {"expected end_ids", {"7 : i64]", "-7 : i64]"}},
+      {"expected end_ids", {"end_ids = [2 : i64, 7 : i64]", "end_ids = array<i64: 2, -7>"}},
+      {"expected end_ids", {"end_ids = [2 : i64, 7 : i64]", "end_ids = 2 : i64"}},
+      {"expected end_ids", {"7 : i64]", "\"7\"]"}},
+      {"expected cache_groups", {"cache_groups = [", "cache_groups = 1 : i64, other = ["}},
       {"multiple of 64", {"page_bytes = 8192", "page_bytes = 8193"}},
       {"inside a page", {"page_bytes = 8192", "page_bytes = 4096"}},
       {"one of the model's cache groups", {"cache_groups = [{", "groups = [{"}},
