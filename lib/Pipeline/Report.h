@@ -1,0 +1,31 @@
+//===- Report.h - what a compile decided, and why ----------------------------------*- C++ -*-===//
+#ifndef INGOT_LIB_PIPELINE_REPORT_H
+#define INGOT_LIB_PIPELINE_REPORT_H
+
+#include "ingot/Import/Import.h"
+#include "ingot/Pipeline/Compiler.h"
+#include <string>
+
+namespace ingot {
+
+/// Attention sites (fused or why not), config fields by class, kernels, and for every program the bytes
+/// and operations of its dispatches by class, per unit of each run-time size.
+class Report {
+public:
+  Report(mlir::ModuleOp module, const CompileOptions &options, const ImportReport &import)
+      : module(module), options(options), import(import) {}
+
+  /// For people, a few lines.
+  std::string getText() const;
+  /// For programs: one object with `schema_version`.
+  std::string getJson() const;
+
+private:
+  mlir::ModuleOp module;
+  const CompileOptions &options;
+  const ImportReport &import;
+};
+
+} // namespace ingot
+
+#endif // INGOT_LIB_PIPELINE_REPORT_H

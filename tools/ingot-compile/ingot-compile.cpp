@@ -1,0 +1,169 @@
+//===- ingot-compile.cpp - compiles a model to an ingot ---------------------------------------===//
+
+#include "ingot/Pipeline/Compiler.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/WithColor.h"
+#include <chrono>
+
+using namespace ingot;
+namespace cl = llvm::cl;
+
+static cl::OptionCategory category("Options");
+
+static cl::opt<std::string> input(cl::Positional, cl::desc("<directory | file.mlir>"), cl::Required,
+                                  cl::cat(category));
+static cl::opt<std::string> output("o", cl::desc("the artifact, or with --compile-to the module"),
+                                   cl::value_desc("file"), cl::cat(category));
+static cl::list<std::string>
+    targets("target",
+            cl::desc("processors to make code for, best first: x86-64-v3, x86-64-v4, znver4, ..., native "
+                     "(default: x86-64-v4,x86-64-v3)"),
+            cl::value_desc("list"), cl::CommaSeparated, cl::cat(category));
+static cl::opt<int64_t> context("context", cl::desc("positions of the context (default: the model's)"),
+                                cl::value_desc("n"), cl::init(0), cl::cat(category));
+static cl::opt<std::string>
+    pastContext("past-context",
+                cl::desc("when the context is full: stop; slide (look back that far and go on); restart[:keep] (begin "
+                         "again with the newest tokens). Default: restart with learned positions, go on with "
+                         "a model's own sliding window, else stop"),
+                cl::value_desc("stop|slide|restart[:keep]"), cl::cat(category));
+static cl::opt<bool> noKVCache("no-kv-cache", cl::desc("run whole sequences in every step"), cl::cat(category));
+static cl::opt<bool> requireFused("require-fused", cl::desc("an attention site that is not fused is an error"),
+                                  cl::cat(category));
+static cl::opt<bool> verifyNumerics("verify-numerics",
+                                    cl::desc("run the reference interpreter after every pass (slow)"),
+                                    cl::cat(category));
+static cl::opt<bool> strict("strict", cl::desc("config fields and tensors that are not understood are errors"),
+                            cl::cat(category));
+static cl::opt<std::string> activations("activations", cl::desc("type of the activations: f32"),
+                                        cl::value_desc("type"), cl::init("f32"), cl::cat(category));
+static cl::opt<std::string> report("report", cl::desc("write what was decided and why, as JSON"),
+                                   cl::value_desc("file"), cl::cat(category));
+static cl::opt<int64_t> maxTokens("max-tokens", cl::desc("most tokens in one step; longer prompts are cut (default 512)"),
+                                  cl::value_desc("n"), cl::init(512), cl::cat(category));
+static cl::opt<std::string> compileTo("compile-to",
+                                      cl::desc("stop after a stage and write the module: input, graph, phases, "
+                                               "dispatches, plan"),
+                                      cl::value_desc("stage"), cl::cat(category));
+static cl::opt<std::string> compileFrom("compile-from", cl::desc("the stage that an MLIR file is in (default: input)"),
+                                        cl::value_desc("stage"), cl::init("input"), cl::cat(category));
+static cl::opt<std::string> dumpPhasesTo("dump-phases-to",
+                                         cl::desc("write the module of every stage, and the IR and assembly of every "
+                                                  "kernel, into a folder"),
+                                         cl::value_desc("folder"), cl::cat(category));
+static cl::opt<unsigned> threads("threads", cl::desc("worker threads (default: one per processor)"),
+                                 cl::value_desc("n"), cl::init(0), cl::cat(category));
+static cl::opt<bool> quiet("quiet", cl::desc("print nothing but errors"), cl::cat(category));
+
+static cl::extrahelp examples(R"(
+Examples:
+  ingot-compile SmolLM2-135M-Instruct -o chat.ingot
+  ingot-compile attention.mlir -o attention.ingot --target=native
+  ingot-compile model -o model.ingot --context=2048 --past-context=slide
+  ingot-compile model --compile-to=graph -o -            read what was fused
+  ingot-compile model -o model.ingot --dump-phases-to=phases --report=report.json
+)");
+
+static int fail(const llvm::Twine &message) {
+  llvm::errs() << "error: " << message << "\n";
+  return 1;
+}
+
+/// One line on a terminal that is written over; nothing elsewhere.
+static void showProgress(llvm::StringRef step, uint64_t done, uint64_t total) {
+  static bool isTerminal = llvm::sys::Process::StandardErrIsDisplayed();
+  static auto last = std::chrono::steady_clock::time_point();
+  auto now = std::chrono::steady_clock::now();
+  if (!isTerminal || quiet || (total && done < total && now - last < std::chrono::milliseconds(50)))
+    return;
+  last = now;
+  llvm::errs() << "\r\x1b[K" << step;
+  if (total)
+    llvm::errs() << ": " << 100 * done / total << " %";
+}
+static void endProgress() {
+  if (llvm::sys::Process::StandardErrIsDisplayed() && !quiet)
+    llvm::errs() << "\r\x1b[K";
+}
+
+/// "stop", "slide", "restart" or "restart:KEEP".
+static bool parsePastContext(llvm::StringRef text, CompileOptions &options) {
+  auto [policy, keep] = text.split(':');
+  if (policy == "stop")
+    options.pastContext = PastContext::Stop;
+  else if (policy == "slide")
+    options.pastContext = PastContext::Slide;
+  else if (policy == "restart")
+    options.pastContext = PastContext::Restart;
+  else
+    return false;
+  if (text.contains(':'))
+    return policy == "restart" && !keep.getAsInteger(10, options.keep) && options.keep > 0;
+  return true;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::HideUnrelatedOptions(category);
+  cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << "ingot-compile " INGOT_VERSION "\n"; });
+  cl::ParseCommandLineOptions(argc, argv, "Compiles a transformer to an ingot: one file with native code, packed "
+                                          "weights and an execution plan.\n");
+  CompileOptions options;
+  options.input = input;
+  options.output = output;
+  if (!targets.empty())
+    options.targets = targets;
+  options.context = context;
+  options.kvCache = !noKVCache;
+  options.requireFused = requireFused;
+  options.verifyNumerics = verifyNumerics;
+  options.strict = strict;
+  options.maxTokens = maxTokens;
+  options.reportPath = report;
+  options.dumpFolder = dumpPhasesTo;
+  options.threads = threads;
+  if (context.getNumOccurrences() && context < 1)
+    return fail("--context=" + llvm::Twine(context) + ": expected at least 1 position");
+  if (maxTokens < 1 || maxTokens > 65536)
+    return fail("--max-tokens=" + llvm::Twine(maxTokens) + ": expected 1 to 65536 tokens");
+  if (activations != "f32")
+    return fail("--activations=" + activations + ": expected f32, the only type so far");
+  if (pastContext.getNumOccurrences() && !parsePastContext(pastContext, options))
+    return fail("--past-context=" + pastContext + ": expected stop, slide, restart or restart:KEEP with KEEP above 0");
+  std::optional<Stage> from = parseStage(compileFrom);
+  if (!from)
+    return fail("--compile-from=" + compileFrom + ": expected input, graph, phases, dispatches or plan");
+  options.from = *from;
+  if (compileTo.getNumOccurrences()) {
+    options.to = parseStage(compileTo);
+    if (!options.to)
+      return fail("--compile-to=" + compileTo + ": expected input, graph, phases, dispatches or plan");
+  }
+  if (options.output.empty()) {
+    if (!options.to)
+      return fail(input + ": expected -o FILE, the artifact to write");
+    options.output = "-";
+  }
+
+  mlir::DialectRegistry registry;
+  registerInputDialects(registry);
+  mlir::MLIRContext mlirContext(registry);
+  mlirContext.loadAllAvailableDialects();
+  CompileEvents events;
+  events.progress = showProgress;
+  events.warning = [](const std::string &text) {
+    endProgress();
+    if (!quiet)
+      llvm::errs() << "warning: " << text << "\n";
+  };
+  CompileSummary summary;
+  llvm::Error error = compile(mlirContext, options, events, summary);
+  endProgress();
+  if (error)
+    return fail(llvm::toString(std::move(error)));
+  if (!options.to && !quiet)
+    llvm::errs() << options.output << ": written\n" << summary.text;
+  return 0;
+}
