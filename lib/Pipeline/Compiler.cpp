@@ -67,7 +67,8 @@ llvm::Error Compilation::dump(const llvm::Twine &name, StringRef text) {
       out.clear_error();
     }
   }
-  return error ? makeError(path + ": cannot be written (" + error.message() + ")") : llvm::Error::success();
+  return error ? makeError(path + ": cannot be written (" + error.message() + ")")
+               : llvm::Error::success();
 }
 
 llvm::Error Compilation::runStages(Stage from, Stage to) {
@@ -126,7 +127,8 @@ llvm::Error Compilation::generateCode() {
           dumpError = llvm::toString(std::move(error));
       };
     auto compileAll = [&]() -> LogicalResult {
-      FailureOr<codegen::CompiledCode> compiled = codegen::compileKernels(kernels, target, generate);
+      FailureOr<codegen::CompiledCode> compiled =
+          codegen::compileKernels(kernels, target, generate);
       if (failed(compiled))
         return failure();
       code.push_back(std::move(*compiled));
@@ -169,7 +171,8 @@ llvm::Error Compilation::writeArtifact() {
     for (const codegen::CompiledKernel &kernel : compiled.kernels)
       entry.kernels.push_back({kernel.name, kernel.entry, kernel.scratchBytes});
   }
-  inputs.tokenizer = StringRef(reinterpret_cast<const char *>(input.tokenizer.data()), input.tokenizer.size());
+  inputs.tokenizer =
+      StringRef(reinterpret_cast<const char *>(input.tokenizer.data()), input.tokenizer.size());
   inputs.ir = ir;
   inputs.producer = "ingot " INGOT_VERSION;
   inputs.sourceFiles = input.sourceFiles;
@@ -197,7 +200,8 @@ llvm::Error Compilation::run(CompileSummary &summary) {
       llvm::Expected<codegen::CPUTarget> target = codegen::CPUTarget::resolve(name);
       if (!target)
         return makeError("--target=" + name + ": " + llvm::toString(target.takeError()));
-      bool known = llvm::any_of(targets, [&](const codegen::CPUTarget &t) { return t.name == target->name; });
+      bool known = llvm::any_of(
+          targets, [&](const codegen::CPUTarget &t) { return t.name == target->name; });
       if (!known)
         targets.push_back(std::move(*target));
     }
@@ -237,7 +241,7 @@ llvm::Error Compilation::run(CompileSummary &summary) {
   return llvm::Error::success();
 }
 
-llvm::Error ingot::compile(MLIRContext &context, const CompileOptions &options, const CompileEvents &events,
-                           CompileSummary &summary) {
+llvm::Error ingot::compile(MLIRContext &context, const CompileOptions &options,
+                           const CompileEvents &events, CompileSummary &summary) {
   return Compilation(context, options, events).run(summary);
 }

@@ -23,9 +23,9 @@ static llvm::Error makeError(const llvm::Twine &message) {
 }
 
 void ingot::registerInputDialects(DialectRegistry &registry) {
-  registry.insert<tfm::TransformerDialect, plan::PlanDialect, arith::ArithDialect, cf::ControlFlowDialect,
-                  func::FuncDialect, linalg::LinalgDialect, math::MathDialect, scf::SCFDialect,
-                  tensor::TensorDialect>();
+  registry.insert<tfm::TransformerDialect, plan::PlanDialect, arith::ArithDialect,
+                  cf::ControlFlowDialect, func::FuncDialect, linalg::LinalgDialect,
+                  math::MathDialect, scf::SCFDialect, tensor::TensorDialect>();
 }
 
 //===----------------------------------------------------------------------===//
@@ -46,11 +46,13 @@ static std::string describe(Location loc) {
   return text;
 }
 
-llvm::Error ingot::collectDiagnostics(MLIRContext &context, StringRef file, const CompileEvents &events,
+llvm::Error ingot::collectDiagnostics(MLIRContext &context, StringRef file,
+                                      const CompileEvents &events,
                                       function_ref<LogicalResult()> body) {
   std::string first;
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-    std::string text = file.str() + ": " + diagnostic.str(), place = describe(diagnostic.getLocation());
+    std::string text = file.str() + ": " + diagnostic.str(),
+                place = describe(diagnostic.getLocation());
     if (!place.empty())
       text += " (at " + place + ")";
     if (diagnostic.getSeverity() == DiagnosticSeverity::Warning && events.warning)
@@ -62,7 +64,8 @@ llvm::Error ingot::collectDiagnostics(MLIRContext &context, StringRef file, cons
   LogicalResult result = body();
   if (succeeded(result))
     return llvm::Error::success();
-  return makeError(first.empty() ? file.str() + ": could not be compiled, without a reason given" : first);
+  return makeError(first.empty() ? file.str() + ": could not be compiled, without a reason given"
+                                 : first);
 }
 
 //===----------------------------------------------------------------------===//
@@ -95,7 +98,8 @@ static void nameInterface(ModuleOp module, const AsmParserState &state) {
       if (!definition || definition->resultGroups.size() != 1 || op->getNumResults() != 1)
         continue;
       StringRef name = nameOf(definition->resultGroups.front().definition);
-      if (!name.empty() && used.insert(name).second && !function.getResultAttr(index, plan::kNameAttr))
+      if (!name.empty() && used.insert(name).second &&
+          !function.getResultAttr(index, plan::kNameAttr))
         function.setResultAttr(index, plan::kNameAttr, StringAttr::get(context, name));
     }
   }
@@ -107,7 +111,8 @@ static llvm::Expected<Input> readMLIR(MLIRContext &context, const CompileOptions
   input.folder = llvm::sys::path::parent_path(options.input).str();
   if (input.folder.empty())
     input.folder = ".";
-  auto buffer = llvm::MemoryBuffer::getFile(options.input, /*IsText=*/false, /*RequiresNullTerminator=*/true);
+  auto buffer =
+      llvm::MemoryBuffer::getFile(options.input, /*IsText=*/false, /*RequiresNullTerminator=*/true);
   if (!buffer)
     return makeError(options.input + ": cannot be read (" + buffer.getError().message() + ")");
   // Locations name the file without its folder: the result must not depend on where it lies.
@@ -130,7 +135,8 @@ static llvm::Expected<Input> readMLIR(MLIRContext &context, const CompileOptions
       input.module = cast<ModuleOp>(only);
     } else {
       input.module = ModuleOp::create(UnknownLoc::get(&context));
-      input.module->getBody()->getOperations().splice(input.module->getBody()->end(), block.getOperations());
+      input.module->getBody()->getOperations().splice(input.module->getBody()->end(),
+                                                      block.getOperations());
     }
     return verify(*input.module);
   };
@@ -155,7 +161,8 @@ static llvm::Expected<Input> readDirectory(MLIRContext &context, const CompileOp
     if (!message.isError && events.warning)
       events.warning(message.str());
   };
-  FailureOr<OwningOpRef<ModuleOp>> module = importHuggingFace(&context, options.input, import, input.report);
+  FailureOr<OwningOpRef<ModuleOp>> module =
+      importHuggingFace(&context, options.input, import, input.report);
   input.report.handler = nullptr;
   if (failed(module))
     return makeError(input.report.messages.empty() ? options.input + ": cannot be imported"
@@ -182,11 +189,13 @@ static llvm::Expected<Input> readDirectory(MLIRContext &context, const CompileOp
 llvm::Expected<Input> ingot::readInput(MLIRContext &context, const CompileOptions &options,
                                        const CompileEvents &events) {
   if (!llvm::sys::fs::exists(options.input))
-    return makeError(options.input + ": does not exist, expected a model's directory or a file of MLIR");
+    return makeError(options.input +
+                     ": does not exist, expected a model's directory or a file of MLIR");
   if (llvm::sys::fs::is_directory(options.input))
     return readDirectory(context, options, events);
   StringRef extension = llvm::sys::path::extension(options.input);
   if (extension == ".mlir" || extension == ".mlirbc")
     return readMLIR(context, options, events);
-  return makeError(options.input + ": expected a directory with config.json, or a file named *.mlir or *.mlirbc");
+  return makeError(options.input +
+                   ": expected a directory with config.json, or a file named *.mlir or *.mlirbc");
 }

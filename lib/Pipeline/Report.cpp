@@ -19,9 +19,11 @@ static std::string nameSize(Value size, plan::ProgramOp program) {
     return stringifyBatchDimKind(batchDim.getKind()).str() +
            (batchDim.getWindow() ? " (window " + std::to_string(batchDim.getWindow()) + ")" : "");
   if (auto dim = size.getDefiningOp<tensor::DimOp>())
-    if (auto argument = dyn_cast<BlockArgument>(dim.getSource()); argument && dim.getConstantIndex()) {
+    if (auto argument = dyn_cast<BlockArgument>(dim.getSource());
+        argument && dim.getConstantIndex()) {
       auto name = program.getArgAttrOfType<StringAttr>(argument.getArgNumber(), plan::kNameAttr);
-      return "dim " + std::to_string(*dim.getConstantIndex()) + " of " + (name ? name.str() : "input");
+      return "dim " + std::to_string(*dim.getConstantIndex()) + " of " +
+             (name ? name.str() : "input");
     }
   IntegerAttr constant;
   if (matchPattern(size, m_Constant(&constant)))
@@ -41,8 +43,8 @@ using Totals = llvm::MapVector<std::pair<int32_t, std::string>, int64_t>;
 static void addCosts(plan::DispatchOp dispatch, plan::ProgramOp program, Totals &totals) {
   if (!dispatch.getCostClasses())
     return;
-  for (auto [size, cost, coefficient] :
-       llvm::zip(dispatch.getCostSizes(), *dispatch.getCostClasses(), *dispatch.getCostCoefficients())) {
+  for (auto [size, cost, coefficient] : llvm::zip(
+           dispatch.getCostSizes(), *dispatch.getCostClasses(), *dispatch.getCostCoefficients())) {
     IntegerAttr constant;
     int64_t factor = matchPattern(size, m_Constant(&constant)) ? constant.getInt() : 1;
     totals[{cost, nameSize(size, program)}] += coefficient * factor;
@@ -55,7 +57,9 @@ static std::string formatQuantity(int64_t value, bool isFlops) {
   unsigned unit = 0;
   for (; scaled >= 1000 && unit < 4; ++unit)
     scaled /= 1000;
-  return llvm::formatv(unit ? "{0:f2} {1}{2}" : "{0:f0} {1}{2}", scaled, units[unit], isFlops ? "flop" : "B").str();
+  return llvm::formatv(unit ? "{0:f2} {1}{2}" : "{0:f0} {1}{2}", scaled, units[unit],
+                       isFlops ? "flop" : "B")
+      .str();
 }
 
 std::string Report::getText() const {

@@ -8,8 +8,8 @@
 
 namespace ingot {
 
-/// Attention sites (fused or why not), config fields by class, kernels, and for every program the bytes
-/// and operations of its dispatches by class, per unit of each run-time size.
+/// Attention sites (fused or why not), config fields by class, kernels, and for every program the
+/// bytes and operations of its dispatches by class, per unit of each run-time size.
 class Report {
 public:
   Report(mlir::ModuleOp module, const CompileOptions &options, const ImportReport &import)

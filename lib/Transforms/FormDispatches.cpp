@@ -327,7 +327,7 @@ void DispatchFormer::outline(Cluster &cluster) {
   SetVector<Value> operands;
   std::function<void(Value)> visit = [&](Value value) {
     Operation *op = value.getDefiningOp();
-    bool isResult = llvm::is_contained(cluster.results, value);
+    bool isResult = llvm::is_contained(cluster.results, value) || op == cluster.root;
     bool constant = op && isa<arith::ConstantOp>(op) && !weights.contains(value);
     bool inside = isResult || constant || (op && taken.contains(op) && !isMaterialised(value)) ||
                   !isMaterialised(value);
@@ -340,6 +340,8 @@ void DispatchFormer::outline(Cluster &cluster) {
     forEachRead(op, visit);
     operations.insert(op);
   };
+  // The root first: its operands are the kernel's first.
+  visit(cluster.root->getResult(0));
   for (Value result : cluster.results)
     visit(result);
 

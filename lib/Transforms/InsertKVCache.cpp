@@ -217,7 +217,10 @@ Value Packer::gather(OpBuilder &builder, Value value, IRMapping &mapping) {
     return known;
   Operation *op = value.getDefiningOp();
   bool hasTokens = dims.get(value) >= 0;
-  if (hasTokens && (!op || isa<func::CallOp, AttentionOp, EmbeddingOp, PositionsOp>(op))) {
+  // Cloning ends where another operation than one on rows made the value.
+  bool isLeaf = !op || isa<func::CallOp, AttentionOp, EmbeddingOp, PositionsOp>(op) ||
+                llvm::any_of(op->getOperands(), [&](Value v) { return dims.get(v) > 0; });
+  if (hasTokens && isLeaf) {
     auto type = cast<RankedTensorType>(value.getType());
     Value rows = GatherOutputsOp::create(builder, value.getLoc(), type, value,
                                          packed[builder.getInsertionBlock()->getParentOp()].batch);
@@ -235,16 +238,6 @@ Value Packer::gather(OpBuilder &builder, Value value, IRMapping &mapping) {
   return mapping.lookup(value);
 }
 
-/// Whether all values that `value` is computed from, up to calls, have their tokens first.
-static bool hasTokensFirst(const TokenDims &dims, Value value) {
-  if (dims.get(value) > 0)
-    return false;
-  Operation *op = value.getDefiningOp();
-  if (!op || isa<func::CallOp, AttentionOp>(op))
-    return true;
-  return llvm::all_of(op->getOperands(), [&](Value v) { return hasTokensFirst(dims, v); });
-}
-
 LogicalResult Packer::gatherOutputs(func::FuncOp entry) {
   auto terminator = cast<func::ReturnOp>(entry.getBody().front().getTerminator());
   OpBuilder builder(terminator);
@@ -256,7 +249,7 @@ LogicalResult Packer::gatherOutputs(func::FuncOp entry) {
   for (OpOperand &result : terminator->getOpOperands()) {
     if (dims.get(result.get()) < 0)
       continue;
-    if (!hasTokensFirst(dims, result.get()))
+    if (dims.get(result.get()) > 0)
       return entry.emitOpError("expected outputs whose rows are tokens, got ")
              << result.get().getType();
     result.set(gather(builder, result.get(), mapping));

@@ -169,8 +169,6 @@ LogicalResult ProgramPlanner::resolveSizes() {
       return dim.emitOpError("expected the dimension of an input or of the result of a dispatch");
     builder.setInsertionPoint(dim);
     Value size = getDim(source, *dim.getConstantIndex());
-    if (size.getDefiningOp<tensor::DimOp>())
-      continue; // an input's own
     dim.replaceAllUsesWith(size);
     dim.erase();
   }

@@ -16,43 +16,54 @@ static cl::opt<std::string> input(cl::Positional, cl::desc("<directory | file.ml
                                   cl::cat(category));
 static cl::opt<std::string> output("o", cl::desc("the artifact, or with --compile-to the module"),
                                    cl::value_desc("file"), cl::cat(category));
-static cl::list<std::string>
-    targets("target",
-            cl::desc("processors to make code for, best first: x86-64-v3, x86-64-v4, znver4, ..., native "
-                     "(default: x86-64-v4,x86-64-v3)"),
-            cl::value_desc("list"), cl::CommaSeparated, cl::cat(category));
-static cl::opt<int64_t> context("context", cl::desc("positions of the context (default: the model's)"),
+static cl::list<std::string> targets(
+    "target",
+    cl::desc("processors to make code for, best first: x86-64-v3, x86-64-v4, znver4, ..., native "
+             "(default: x86-64-v4,x86-64-v3)"),
+    cl::value_desc("list"), cl::CommaSeparated, cl::cat(category));
+static cl::opt<int64_t> context("context",
+                                cl::desc("positions of the context (default: the model's)"),
                                 cl::value_desc("n"), cl::init(0), cl::cat(category));
-static cl::opt<std::string>
-    pastContext("past-context",
-                cl::desc("when the context is full: stop; slide (look back that far and go on); restart[:keep] (begin "
-                         "again with the newest tokens). Default: restart with learned positions, go on with "
-                         "a model's own sliding window, else stop"),
-                cl::value_desc("stop|slide|restart[:keep]"), cl::cat(category));
-static cl::opt<bool> noKVCache("no-kv-cache", cl::desc("run whole sequences in every step"), cl::cat(category));
-static cl::opt<bool> requireFused("require-fused", cl::desc("an attention site that is not fused is an error"),
+static cl::opt<std::string> pastContext(
+    "past-context",
+    cl::desc("when the context is full: stop; slide (look back that far and go on); restart[:keep] "
+             "(begin "
+             "again with the newest tokens). Default: restart with learned positions, go on with "
+             "a model's own sliding window, else stop"),
+    cl::value_desc("stop|slide|restart[:keep]"), cl::cat(category));
+static cl::opt<bool> noKVCache("no-kv-cache", cl::desc("run whole sequences in every step"),
+                               cl::cat(category));
+static cl::opt<bool> requireFused("require-fused",
+                                  cl::desc("an attention site that is not fused is an error"),
                                   cl::cat(category));
-static cl::opt<bool> verifyNumerics("verify-numerics",
-                                    cl::desc("run the reference interpreter after every pass (slow)"),
-                                    cl::cat(category));
-static cl::opt<bool> strict("strict", cl::desc("config fields and tensors that are not understood are errors"),
-                            cl::cat(category));
+static cl::opt<bool>
+    verifyNumerics("verify-numerics",
+                   cl::desc("run the reference interpreter after every pass (slow)"),
+                   cl::cat(category));
+static cl::opt<bool>
+    strict("strict", cl::desc("config fields and tensors that are not understood are errors"),
+           cl::cat(category));
 static cl::opt<std::string> activations("activations", cl::desc("type of the activations: f32"),
                                         cl::value_desc("type"), cl::init("f32"), cl::cat(category));
 static cl::opt<std::string> report("report", cl::desc("write what was decided and why, as JSON"),
                                    cl::value_desc("file"), cl::cat(category));
-static cl::opt<int64_t> maxTokens("max-tokens", cl::desc("most tokens in one step; longer prompts are cut (default 512)"),
-                                  cl::value_desc("n"), cl::init(512), cl::cat(category));
-static cl::opt<std::string> compileTo("compile-to",
-                                      cl::desc("stop after a stage and write the module: input, graph, phases, "
-                                               "dispatches, plan"),
-                                      cl::value_desc("stage"), cl::cat(category));
-static cl::opt<std::string> compileFrom("compile-from", cl::desc("the stage that an MLIR file is in (default: input)"),
-                                        cl::value_desc("stage"), cl::init("input"), cl::cat(category));
-static cl::opt<std::string> dumpPhasesTo("dump-phases-to",
-                                         cl::desc("write the module of every stage, and the IR and assembly of every "
-                                                  "kernel, into a folder"),
-                                         cl::value_desc("folder"), cl::cat(category));
+static cl::opt<int64_t>
+    maxTokens("max-tokens",
+              cl::desc("most tokens in one step; longer prompts are cut (default 512)"),
+              cl::value_desc("n"), cl::init(512), cl::cat(category));
+static cl::opt<std::string>
+    compileTo("compile-to",
+              cl::desc("stop after a stage and write the module: input, graph, phases, "
+                       "dispatches, plan"),
+              cl::value_desc("stage"), cl::cat(category));
+static cl::opt<std::string>
+    compileFrom("compile-from", cl::desc("the stage that an MLIR file is in (default: input)"),
+                cl::value_desc("stage"), cl::init("input"), cl::cat(category));
+static cl::opt<std::string>
+    dumpPhasesTo("dump-phases-to",
+                 cl::desc("write the module of every stage, and the IR and assembly of every "
+                          "kernel, into a folder"),
+                 cl::value_desc("folder"), cl::cat(category));
 static cl::opt<unsigned> threads("threads", cl::desc("worker threads (default: one per processor)"),
                                  cl::value_desc("n"), cl::init(0), cl::cat(category));
 static cl::opt<bool> quiet("quiet", cl::desc("print nothing but errors"), cl::cat(category));
@@ -108,8 +119,10 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << "ingot-compile " INGOT_VERSION "\n"; });
-  cl::ParseCommandLineOptions(argc, argv, "Compiles a transformer to an ingot: one file with native code, packed "
-                                          "weights and an execution plan.\n");
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "Compiles a transformer to an ingot: one file with native code, packed "
+      "weights and an execution plan.\n");
   CompileOptions options;
   options.input = input;
   options.output = output;
@@ -131,15 +144,18 @@ int main(int argc, char **argv) {
   if (activations != "f32")
     return fail("--activations=" + activations + ": expected f32, the only type so far");
   if (pastContext.getNumOccurrences() && !parsePastContext(pastContext, options))
-    return fail("--past-context=" + pastContext + ": expected stop, slide, restart or restart:KEEP with KEEP above 0");
+    return fail("--past-context=" + pastContext +
+                ": expected stop, slide, restart or restart:KEEP with KEEP above 0");
   std::optional<Stage> from = parseStage(compileFrom);
   if (!from)
-    return fail("--compile-from=" + compileFrom + ": expected input, graph, phases, dispatches or plan");
+    return fail("--compile-from=" + compileFrom +
+                ": expected input, graph, phases, dispatches or plan");
   options.from = *from;
   if (compileTo.getNumOccurrences()) {
     options.to = parseStage(compileTo);
     if (!options.to)
-      return fail("--compile-to=" + compileTo + ": expected input, graph, phases, dispatches or plan");
+      return fail("--compile-to=" + compileTo +
+                  ": expected input, graph, phases, dispatches or plan");
   }
   if (options.output.empty()) {
     if (!options.to)

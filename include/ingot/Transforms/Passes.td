@@ -298,23 +298,31 @@ def PackAttention : Pass<"pack-attention"> {
       return %0 : tensor<4x?x8xf32>
     }
     ```
-    becomes, without the transpositions between `[H, S, D]` and `[S, H, D]`,
+    becomes
     ```mlir
-    func.func @f(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>) -> tensor<?x4x8xf32> {
+    func.func @f(%q: tensor<4x?x8xf32>, %k: tensor<2x?x8xf32>) -> tensor<4x?x8xf32> {
       %c0 = arith.constant 0 : index
       %c1 = arith.constant 1 : index
-      %s = tensor.dim %q, %c0 : tensor<?x4x8xf32>
-      %t = tensor.dim %k, %c0 : tensor<?x2x8xf32>
+      %s = tensor.dim %q, %c1 : tensor<4x?x8xf32>
+      %t = tensor.dim %k, %c1 : tensor<2x?x8xf32>
       %keys = tfm.uniform_batch %c1, %t, %t
       %queries = tfm.uniform_batch %c1, %s, %t
       %empty = tfm.cache_create %keys : !tfm.cache<2x8x8xf32>
-      %cache = tfm.cache_append %empty, %k, %k batch(%keys)
+      %k0 = tensor.empty(%t) : tensor<?x2x8xf32>
+      %k1 = linalg.transpose ins(%k : tensor<2x?x8xf32>) outs(%k0 : tensor<?x2x8xf32>) permutation = [1, 0, 2]
+      %cache = tfm.cache_append %empty, %k1, %k1 batch(%keys)
         : !tfm.cache<2x8x8xf32>, tensor<?x2x8xf32>, tensor<?x2x8xf32>
-      %0 = tfm.attention %q, %cache batch(%queries)
+      %q0 = tensor.empty(%s) : tensor<?x4x8xf32>
+      %q1 = linalg.transpose ins(%q : tensor<4x?x8xf32>) outs(%q0 : tensor<?x4x8xf32>) permutation = [1, 0, 2]
+      %o = tfm.attention %q1, %cache batch(%queries)
         : tensor<?x4x8xf32>, !tfm.cache<2x8x8xf32> -> tensor<?x4x8xf32>
-      return %0 : tensor<?x4x8xf32>
+      %n = tensor.dim %o, %c0 : tensor<?x4x8xf32>
+      %r0 = tensor.empty(%n) : tensor<4x?x8xf32>
+      %r1 = linalg.transpose ins(%o : tensor<?x4x8xf32>) outs(%r0 : tensor<4x?x8xf32>) permutation = [1, 0, 2]
+      return %r1 : tensor<4x?x8xf32>
     }
     ```
+    Code generation reads queries, keys and values where they lie: the transpositions cost nothing.
 
     Numerics: the mathematics does not change.
   }];

@@ -89,7 +89,7 @@ LogicalResult ParameterOp::verify() {
       return emitOpError("expected at least one element and fewer than 2^63, got ") << type;
   if (!type.getElementType().isIntOrFloat())
     return emitOpError("expected integer or float elements, got ") << type;
-  if (getOffset() < 0) // parameter_c2
+  if (int64_t(getOffset()) < 0) // parameter_c2
     return emitOpError("expected an offset of at least 0, got ") << int64_t(getOffset());
   return success();
 }

@@ -1,0 +1,262 @@
+// RUN: ingot-opt %s -split-input-file -verify-diagnostics
+
+func.func @parameter_c1() {
+  // expected-error @+1 {{expected at least one element and fewer than 2^63, got 'tensor<3x0xf32>'}}
+  %0 = tfm.parameter "a" from "m" at 0 : tensor<3x0xf32>
+  return
+}
+
+// -----
+
+func.func @parameter_c2() {
+  // expected-error @+1 {{expected an offset of at least 0, got -4}}
+  %0 = tfm.parameter "a" from "m" at -4 : tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @positions_c1(%x: tensor<4x2xf32>) {
+  // expected-error @+1 {{expected one position per row, got 'tensor<4x2xf32>' and 'tensor<5xi32>'}}
+  %0 = tfm.positions %x : tensor<4x2xf32> -> tensor<5xi32>
+  return
+}
+
+// -----
+
+func.func @embedding_c1(%ids: tensor<4xi32>, %t: tensor<8x3xf32>) {
+  // expected-error @+1 {{expected a result of [ids, columns]}}
+  %0 = tfm.embedding %ids, %t : tensor<4xi32>, tensor<8x3xf32> -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @embedding_c2(%ids: tensor<4xi32>, %t: tensor<8x3xf32>) {
+  // expected-error @+1 {{expected a result no narrower than the table}}
+  %0 = tfm.embedding %ids, %t : tensor<4xi32>, tensor<8x3xf32> -> tensor<4x3xf16>
+  return
+}
+
+// -----
+
+func.func @linear_c1(%x: tensor<4x8xf32>, %w: tensor<6x7xf32>) {
+  // expected-error @+1 {{expected rows of the weight's inner size}}
+  %0 = tfm.linear %x, %w : tensor<4x8xf32>, tensor<6x7xf32> -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c2(%x: tensor<4x7xf32>, %w: tensor<6x7xf32>) {
+  // expected-error @+1 {{expected a result of the rows' shape with last dimension 6}}
+  %0 = tfm.linear %x, %w : tensor<4x7xf32>, tensor<6x7xf32> -> tensor<5x6xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c3(%x: tensor<4x7xf32>, %w: tensor<6x7xf32>, %b: tensor<7xf32>) {
+  // expected-error @+1 {{expected a bias of 6 elements, got 'tensor<7xf32>'}}
+  %0 = tfm.linear %x, %w bias(%b : tensor<7xf32>) : tensor<4x7xf32>, tensor<6x7xf32> -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c4(%x: tensor<4x7xbf16>, %w: tensor<6x7xf16>) {
+  // expected-error @+1 {{expected a result no narrower than its operands}}
+  %0 = tfm.linear %x, %w : tensor<4x7xbf16>, tensor<6x7xf16> -> tensor<4x6xbf16>
+  return
+}
+
+// -----
+
+func.func @matmul_c1(%a: tensor<2x4x7xf32>, %b: tensor<3x7x5xf32>) {
+  // expected-error @+1 {{expected equal leading dimensions}}
+  %0 = tfm.matmul %a, %b : tensor<2x4x7xf32>, tensor<3x7x5xf32> -> tensor<2x4x5xf32>
+  return
+}
+
+// -----
+
+func.func @matmul_c2(%a: tensor<4x7xf32>, %b: tensor<7x5xf32>) {
+  // expected-error @+1 {{expected [M, K] times [K, N] to be [M, N], got 'tensor<4x7xf32>', 'tensor<7x5xf32>' (transposed)}}
+  %0 = tfm.matmul %a, %b transpose_b : tensor<4x7xf32>, tensor<7x5xf32> -> tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @matmul_c3(%a: tensor<4x7xf32>, %b: tensor<7x5xf32>) {
+  // expected-error @+1 {{expected a result no narrower than its operands}}
+  %0 = tfm.matmul %a, %b : tensor<4x7xf32>, tensor<7x5xf32> -> tensor<4x5xbf16>
+  return
+}
+
+// -----
+
+func.func @softmax_c1(%x: tensor<4x7xf32>) {
+  // expected-error @+1 {{expected a dimension of 'tensor<4x7xf32>', got 2}}
+  %0 = tfm.softmax %x dim(2) : tensor<4x7xf32>
+  return
+}
+
+// -----
+
+func.func @norm_c1(%x: tensor<4x?xf32>) {
+  // expected-error @+1 {{expected rows of static size, got 'tensor<4x?xf32>'}}
+  %0 = tfm.rms_norm %x eps(0.0) : tensor<4x?xf32>
+  return
+}
+
+// -----
+
+func.func @norm_weight(%x: tensor<4x8xf32>, %w: tensor<7xf32>) {
+  // expected-error @+1 {{expected 8 elements, got 'tensor<7xf32>'}}
+  %0 = tfm.layer_norm %x weight(%w : tensor<7xf32>) eps(0.0) : tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @norm_c2(%x: tensor<4x8xbf16>, %w: tensor<8xf32>) {
+  // expected-error @+1 {{expected an operand no wider than 'tensor<4x8xbf16>', got 'tensor<8xf32>'}}
+  %0 = tfm.rms_norm %x weight(%w : tensor<8xf32>) eps(0.0) : tensor<4x8xbf16>
+  return
+}
+
+// -----
+
+func.func @norm_eps(%x: tensor<4x8xf32>) {
+  // expected-error @+1 {{expected eps of at least 0}}
+  %0 = tfm.rms_norm %x eps(-1.0) : tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @rotary_c1(%x: tensor<4x2x8xf32>, %c: tensor<4x5xf32>) {
+  // expected-error @+1 {{expected heads [S, H, D] and tables [S, R/2] with R at most D}}
+  %0 = tfm.rotary %x, %c, %c : tensor<4x2x8xf32>, tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @rotary_c2(%x: tensor<4x2x8xf32>, %c: tensor<4x4xf64>) {
+  // expected-error @+1 {{expected tables of the heads' element type}}
+  %0 = tfm.rotary %x, %c, %c : tensor<4x2x8xf32>, tensor<4x4xf64>
+  return
+}
+
+// -----
+
+func.func @attention_c1(%q: tensor<4x?x8xf32>, %k: tensor<2x?x8xf32>, %v: tensor<1x?x8xf32>) {
+  // expected-error @+1 {{expected q [B, H, S, D], k [B, KVH, T, D], v [B, KVH, T, DV] and result [B, H, S, DV], got dimension 0}}
+  %0 = tfm.attention %q, %k, %v : tensor<4x?x8xf32>, tensor<2x?x8xf32>, tensor<1x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c2(%q: tensor<?x4x8xf32>, %c: !tfm.cache<2x16x8xf32>, %b: !tfm.batch) {
+  // expected-error @+1 {{expected queries [tokens, H, 16] and result [tokens, H, 8]}}
+  %0 = tfm.attention %q, %c batch(%b) : tensor<?x4x8xf32>, !tfm.cache<2x16x8xf32> -> tensor<?x4x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_no_batch(%q: tensor<?x4x8xf32>, %c: !tfm.cache<2x8x8xf32>) {
+  // expected-error @+1 {{expected a batch beside the cache}}
+  %0 = tfm.attention %q, %c : tensor<?x4x8xf32>, !tfm.cache<2x8x8xf32> -> tensor<?x4x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c3(%q: tensor<4x?x8xf32>, %k: tensor<3x?x8xf32>) {
+  // expected-error @+1 {{expected key heads to divide query heads, got 3 and 4}}
+  %0 = tfm.attention %q, %k, %k : tensor<4x?x8xf32>, tensor<3x?x8xf32>, tensor<3x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4(%q: tensor<4x?x8xf32>, %s: tensor<3xf32>) {
+  // expected-error @+1 {{expected one sink per head, got 'tensor<3xf32>' for 4 heads}}
+  %0 = tfm.attention %q, %q, %q sinks(%s : tensor<3xf32>) : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c5(%q: tensor<4x?x8xf32>) {
+  // expected-error @+1 {{expected the mask region to yield 'i1'}}
+  %0 = tfm.attention %q, %q, %q
+    mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index):
+      tfm.yield %j : index
+    } : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c5_arguments(%q: tensor<4x?x8xf32>) {
+  // expected-error @+1 {{expected one block with arguments (f32, index, index, index, index) in the score region}}
+  %0 = tfm.attention %q, %q, %q
+    score {
+    ^bb0(%s: f32, %i: index):
+      tfm.yield %s : f32
+    } : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_both(%q: tensor<4x?x8xf32>) {
+  %0 = tfm.attention %q, %q, %q causal
+    // expected-error @+1 {{expected a mask region or causal and window, got both}}
+    mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index):
+      %t = arith.constant true
+      tfm.yield %t : i1
+    } : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_window(%q: tensor<4x?x8xf32>) {
+  // expected-error @+1 {{expected a positive window, got 0}}
+  %0 = tfm.attention %q, %q, %q window(0) : tensor<4x?x8xf32>, tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expected heads x key size x value size, got 2 sizes}}
+func.func @cache_type(%c: !tfm.cache<2x8xf32>) { return }
+
+// -----
+
+// expected-error @+1 {{expected f32, f16, bf16 or i8 cache elements, got 'i32'}}
+func.func @cache_element(%c: !tfm.cache<2x8x8xi32>) { return }
+
+// -----
+
+func.func @cache_append_c1(%c: !tfm.cache<2x8x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x7xf32>, %b: !tfm.batch) {
+  // expected-error @+1 {{expected keys [tokens, 2, 8] and values [tokens, 2, 8]}}
+  %0 = tfm.cache_append %c, %k, %v batch(%b) : !tfm.cache<2x8x8xf32>, tensor<?x2x8xf32>, tensor<?x2x7xf32>
+  return
+}
+
+// -----
+
+func.func @gather_outputs_c1(%x: tensor<?x8xf32>, %b: !tfm.batch) {
+  // expected-error @+1 {{expected a result of the rows' type with a dynamic dimension 0}}
+  %0 = tfm.gather_outputs %x batch(%b) : tensor<?x8xf32> -> tensor<4x8xf32>
+  return
+}

@@ -1,0 +1,100 @@
+// Every operation, type and short name, printed and read back in both forms.
+// RUN: ingot-opt %s | ingot-opt | FileCheck %s
+// RUN: ingot-opt %s --mlir-print-op-generic | ingot-opt | FileCheck %s
+
+// CHECK-LABEL: func.func @parameter
+func.func @parameter() -> tensor<3x5xbf16> {
+  // CHECK: tfm.parameter "a.b" from "m.safetensors" at 16 : tensor<3x5xbf16>
+  %0 = tfm.parameter "a.b" from "m.safetensors" at 16 : tensor<3x5xbf16>
+  return %0 : tensor<3x5xbf16>
+}
+
+// CHECK-LABEL: func.func @positions
+func.func @positions(%ids: tensor<?xi32>, %batch: !tfm.batch) -> (tensor<?xi32>, tensor<?xi32>) {
+  // CHECK: tfm.positions %{{.*}} : tensor<?xi32> -> tensor<?xi32>
+  %0 = tfm.positions %ids : tensor<?xi32> -> tensor<?xi32>
+  // CHECK: tfm.positions %{{.*}} batch(%{{.*}}) : tensor<?xi32> -> tensor<?xi32>
+  %1 = tfm.positions %ids batch(%batch) : tensor<?xi32> -> tensor<?xi32>
+  return %0, %1 : tensor<?xi32>, tensor<?xi32>
+}
+
+// CHECK-LABEL: func.func @products
+func.func @products(%x: tensor<?x5xf32>, %w: tensor<7x5xf16>, %wt: tensor<5x7xf32>, %b: tensor<7xf16>,
+                    %q: tensor<2x?x3xf32>) -> tensor<2x?x?xf32> {
+  // CHECK: tfm.linear %{{.*}}, %{{.*}} : tensor<?x5xf32>, tensor<7x5xf16> -> tensor<?x7xf32>
+  %0 = tfm.linear %x, %w : tensor<?x5xf32>, tensor<7x5xf16> -> tensor<?x7xf32>
+  // CHECK: tfm.linear %{{.*}}, %{{.*}} bias(%{{.*}} : tensor<7xf16>) transposed : tensor<?x5xf32>, tensor<5x7xf32> -> tensor<?x7xf32>
+  %1 = tfm.linear %x, %wt bias(%b : tensor<7xf16>) transposed : tensor<?x5xf32>, tensor<5x7xf32> -> tensor<?x7xf32>
+  // CHECK: tfm.matmul %{{.*}}, %{{.*}} transpose_b : tensor<2x?x3xf32>, tensor<2x?x3xf32> -> tensor<2x?x?xf32>
+  %2 = tfm.matmul %q, %q transpose_b : tensor<2x?x3xf32>, tensor<2x?x3xf32> -> tensor<2x?x?xf32>
+  return %2 : tensor<2x?x?xf32>
+}
+
+// CHECK-LABEL: func.func @rows
+func.func @rows(%ids: tensor<?xi32>, %table: tensor<11x6xf16>, %w: tensor<6xf16>, %h: tensor<?x2x6xf32>,
+                %cos: tensor<?x2xf32>) -> tensor<?x6xf32> {
+  // CHECK: tfm.embedding %{{.*}}, %{{.*}} : tensor<?xi32>, tensor<11x6xf16> -> tensor<?x6xf32>
+  %0 = tfm.embedding %ids, %table : tensor<?xi32>, tensor<11x6xf16> -> tensor<?x6xf32>
+  // CHECK: tfm.rms_norm %{{.*}} eps(9.9999999999999995E-7) : tensor<?x6xf32>
+  %1 = tfm.rms_norm %0 eps(1.0e-6) : tensor<?x6xf32>
+  // CHECK: tfm.layer_norm %{{.*}} weight(%{{.*}} : tensor<6xf16>) bias(%{{.*}} : tensor<6xf16>) eps({{.*}}) : tensor<?x6xf32>
+  %2 = tfm.layer_norm %1 weight(%w : tensor<6xf16>) bias(%w : tensor<6xf16>) eps(1.0e-6) : tensor<?x6xf32>
+  // CHECK: tfm.layer_norm %{{.*}} bias(%{{.*}} : tensor<6xf16>) eps
+  %3 = tfm.layer_norm %2 bias(%w : tensor<6xf16>) eps(1.0e-6) : tensor<?x6xf32>
+  // CHECK: tfm.softmax %{{.*}} dim(1) : tensor<?x6xf32>
+  %4 = tfm.softmax %3 dim(1) : tensor<?x6xf32>
+  // CHECK: tfm.rotary %{{.*}}, %{{.*}}, %{{.*}} interleaved : tensor<?x2x6xf32>, tensor<?x2xf32>
+  %5 = tfm.rotary %h, %cos, %cos interleaved : tensor<?x2x6xf32>, tensor<?x2xf32>
+  return %4 : tensor<?x6xf32>
+}
+
+// CHECK-LABEL: func.func @attention_short_names
+func.func @attention_short_names(%q: tensor<3x4x?x8xf32>, %k: tensor<3x2x?x8xf32>, %v: tensor<3x2x?x5xf32>, %s: f32,
+                                 %sinks: tensor<4xf32>, %slopes: tensor<4xbf16>) -> tensor<3x4x?x5xf32> {
+  // CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} : tensor<3x4x?x8xf32>
+  %0 = tfm.attention %q, %k, %v : tensor<3x4x?x8xf32>, tensor<3x2x?x8xf32>, tensor<3x2x?x5xf32> -> tensor<3x4x?x5xf32>
+  // CHECK: scale(%{{.*}}) sinks(%{{.*}} : tensor<4xf32>) causal window(17) softcap(5.000000e+01) alibi(%{{.*}} : tensor<4xbf16>) :
+  %1 = tfm.attention %q, %k, %v scale(%s) sinks(%sinks : tensor<4xf32>) causal window(17) softcap(50.0) alibi(%slopes : tensor<4xbf16>)
+    : tensor<3x4x?x8xf32>, tensor<3x2x?x8xf32>, tensor<3x2x?x5xf32> -> tensor<3x4x?x5xf32>
+  // CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} window(3) : tensor
+  %2 = tfm.attention %q, %k, %v window(3) : tensor<3x4x?x8xf32>, tensor<3x2x?x8xf32>, tensor<3x2x?x5xf32> -> tensor<3x4x?x5xf32>
+  return %1 : tensor<3x4x?x5xf32>
+}
+
+// A region that equals what a short name builds prints as the short name; another one as it is.
+// CHECK-LABEL: func.func @attention_regions
+func.func @attention_regions(%q: tensor<2x?x8xf32>) -> tensor<2x?x8xf32> {
+  // CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal : tensor
+  %0 = tfm.attention %q, %q, %q
+    mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index):
+      %keep = arith.cmpi sle, %j, %i : index
+      tfm.yield %keep : i1
+    } : tensor<2x?x8xf32>, tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<2x?x8xf32>
+  // CHECK: mask {
+  // CHECK: arith.cmpi slt
+  %1 = tfm.attention %0, %q, %q
+    mask {
+    ^bb0(%b: index, %h: index, %i: index, %j: index):
+      %keep = arith.cmpi slt, %j, %i : index
+      tfm.yield %keep : i1
+    } : tensor<2x?x8xf32>, tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<2x?x8xf32>
+  return %1 : tensor<2x?x8xf32>
+}
+
+// CHECK-LABEL: func.func @phase_form
+func.func @phase_form(%n: index, %q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x5xf32>) -> tensor<?x4x5xf32> {
+  // CHECK: %[[BATCH:.*]] = tfm.uniform_batch %{{.*}}, %{{.*}}, %{{.*}}
+  %batch = tfm.uniform_batch %n, %n, %n
+  // CHECK: tfm.batch_dim %[[BATCH]] pairs {window = 9 : i64}
+  %0 = tfm.batch_dim %batch pairs {window = 9 : i64}
+  // CHECK: tfm.cache_create %[[BATCH]] : <2x8x5xf32>
+  %cache = tfm.cache_create %batch : !tfm.cache<2x8x5xf32>
+  // CHECK: tfm.cache_append %{{.*}}, %{{.*}}, %{{.*}} batch(%[[BATCH]]) : <2x8x5xf32>, tensor<?x2x8xf32>, tensor<?x2x5xf32>
+  %next = tfm.cache_append %cache, %k, %v batch(%batch) : !tfm.cache<2x8x5xf32>, tensor<?x2x8xf32>, tensor<?x2x5xf32>
+  // CHECK: tfm.attention %{{.*}}, %{{.*}} batch(%[[BATCH]]) causal : tensor<?x4x8xf32>, !tfm.cache<2x8x5xf32> -> tensor<?x4x5xf32>
+  %o = tfm.attention %q, %next batch(%batch) causal : tensor<?x4x8xf32>, !tfm.cache<2x8x5xf32> -> tensor<?x4x5xf32>
+  // CHECK: tfm.gather_outputs %{{.*}} batch(%[[BATCH]]) : tensor<?x4x5xf32> -> tensor<?x4x5xf32>
+  %r = tfm.gather_outputs %o batch(%batch) : tensor<?x4x5xf32> -> tensor<?x4x5xf32>
+  return %r : tensor<?x4x5xf32>
+}
