@@ -106,6 +106,7 @@ public:
   int64_t numDispatches = 0, numFused = 0;
 
 private:
+  void hoistWeights();
   void resolveDims();
   bool isHeavy(Operation *op) const;
   /// Whether readers take the value as it is instead of computing it.
@@ -153,6 +154,8 @@ bool DispatchFormer::isReadyBefore(Value value, Operation *position) const {
   Operation *op = value.getDefiningOp();
   if (!op || op->isBeforeInBlock(position))
     return true;
+  if (isa<arith::ConstantOp>(op))
+    return true; // cloned, or hoisted
   if (isMaterialised(value) || isHeavy(op))
     return false;
   bool ready = true;
@@ -404,7 +407,16 @@ void DispatchFormer::resolveDims() {
   }
 }
 
+/// Weights first: they are there before any dispatch.
+void DispatchFormer::hoistWeights() {
+  Operation *front = &block.front();
+  for (Operation &op : llvm::make_early_inc_range(block))
+    if (op.getNumResults() == 1 && weights.contains(op.getResult(0)))
+      op.moveBefore(front);
+}
+
 LogicalResult DispatchFormer::run() {
+  hoistWeights();
   resolveDims();
   for (Operation &op : block) {
     if (!isHeavy(&op))

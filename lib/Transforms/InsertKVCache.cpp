@@ -122,6 +122,7 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
   dims.set(attention.getResult(), 0);
   dims.set(result, 1);
   op.replaceAllUsesWith(result);
+  dims.forget(op);
   op.erase();
   ++numSites;
   return next;
@@ -160,6 +161,7 @@ LogicalResult Packer::pack(func::FuncOp function) {
     if (auto dim = dyn_cast<tensor::DimOp>(op)) {
       if (dims.get(dim.getSource()) >= 0 && dim.getConstantIndex() == dims.get(dim.getSource())) {
         dim.replaceAllUsesWith(tokens);
+        dims.forget(dim);
         dim.erase();
       }
     } else if (auto positions = dyn_cast<PositionsOp>(op))
@@ -196,6 +198,7 @@ LogicalResult Packer::pack(func::FuncOp function) {
     for (auto [before, after] : llvm::zip(call.getResults(), packedCall.getResults()))
       dims.set(after, dims.get(before));
     llvm::append_range(versions, packedCall.getResults().drop_front(results));
+    dims.forget(call);
     call.erase();
   }
 

@@ -54,7 +54,7 @@ struct SlideContextPass : ingot::impl::SlideContextBase<SlideContextPass> {
 
   void runOnOperation() override {
     if (window < 1) {
-      getOperation().emitError("expected a window of at least 1, got ") << window;
+      getOperation().emitError("expected a window of at least 1, got ") << int64_t(window);
       return signalPassFailure();
     }
     getOperation().walk([&](AttentionOp op) {

@@ -11,7 +11,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/DenseSet.h"
 
 namespace ingot {
 
@@ -29,6 +29,13 @@ public:
 
   /// Records the dimension of a value that a transformation made.
   void set(mlir::Value value, int64_t dim) { dims[value] = dim; }
+
+  /// Forgets the results of an operation that is about to be erased: another value may get their
+  /// place in memory.
+  void forget(mlir::Operation *op) {
+    for (mlir::Value result : op->getResults())
+      dims.erase(result);
+  }
 
   /// The functions that were analysed, callees before callers.
   llvm::ArrayRef<mlir::func::FuncOp> functions() const { return order; }

@@ -6,7 +6,6 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/IR/OperationSupport.h"
 
 using namespace mlir;
 
@@ -71,13 +70,54 @@ void buildScore(OpBuilder &builder, Location loc, Region &region, const CommonSc
   YieldOp::create(builder, loc, s);
 }
 
-/// Whether `region` equals what `build` makes.
+/// Whether `x`, in a region of tfm.attention, and `y`, in a region that was built, are computed alike. Constants are compared by value
+/// wherever they stand, since clean-up passes may move them out of the region.
+static bool computesSame(Value x, Value y) {
+  if (x == y)
+    return true;
+  auto xArgument = dyn_cast<BlockArgument>(x), yArgument = dyn_cast<BlockArgument>(y);
+  if (xArgument && yArgument) // of the region, and of the one that was built and has no parent
+    return xArgument.getArgNumber() == yArgument.getArgNumber() &&
+           isa<AttentionOp>(xArgument.getOwner()->getParentOp()) && !yArgument.getOwner()->getParentOp();
+  Operation *xOp = x.getDefiningOp(), *yOp = y.getDefiningOp();
+  if (!xOp || !yOp || xOp->getName() != yOp->getName() || xOp->getNumRegions() || yOp->getNumRegions() ||
+      x.getType() != y.getType() || xOp->getNumResults() != 1 ||
+      xOp->getNumOperands() != yOp->getNumOperands() ||
+      xOp->getAttrDictionary() != yOp->getAttrDictionary())
+    return false;
+  for (auto [xOperand, yOperand] : llvm::zip(xOp->getOperands(), yOp->getOperands()))
+    if (!computesSame(xOperand, yOperand))
+      return false;
+  return true;
+}
+
+/// The value that ends a region of one block, or null.
+static Value getYielded(Region &region) {
+  if (!region.hasOneBlock() || region.front().empty())
+    return {};
+  auto yield = dyn_cast<YieldOp>(region.front().back());
+  return yield ? yield.getValue() : Value();
+}
+
+/// Whether `region` computes what `build` makes.
 static bool equalsBuilt(Region &region, function_ref<void(OpBuilder &, Region &)> build) {
   OpBuilder builder(region.getContext());
   Region built;
   build(builder, built);
-  return OperationEquivalence::isRegionEquivalentTo(&region, &built,
-                                                    OperationEquivalence::IgnoreLocations);
+  if (built.empty())
+    return false;
+  return computesSame(getYielded(region), getYielded(built));
+}
+
+/// Calls `visit` on everything that the yielded value is computed from, but other arguments.
+static void walkExpression(Value value, function_ref<void(Operation *)> visit) {
+  Operation *op = value ? value.getDefiningOp() : nullptr;
+  if (!op)
+    return;
+  visit(op);
+  for (Value operand : op->getOperands())
+    if (!isa<RankedTensorType>(operand.getType()))
+      walkExpression(operand, visit);
 }
 
 std::optional<CommonMask> matchMask(Region &region) {
@@ -85,13 +125,13 @@ std::optional<CommonMask> matchMask(Region &region) {
   if (region.empty())
     return mask;
   // Guess the parameters, then compare with what they build.
-  for (Operation &op : region.front()) {
+  walkExpression(getYielded(region), [&](Operation *op) {
     if (auto compare = dyn_cast<arith::CmpIOp>(op))
       mask.causal |= compare.getPredicate() == arith::CmpIPredicate::sle;
     IntegerAttr size;
-    if (matchPattern(&op, m_Constant(&size)))
+    if (matchPattern(op, m_Constant(&size)))
       mask.window = size.getInt();
-  }
+  });
   Location loc = region.getLoc();
   if (equalsBuilt(region, [&](OpBuilder &b, Region &r) { buildMask(b, loc, r, mask); }))
     return mask;
@@ -102,13 +142,13 @@ std::optional<CommonScore> matchScore(Region &region) {
   CommonScore score;
   if (region.empty())
     return score;
-  for (Operation &op : region.front()) {
+  walkExpression(getYielded(region), [&](Operation *op) {
     FloatAttr cap;
-    if (matchPattern(&op, m_Constant(&cap)))
+    if (matchPattern(op, m_Constant(&cap)))
       score.softcap = cap.getValueAsDouble();
     if (auto extract = dyn_cast<tensor::ExtractOp>(op))
       score.slopes = extract.getTensor();
-  }
+  });
   if (score.slopes) {
     auto type = dyn_cast<RankedTensorType>(score.slopes.getType());
     if (!type || type.getRank() != 1 ||

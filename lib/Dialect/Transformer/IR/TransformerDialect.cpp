@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FoldInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -19,7 +20,18 @@ using namespace ingot::tfm;
 #define GET_ATTRDEF_CLASSES
 #include "ingot/Dialect/Transformer/IR/TransformerAttrs.cpp.inc"
 
+namespace {
+/// Constants of score and mask regions stay inside: a region then says all of what it computes.
+struct TransformerFoldInterface : DialectFoldInterface {
+  using DialectFoldInterface::DialectFoldInterface;
+  bool shouldMaterializeInto(Region *region) const final {
+    return isa<AttentionOp>(region->getParentOp());
+  }
+};
+} // namespace
+
 void TransformerDialect::initialize() {
+  addInterfaces<TransformerFoldInterface>();
   addTypes<
 #define GET_TYPEDEF_LIST
 #include "ingot/Dialect/Transformer/IR/TransformerTypes.cpp.inc"

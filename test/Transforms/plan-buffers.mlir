@@ -1,0 +1,71 @@
+// RUN: ingot-opt %s --plan-buffers --canonicalize --cse | FileCheck %s
+
+plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> attributes {schedule = #plan.schedule<rows>} {
+  %0 = arith.negf %x : tensor<?x8xf32>
+  plan.yield %0 : tensor<?x8xf32>
+}
+plan.kernel @append(%c: !tfm.cache<2x4x4xf32>, %k: tensor<?x2x4xf32>, %b: !tfm.batch) -> !tfm.cache<2x4x4xf32>
+    attributes {schedule = #plan.schedule<append>} {
+  %0 = tfm.cache_append %c, %k, %k batch(%b) : !tfm.cache<2x4x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>
+  plan.yield %0 : !tfm.cache<2x4x4xf32>
+}
+plan.kernel @global(%q: tensor<?x2x4xf32>, %c: !tfm.cache<2x4x4xf32>, %b: !tfm.batch) -> tensor<?x8xf32>
+    attributes {schedule = #plan.schedule<attention, tileRows = 16>} {
+  %0 = tfm.attention %q, %c batch(%b) causal : tensor<?x2x4xf32>, !tfm.cache<2x4x4xf32> -> tensor<?x2x4xf32>
+  %1 = tensor.collapse_shape %0 [[0], [1, 2]] : tensor<?x2x4xf32> into tensor<?x8xf32>
+  plan.yield %1 : tensor<?x8xf32>
+}
+plan.kernel @local(%q: tensor<?x2x4xf32>, %c: !tfm.cache<2x4x4xf32>, %b: !tfm.batch) -> tensor<?x8xf32>
+    attributes {schedule = #plan.schedule<attention, tileRows = 16>} {
+  %0 = tfm.attention %q, %c batch(%b) causal window(9) : tensor<?x2x4xf32>, !tfm.cache<2x4x4xf32> -> tensor<?x2x4xf32>
+  %1 = tensor.collapse_shape %0 [[0], [1, 2]] : tensor<?x2x4xf32> into tensor<?x8xf32>
+  plan.yield %1 : tensor<?x8xf32>
+}
+
+// Three values that follow each other need two slots; the output has none. Calls are flattened, names stay.
+// CHECK-LABEL: plan.program @chain
+// CHECK-SAME: (%[[X:.*]]: tensor<?x8xf32> {plan.name = "x"}) -> (tensor<?x8xf32> {plan.name = "y"})
+// CHECK: %[[N:.*]] = tensor.dim %[[X]], %c0
+// CHECK: plan.dispatch @neg(%[[X]]) sizes(%[[N]]) grid(%[[N]]) slots [0] cost(%[[N]]) classes [2] coefficients [64]
+// CHECK: plan.dispatch @neg{{.*}} slots [1]
+// CHECK: plan.dispatch @neg{{.*}} slots [0]
+// CHECK: plan.dispatch @neg{{.*}} slots [-1]
+// CHECK: plan.slot 0 bytes(%[[B:.*]])
+// CHECK: plan.slot 1 bytes(%[[B]])
+// CHECK-NOT: plan.slot
+func.func private @twice(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %0 = plan.dispatch @neg(%x) sizes(%n) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  %m = tensor.dim %0, %c0 : tensor<?x8xf32>
+  %1 = plan.dispatch @neg(%0) sizes(%m) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %1 : tensor<?x8xf32>
+}
+func.func @chain(%x: tensor<?x8xf32> {plan.name = "x"}) -> (tensor<?x8xf32> {plan.name = "y"}) {
+  %0 = call @twice(%x) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  %1 = call @twice(%0) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %1 : tensor<?x8xf32>
+}
+
+// Sites with another window have pages of their own; rows come from the batch; a grid of items times heads.
+// CHECK-LABEL: plan.program @groups
+// CHECK-SAME: !tfm.cache<2x4x4xf32> {plan.group = 0 : i64, plan.offset = 0 : i64}
+// CHECK-SAME: !tfm.cache<2x4x4xf32> {plan.group = 1 : i64, plan.offset = 0 : i64}
+// CHECK-SAME: !tfm.cache<2x4x4xf32> {plan.group = 0 : i64, plan.offset = 4096 : i64}
+// CHECK: %[[T:.*]] = tfm.batch_dim %{{.*}} tokens
+// CHECK: plan.dispatch @append{{.*}} grid(%[[T]]) slots [-1]
+// CHECK: %[[I:.*]] = tfm.batch_dim %{{.*}} items
+// CHECK: %[[G:.*]] = arith.muli %[[I]], %c2
+// CHECK: plan.dispatch @global{{.*}} grid(%[[G]])
+func.func @groups(%q: tensor<?x2x4xf32>, %b: !tfm.batch, %c0: !tfm.cache<2x4x4xf32>, %c1: !tfm.cache<2x4x4xf32>, %c2: !tfm.cache<2x4x4xf32>)
+    -> (tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, !tfm.cache<2x4x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.cache<2x4x4xf32>) {
+  %z = arith.constant 0 : index
+  %n = tensor.dim %q, %z : tensor<?x2x4xf32>
+  %d0 = plan.dispatch @append(%c0, %q, %b) : (!tfm.cache<2x4x4xf32>, tensor<?x2x4xf32>, !tfm.batch) -> !tfm.cache<2x4x4xf32>
+  %0 = plan.dispatch @global(%q, %d0, %b) sizes(%n) : (tensor<?x2x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.batch) -> tensor<?x8xf32>
+  %d1 = plan.dispatch @append(%c1, %q, %b) : (!tfm.cache<2x4x4xf32>, tensor<?x2x4xf32>, !tfm.batch) -> !tfm.cache<2x4x4xf32>
+  %1 = plan.dispatch @local(%q, %d1, %b) sizes(%n) : (tensor<?x2x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.batch) -> tensor<?x8xf32>
+  %d2 = plan.dispatch @append(%c2, %q, %b) : (!tfm.cache<2x4x4xf32>, tensor<?x2x4xf32>, !tfm.batch) -> !tfm.cache<2x4x4xf32>
+  %2 = plan.dispatch @global(%q, %d2, %b) sizes(%n) : (tensor<?x2x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.batch) -> tensor<?x8xf32>
+  return %0, %1, %2, %d0, %d1, %d2 : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, !tfm.cache<2x4x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.cache<2x4x4xf32>
+}
