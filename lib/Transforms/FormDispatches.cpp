@@ -409,10 +409,16 @@ void DispatchFormer::resolveDims() {
 
 /// Weights first: they are there before any dispatch.
 void DispatchFormer::hoistWeights() {
-  Operation *front = &block.front();
-  for (Operation &op : llvm::make_early_inc_range(block))
-    if (op.getNumResults() == 1 && weights.contains(op.getResult(0)))
-      op.moveBefore(front);
+  Operation *last = nullptr;
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    if (op.getNumResults() != 1 || !weights.contains(op.getResult(0)))
+      continue;
+    if (last)
+      op.moveAfter(last);
+    else if (&op != &block.front())
+      op.moveBefore(&block.front());
+    last = &op;
+  }
 }
 
 LogicalResult DispatchFormer::run() {

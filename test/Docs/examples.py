@@ -27,7 +27,9 @@ def check_round_trip(name, example):
 
 
 def clean(text, *arguments):
-    return opt(text, *arguments, "--canonicalize", "--cse", "--canonicalize", "--mlir-print-debuginfo=false")
+    """Records that a pass leaves in attributes of the module are not compared."""
+    printed, error = opt(text, *arguments, "--canonicalize", "--cse", "--canonicalize")
+    return printed and re.sub(r"^module attributes .* {$", "module {", printed, flags=re.M), error
 
 
 count = 0
@@ -40,8 +42,11 @@ for path in sorted(source.glob("include/ingot/**/*.td")):
                 continue
             name = head.group(2)
             examples = list(EXAMPLE.finditer(definition))
+            if len(examples) == 1:  # a pass that only looks
+                check_round_trip(name, examples[0].group(1))
+                continue
             if not examples or len(examples) % 2:
-                failures.append(f"{name}: expected pairs of examples, got {len(examples)}")
+                failures.append(f"{name}: expected one example or pairs, got {len(examples)}")
                 continue
             for before, after in zip(examples[::2], examples[1::2]):
                 count += 1
