@@ -1,6 +1,6 @@
 // RUN: ingot-opt %s --form-dispatches --canonicalize --cse --select-schedule --canonicalize --cse | FileCheck %s
 
-// CHECK-DAG: plan.kernel @attention{{.*}} schedule = #plan.schedule<attention, tileRows = 4>
+// CHECK-DAG: plan.kernel @attention{{.*}}schedule = #plan.schedule<attention, tileRows = 4>
 // A tied table is packed once and read by embedding and head.
 // CHECK-DAG: plan.kernel @embedding(%{{.*}}: tensor<?xi32>, %{{.*}}: tensor<7x6xf16, #plan.panels<64, 1>>)
 // CHECK-LABEL: func.func @tied
