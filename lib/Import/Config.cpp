@@ -82,6 +82,11 @@ bool Config::has(StringRef names) const {
   return value && value->kind() != json::Value::Null;
 }
 
+bool Config::isNull(StringRef names) {
+  const json::Value *value = read(names);
+  return value && value->kind() == json::Value::Null;
+}
+
 int64_t Config::integer(StringRef names, int64_t low, int64_t high,
                         std::optional<int64_t> fallback) {
   std::string expected = "an integer from " + std::to_string(low) + " to " + std::to_string(high);

@@ -39,6 +39,10 @@ public:
   /// Whether the field is there and not null. Does not count as reading it.
   bool has(llvm::StringRef names) const;
 
+  /// Whether the field is there and null, for fields where that differs from absence. Counts as
+  /// reading it.
+  bool isNull(llvm::StringRef names);
+
   /// An integer from `low` to `high`. Absent or null is `fallback`, or an error without one.
   int64_t integer(llvm::StringRef names, int64_t low, int64_t high,
                   std::optional<int64_t> fallback = std::nullopt);

@@ -75,6 +75,7 @@ struct AttentionSpec {
   /// Each token sees the last `window` tokens, itself included; 0: all.
   int64_t window = 0;
 
+  void setBias(bool bias) { query.bias = key.bias = value.bias = output.bias = bias; }
   auto structure() const {
     return std::make_tuple(heads, kvHeads, headDim, fused, query.key(), key.key(), value.key(),
                            output.key(), queryNorm.key(), keyNorm.key(), rotary.has_value(),
@@ -89,6 +90,7 @@ struct FeedForwardSpec {
   Activation activation = Activation::Silu;
   LinearSpec gate, up, down;
 
+  void setBias(bool bias) { gate.bias = up.bias = down.bias = bias; }
   auto structure() const {
     return std::make_tuple(size, gated, activation, gate.key(), up.key(), down.key());
   }

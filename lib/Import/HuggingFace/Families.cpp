@@ -11,8 +11,14 @@ using namespace ingot::importer;
 
 ArrayRef<Family> importer::families() {
   static constexpr Family table[] = {
+      {"cohere", "CohereForCausalLM", fillCohere, 5, 255001},
+      {"gemma2", "Gemma2ForCausalLM", fillGemma2, 2, 1},
       {"gpt2", "GPT2LMHeadModel", fillGPT2, 50256, 50256},
+      {"granite", "GraniteForCausalLM", fillGranite, 1, 2},
       {"llama", "LlamaForCausalLM", fillLlama, 1, 2},
+      {"mistral", "MistralForCausalLM", fillMistral, 1, 2},
+      {"qwen2", "Qwen2ForCausalLM", fillQwen2, -1, -1},
+      {"qwen3", "Qwen3ForCausalLM", fillQwen3, -1, -1},
   };
   return table;
 }
@@ -214,4 +220,28 @@ NormSpec importer::layerNorm(double eps, bool bias) {
 
 void importer::repeatLayer(DecoderSpec &spec, const LayerSpec &layer) {
   std::fill(spec.layers.begin(), spec.layers.end(), layer);
+}
+
+int64_t importer::readWindow(Config &config, StringRef name, int64_t fallback) {
+  return config.isNull(name) ? 0 : config.integer(name, 1, maxPositions, fallback);
+}
+
+double importer::readSoftcap(Config &config, StringRef name, double fallback) {
+  return config.isNull(name) ? 0 : config.positive(name, fallback);
+}
+
+void importer::readLayerTypes(Config &config, DecoderSpec &spec, int64_t window,
+                              function_ref<bool(size_t)> isSliding) {
+  std::vector<std::string> types = config.strings("layer_types");
+  if (!types.empty() && types.size() != spec.layers.size())
+    config.error("layer_types", "expected one for each of the " + Twine(spec.layers.size()) +
+                                    " layers, got " + Twine(types.size()));
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    bool sliding =
+        types.empty() ? isSliding(i) : i < types.size() && types[i] == "sliding_attention";
+    if (i < types.size() && !sliding && types[i] != "full_attention")
+      config.error("layer_types",
+                   "expected full_attention or sliding_attention, got " + quote(types[i]));
+    spec.layers[i].attention.window = sliding ? window : 0;
+  }
 }

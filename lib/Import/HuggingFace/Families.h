@@ -58,15 +58,38 @@ void readRotary(Config &config, DecoderSpec &spec, AttentionSpec &attention, boo
 NormSpec rmsNorm(double eps);
 NormSpec layerNorm(double eps, bool bias);
 
-/// Sets `spec.layers` to `count` copies of `layer`, numbered by '*' in its names.
+/// The number of tokens that a layer with a window sees; 0 where the field is null.
+int64_t readWindow(Config &config, llvm::StringRef name, int64_t fallback);
+
+/// A soft-cap; 0 where the field is null.
+double readSoftcap(Config &config, llvm::StringRef name, double fallback);
+
+/// Makes all layers of the model copies of `layer`.
 void repeatLayer(DecoderSpec &spec, const LayerSpec &layer);
+
+/// Gives the layers that layer_types calls "sliding_attention" the window; without the field, those
+/// that `isSliding` says.
+void readLayerTypes(Config &config, DecoderSpec &spec, int64_t window,
+                    llvm::function_ref<bool(size_t)> isSliding);
+
+/// What Llama and many after it have in common: sizes, heads, rotary positions, a gated
+/// feed-forward network, norms before attention and feed-forward, and all names. No biases. `tied`
+/// is the default of tie_word_embeddings, `activation` the name of the activation's field.
+LayerSpec readLlamaLayer(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm,
+                         llvm::StringRef activation = "hidden_act");
 
 //===----------------------------------------------------------------------===//
 // Families
 //===----------------------------------------------------------------------===//
 
+void fillCohere(Config &config, DecoderSpec &spec);
+void fillGemma2(Config &config, DecoderSpec &spec);
 void fillGPT2(Config &config, DecoderSpec &spec);
+void fillGranite(Config &config, DecoderSpec &spec);
 void fillLlama(Config &config, DecoderSpec &spec);
+void fillMistral(Config &config, DecoderSpec &spec);
+void fillQwen2(Config &config, DecoderSpec &spec);
+void fillQwen3(Config &config, DecoderSpec &spec);
 
 } // namespace ingot::importer
 

@@ -1,38 +1,62 @@
-//===- Llama.cpp - LlamaForCausalLM -----------------------------------------------------------===//
+//===- Llama.cpp - Llama, and families that name their parts like it --------------------------===//
 
 #include "Families.h"
 
 using namespace ingot::importer;
 
-void ingot::importer::fillLlama(Config &config, DecoderSpec &spec) {
+LayerSpec ingot::importer::readLlamaLayer(Config &config, DecoderSpec &spec, bool tied,
+                                          const NormSpec &norm, llvm::StringRef activation) {
   readSizes(config, spec);
   spec.prefixes = {"model.", ""};
   spec.embedding = "embed_tokens";
   spec.head.name = "lm_head";
-  spec.tiedHead = config.flag("tie_word_embeddings", false);
-  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
+  spec.tiedHead = config.flag("tie_word_embeddings", tied);
   spec.finalNorm = norm.named("norm");
 
   LayerSpec layer;
   layer.name = "layers.*";
   layer.attentionNorm = norm.named("layers.*.input_layernorm");
   layer.feedForwardNorm = norm.named("layers.*.post_attention_layernorm");
-
   AttentionSpec &attention = layer.attention = readHeads(config, spec);
   readRotary(config, spec, attention, /*partial=*/false);
-  bool attentionBias = config.flag("attention_bias", false);
-  attention.query = {"layers.*.self_attn.q_proj", attentionBias};
-  attention.key = {"layers.*.self_attn.k_proj", attentionBias};
-  attention.value = {"layers.*.self_attn.v_proj", attentionBias};
-  attention.output = {"layers.*.self_attn.o_proj", attentionBias};
+  attention.query.name = "layers.*.self_attn.q_proj";
+  attention.key.name = "layers.*.self_attn.k_proj";
+  attention.value.name = "layers.*.self_attn.v_proj";
+  attention.output.name = "layers.*.self_attn.o_proj";
 
   FeedForwardSpec &ff = layer.feedForward;
   ff.gated = true;
   ff.size = config.integer("intermediate_size", 1, maxWidth);
-  ff.activation = readActivation(config, "hidden_act", "silu");
-  bool mlpBias = config.flag("mlp_bias", false);
-  ff.gate = {"layers.*.mlp.gate_proj", mlpBias};
-  ff.up = {"layers.*.mlp.up_proj", mlpBias};
-  ff.down = {"layers.*.mlp.down_proj", mlpBias};
+  ff.activation = readActivation(config, activation, "silu");
+  ff.gate.name = "layers.*.mlp.gate_proj";
+  ff.up.name = "layers.*.mlp.up_proj";
+  ff.down.name = "layers.*.mlp.down_proj";
+  return layer;
+}
+
+void ingot::importer::fillLlama(Config &config, DecoderSpec &spec) {
+  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  layer.attention.setBias(config.flag("attention_bias", false));
+  layer.feedForward.setBias(config.flag("mlp_bias", false));
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillMistral(Config &config, DecoderSpec &spec) {
+  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  layer.attention.window = readWindow(config, "sliding_window", 4096);
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillGranite(Config &config, DecoderSpec &spec) {
+  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  layer.attention.setBias(config.flag("attention_bias", false));
+  layer.feedForward.setBias(config.flag("mlp_bias", false));
+  layer.attention.scale = config.positive("attention_multiplier", 1);
+  layer.residualScale = config.positive("residual_multiplier", 1);
+  spec.embeddingScale = config.positive("embedding_multiplier", 1);
+  spec.logitScale = 1 / config.positive("logits_scaling", 1);
   repeatLayer(spec, layer);
 }

@@ -16,19 +16,28 @@ failures, covered, read, results = [], {}, {}, {}
 
 
 def run(family, config, **options):
-    """Exit code, graph and messages; records what was read."""
+    """Exit code, graph and messages. In the first pass only notes what has to be run."""
     key = json.dumps([config, str(options)])
     if key not in results:
-        checkpoint.write(directory, config, **options)
-        p = subprocess.run([tool, directory, "--report"], capture_output=True, text=True)
-        lines = p.stdout.splitlines()
+        checkpoint.write(f"{directory}/{len(results)}", config, **options)
+        results[key] = family, 0, "", ""
+    return results[key][1:]
+
+
+def run_all():
+    """Runs the importer once, on all that was noted, and records which fields it read."""
+    command = [tool, "--report", *(f"{directory}/{i}" for i in range(len(results)))]
+    p = subprocess.run(command, capture_output=True, text=True)
+    graphs = p.stdout.split("// ----- end\n")[:-1]
+    messages = p.stderr.split("// ----- end\n")[:-1]
+    for (key, (family, *_)), graph, message in zip(list(results.items()), graphs, messages, strict=True):
+        lines = graph.splitlines()
         for line in lines:
             if line.startswith("// read:"):
                 read.setdefault(family, set()).update(line.split()[2:])
         # Where a tensor lies in its file follows from other tensors.
         graph = re.sub(r" at \d+", "", "\n".join(line for line in lines if not line.startswith("// ")))
-        results[key] = p.returncode, graph, p.stderr
-    return results[key]
+        results[key] = family, int(not graph), graph, message
 
 
 def merged(config, changes):
@@ -83,110 +92,164 @@ def same(family, base, changes, **options):
         failures.append(f"{family} {base} {changes}: expected the same graph, {err}{other_err}")
 
 
-for family in ("llama", "gpt2"):
-    case(family, {}, {"vocab_size": 12})
-    case(family, {}, {"tie_word_embeddings": family == "llama"})
-    case(family, {}, {"bos_token_id": 3})
-    case(family, {}, {"bos_token_id": None})
-    case(family, {}, {"eos_token_id": [2, 5]})
-    refused(family, {}, {"eos_token_id": -1}, "expected an id or a list of ids, got -1")
-    refused(family, {}, {"architectures": ["LlamaForSequenceClassification"]}, "got 'LlamaForSequenceClassification'")
-    refused(family, {}, {"add_cross_attention": True}, "expected false")
-    refused(family, {}, {"is_encoder_decoder": True}, "expected false")
-    refused(family, {}, {"quantization_config": {"bits": 4}}, "quantised weights are not supported")
-    refused(family, {}, {"per_layer_config": {"1": {"head_dim": 8}}}, "settings per layer are not supported")
-    refused(family, {}, {"pruned_heads": {"0": [1]}}, "expected an empty object")
-    same(family, {}, {"pruned_heads": {}, "add_cross_attention": False, "quantization_config": None})
-    covered[family].add("model_type")
-    covered[family].add("pruned_heads")
+def table():
+    for family in checkpoint.FAMILIES:
+        base = getattr(checkpoint, family.upper())
+        case(family, {}, {"vocab_size": 12})
+        case(family, {}, {"tie_word_embeddings": not base["tie_word_embeddings"]})
+        case(family, {}, {"bos_token_id": 3})
+        case(family, {}, {"bos_token_id": None})
+        case(family, {}, {"eos_token_id": [2, 5]})
+        refused(family, {}, {"eos_token_id": -1}, "expected an id or a list of ids, got -1")
+        refused(family, {}, {"architectures": ["BertModel"]}, "got 'BertModel'")
+        refused(family, {}, {"add_cross_attention": True}, "expected false")
+        refused(family, {}, {"is_encoder_decoder": True}, "expected false")
+        refused(family, {}, {"quantization_config": {"bits": 4}}, "quantised weights are not supported")
+        refused(family, {}, {"per_layer_config": {"1": {"head_dim": 8}}}, "settings per layer are not supported")
+        refused(family, {}, {"pruned_heads": {"0": [1]}}, "expected an empty object")
+        same(family, {}, {"pruned_heads": {}, "add_cross_attention": False, "quantization_config": None})
+        covered[family] |= {"model_type", "pruned_heads"}
 
-# Llama
-case("llama", {}, {"hidden_size": 18})
-case("llama", {}, {"intermediate_size": 21})
-case("llama", {}, {"num_hidden_layers": 3})
-case("llama", {}, {"num_attention_heads": 4})
-case("llama", {}, {"num_key_value_heads": 6})
-case("llama", {}, {"num_key_value_heads": REMOVE}, "num_key_value_heads")
-same("llama", {"num_key_value_heads": 6}, {"num_key_value_heads": None})
-case("llama", {}, {"head_dim": 8})
-case("llama", {}, {"head_dim": None})
-same("llama", {"head_dim": 2}, {"head_dim": REMOVE})
-case("llama", {}, {"max_position_embeddings": 65})
-case("llama", {}, {"rms_norm_eps": 1e-5})
-case("llama", {}, {"attention_bias": True})
-case("llama", {}, {"mlp_bias": True})
-refused("llama", {}, {"hidden_act": "gelu_10"}, "expected one of gelu, gelu_accurate")
-activations = ["gelu", "gelu_new", "linear", "quick_gelu", "relu", "relu2", "sigmoid", "silu", "tanh"]
-for one, other in zip(activations, activations[1:]):
-    case("llama", {"hidden_act": one}, {"hidden_act": other})
-    case("gpt2", {"activation_function": one}, {"activation_function": other})
-for one, other in (("swish", "silu"), ("gelu_fast", "gelu_new"), ("gelu_pytorch_tanh", "gelu_new"),
-                   ("gelu_accurate", "gelu_python_tanh"), ("gelu_python", "gelu")):
-    same("llama", {"hidden_act": one}, {"hidden_act": other})
+    # What families named like Llama share.
+    for family in [f for f in checkpoint.FAMILIES if f != "gpt2"]:
+        case(family, {}, {"hidden_size": 36})
+        case(family, {}, {"intermediate_size": 21})
+        case(family, {}, {"num_hidden_layers": 3})
+        case(family, {}, {"num_key_value_heads": 6})
+        case(family, {}, {"num_key_value_heads": REMOVE})
+        case(family, {}, {"max_position_embeddings": 65})
+        eps = "layer_norm_eps" if family == "cohere" else "rms_norm_eps"
+        case(family, {}, {eps: 1e-4})
+        same(family, {eps: 1e-5 if family == "cohere" else 1e-6}, {eps: REMOVE})
+        activation = "hidden_activation" if family == "gemma2" else "hidden_act"
+        case(family, {}, {activation: "relu"})
+        case(family, {}, {"rope_parameters.rope_theta": 20000})
+        case(family, {}, {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}})
+        case(family, {}, {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+             "rope_parameters.rope_type")
+        case(family, {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+             {"rope_parameters.factor": 3.0})
+        # Old names, and sizes of heads that follow from others.
+        case(family, {"rope_parameters": REMOVE, "num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": 4},
+             {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 2}, "num_attention_heads")
+        case(family, {}, {"head_dim": 8}, "head_dim")
+        if family not in ("mistral", "qwen2"):
+            case(family, {}, {"attention_bias": True})
 
-# Rotary positions, in both spellings.
-OLD = {"rope_parameters": REMOVE, "rope_theta": 10000.0}
-LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-          "original_max_position_embeddings": 32}
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, "beta_fast": 16, "beta_slow": 2}
-WIDE = {"head_dim": 24, "max_position_embeddings": 128}
-case("llama", {}, {"rope_parameters.rope_theta": 20000})
-case("llama", OLD, {"rope_theta": 20000.0})
-same("llama", OLD, {"rope_theta": None})
-same("llama", OLD, {"rope_theta": REMOVE, "rope_parameters": {"rope_theta": 10000}})
-for spelling, base, theta in (("rope_parameters", {}, {"rope_theta": 10000.0}), ("rope_scaling", OLD, {})):
-    def scaled(kind):
-        return {**WIDE, **base, spelling: {**theta, **kind}}
-    case("llama", {**WIDE, **base}, {spelling: {**theta, "rope_type": "linear", "factor": 4.0}}, spelling)
-    case("llama", scaled({"rope_type": "linear", "factor": 4.0}), {spelling + ".factor": 3.0})
-    same("llama", scaled({"rope_type": "linear", "factor": 4.0}),
-         {spelling + ".rope_type": REMOVE, spelling + ".type": "linear"})
-    same("llama", scaled({"rope_type": "linear", "factor": 4.0}), {spelling + ".type": "default"})
-    case("llama", scaled({"type": "linear", "factor": 4.0}), {spelling + ".type": "default"})
-    case("llama", scaled(LLAMA3), {spelling + ".rope_type": "linear"})
-    case("llama", scaled(LLAMA3), {spelling + ".low_freq_factor": 2.0})
-    case("llama", scaled(LLAMA3), {spelling + ".high_freq_factor": 3.0})
-    case("llama", scaled(LLAMA3), {spelling + ".original_max_position_embeddings": 64})
-    case("llama", scaled(YARN), {spelling + ".beta_fast": 8})
-    case("llama", scaled(YARN), {spelling + ".beta_slow": 1})
-    case("llama", scaled(YARN), {spelling + ".truncate": False})
-    case("llama", scaled(YARN), {spelling + ".attention_factor": 1.5})
-    case("llama", scaled({**YARN, "mscale_all_dim": 0.7}), {spelling + ".mscale": 1.25})
-    case("llama", scaled({**YARN, "mscale": 0.7}), {spelling + ".mscale_all_dim": 1.25})
-    case("llama", scaled({**LLAMA3, "original_max_position_embeddings": None}), {"max_position_embeddings": 64})
-    refused("llama", scaled(LLAMA3), {spelling + ".high_freq_factor": 0.5}, "expected more than low_freq_factor")
-    refused("llama", scaled(LLAMA3), {spelling + ".factor": 0}, "expected a number greater than 0, got 0")
-    refused("llama", scaled(LLAMA3), {spelling + ".rope_type": "dynamic"}, "expected one of default, linear, llama3")
-    covered["llama"] |= {spelling, spelling + ".rope_theta"}
-    if spelling == "rope_scaling":
-        case("llama", scaled(LLAMA3), {spelling + ".rope_theta": 5000.0})
-case("llama", {**WIDE, "rope_parameters": {"rope_theta": 10000.0, **LLAMA3}}, {"original_max_position_embeddings": 48})
-refused("llama", {}, {"rope_scaling": {"type": "linear", "factor": 2.0}}, "expected nothing beside rope_parameters")
-refused("llama", {}, {"partial_rotary_factor": 0.5}, "expected 1 in this family, got 0.5")
-refused("llama", {}, {"rope_parameters.partial_rotary_factor": 0.5}, "expected 1 in this family, got 0.5")
+    case("mistral", {}, {"sliding_window": 6})
+    case("mistral", {}, {"sliding_window": None})
+    case("mistral", {"sliding_window": 4096}, {"sliding_window": None})
+    same("mistral", {"sliding_window": 4096}, {"sliding_window": REMOVE})
+    case("granite", {}, {"mlp_bias": True})
+    for name in ("attention_multiplier", "residual_multiplier", "embedding_multiplier", "logits_scaling"):
+        case("granite", {}, {name: 3.0})
+        same("granite", {name: 1.0}, {name: REMOVE})
+        refused("granite", {}, {name: 0}, "expected a number greater than 0")
+    LAYERS = ["sliding_attention", "full_attention"]
+    for family in ("qwen2", "qwen3"):
+        case(family, {}, {"sliding_window": 6})
+        case(family, {}, {"sliding_window": None})
+        case(family, {}, {"use_sliding_window": False})
+        case(family, {}, {"max_window_layers": 0})
+        case(family, {}, {"layer_types": LAYERS})
+        same(family, {"layer_types": LAYERS[::-1]}, {"layer_types": REMOVE})
+        refused(family, {}, {"layer_types": LAYERS[:1]}, "expected one for each of the 2 layers, got 1")
+        refused(family, {}, {"layer_types": ["full_attention", "x"]}, "expected full_attention or sliding_attention, got 'x'")
+    case("gemma2", {}, {"sliding_window": 6})
+    case("gemma2", {}, {"layer_types": LAYERS[::-1]})
+    same("gemma2", {"layer_types": LAYERS}, {"layer_types": REMOVE})
+    case("gemma2", {}, {"query_pre_attn_scalar": 16})
+    case("gemma2", {}, {"attn_logit_softcapping": 2.0})
+    case("gemma2", {}, {"attn_logit_softcapping": None})
+    case("gemma2", {}, {"final_logit_softcapping": 2.0})
+    case("gemma2", {}, {"final_logit_softcapping": None})
+    refused("gemma2", {}, {"use_bidirectional_attention": True}, "expected false")
+    case("cohere", {}, {"logit_scale": 0.5})
+    refused("cohere", {}, {"use_qk_norm": True}, "expected false")
 
-# GPT-2
-case("gpt2", {}, {"n_embd": 15})
-case("gpt2", {}, {"n_layer": 3})
-case("gpt2", {}, {"n_head": 4})
-case("gpt2", {}, {"n_positions": 17})
-case("gpt2", {}, {"n_inner": 47})
-same("gpt2", {"n_inner": 48}, {"n_inner": None})
-case("gpt2", {}, {"layer_norm_epsilon": 1e-6})
-case("gpt2", {}, {"scale_attn_weights": False})
-case("gpt2", {}, {"scale_attn_by_inverse_layer_idx": True})
-case("gpt2", {}, {"scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False})
-same("gpt2", {}, {"hidden_size": 12, "num_attention_heads": 3, "num_hidden_layers": 2, "max_position_embeddings": 16})
-refused("gpt2", {}, {"hidden_size": 13}, "expected the same as field 'n_embd', 12, got 13")
-refused("gpt2", {}, {"num_attention_heads": 4}, "expected the same as field 'n_head', 3, got 4")
-refused("gpt2", {}, {"num_hidden_layers": 3}, "expected the same as field 'n_layer', 2, got 3")
-refused("gpt2", {}, {"max_position_embeddings": 17}, "expected the same as field 'n_positions', 16, got 17")
+    # Llama
+    case("llama", {}, {"num_attention_heads": 4})
+    same("llama", {"num_key_value_heads": 6}, {"num_key_value_heads": None})
+    case("llama", {}, {"head_dim": None})
+    same("llama", {"head_dim": 2}, {"head_dim": REMOVE})
+    case("llama", {}, {"mlp_bias": True})
+    refused("llama", {}, {"hidden_act": "gelu_10"}, "expected one of gelu, gelu_accurate")
+    activations = ["gelu", "gelu_new", "linear", "quick_gelu", "relu", "relu2", "sigmoid", "silu", "tanh"]
+    for one, other in zip(activations, activations[1:]):
+        case("llama", {"hidden_act": one}, {"hidden_act": other})
+        case("gpt2", {"activation_function": one}, {"activation_function": other})
+    for one, other in (("swish", "silu"), ("gelu_fast", "gelu_new"), ("gelu_pytorch_tanh", "gelu_new"),
+                       ("gelu_accurate", "gelu_python_tanh"), ("gelu_python", "gelu")):
+        same("llama", {"hidden_act": one}, {"hidden_act": other})
 
-# Fields without effect have none.
-for family in ("llama", "gpt2"):
-    same(family, {}, {"use_cache": False, "attention_dropout": 0.5, "pretraining_tp": 2, "torch_dtype": "float16",
-                      "initializer_range": 3, "reorder_and_upcast_attn": True, "pad_token_id": -1})
+    # Rotary positions, in both spellings.
+    OLD = {"rope_parameters": REMOVE, "rope_theta": 10000.0}
+    LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 32}
+    YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, "beta_fast": 16, "beta_slow": 2}
+    WIDE = {"head_dim": 24, "max_position_embeddings": 128}
+    case("llama", {}, {"rope_parameters.rope_theta": 20000})
+    case("llama", OLD, {"rope_theta": 20000.0})
+    same("llama", OLD, {"rope_theta": None})
+    same("llama", OLD, {"rope_theta": REMOVE, "rope_parameters": {"rope_theta": 10000}})
+    for spelling, base, theta in (("rope_parameters", {}, {"rope_theta": 10000.0}), ("rope_scaling", OLD, {})):
+        def scaled(kind):
+            return {**WIDE, **base, spelling: {**theta, **kind}}
+        case("llama", {**WIDE, **base}, {spelling: {**theta, "rope_type": "linear", "factor": 4.0}}, spelling)
+        case("llama", scaled({"rope_type": "linear", "factor": 4.0}), {spelling + ".factor": 3.0})
+        same("llama", scaled({"rope_type": "linear", "factor": 4.0}),
+             {spelling + ".rope_type": REMOVE, spelling + ".type": "linear"})
+        same("llama", scaled({"rope_type": "linear", "factor": 4.0}), {spelling + ".type": "default"})
+        case("llama", scaled({"type": "linear", "factor": 4.0}), {spelling + ".type": "default"})
+        case("llama", scaled(LLAMA3), {spelling + ".rope_type": "linear"})
+        case("llama", scaled(LLAMA3), {spelling + ".low_freq_factor": 2.0})
+        case("llama", scaled(LLAMA3), {spelling + ".high_freq_factor": 3.0})
+        case("llama", scaled(LLAMA3), {spelling + ".original_max_position_embeddings": 64})
+        case("llama", scaled(YARN), {spelling + ".beta_fast": 8})
+        case("llama", scaled(YARN), {spelling + ".beta_slow": 1})
+        case("llama", scaled(YARN), {spelling + ".truncate": False})
+        case("llama", scaled(YARN), {spelling + ".attention_factor": 1.5})
+        case("llama", scaled({**YARN, "mscale_all_dim": 0.7}), {spelling + ".mscale": 1.25})
+        case("llama", scaled({**YARN, "mscale": 0.7}), {spelling + ".mscale_all_dim": 1.25})
+        case("llama", scaled({**LLAMA3, "original_max_position_embeddings": None}), {"max_position_embeddings": 64})
+        refused("llama", scaled(LLAMA3), {spelling + ".high_freq_factor": 0.5}, "expected more than low_freq_factor")
+        refused("llama", scaled(LLAMA3), {spelling + ".factor": 0}, "expected a number greater than 0, got 0")
+        refused("llama", scaled(LLAMA3), {spelling + ".rope_type": "dynamic"}, "expected one of default, linear, llama3")
+        covered["llama"] |= {spelling, spelling + ".rope_theta"}
+        if spelling == "rope_scaling":
+            case("llama", scaled(LLAMA3), {spelling + ".rope_theta": 5000.0})
+    case("llama", {**WIDE, "rope_parameters": {"rope_theta": 10000.0, **LLAMA3}}, {"original_max_position_embeddings": 48})
+    refused("llama", {}, {"rope_scaling": {"type": "linear", "factor": 2.0}}, "expected nothing beside rope_parameters")
+    refused("llama", {}, {"partial_rotary_factor": 0.5}, "expected 1 in this family, got 0.5")
+    refused("llama", {}, {"rope_parameters.partial_rotary_factor": 0.5}, "expected 1 in this family, got 0.5")
 
+    # GPT-2
+    case("gpt2", {}, {"n_embd": 15})
+    case("gpt2", {}, {"n_layer": 3})
+    case("gpt2", {}, {"n_head": 4})
+    case("gpt2", {}, {"n_positions": 17})
+    case("gpt2", {}, {"n_inner": 47})
+    same("gpt2", {"n_inner": 48}, {"n_inner": None})
+    case("gpt2", {}, {"layer_norm_epsilon": 1e-6})
+    case("gpt2", {}, {"scale_attn_weights": False})
+    case("gpt2", {}, {"scale_attn_by_inverse_layer_idx": True})
+    case("gpt2", {}, {"scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False})
+    same("gpt2", {}, {"hidden_size": 12, "num_attention_heads": 3, "num_hidden_layers": 2, "max_position_embeddings": 16})
+    refused("gpt2", {}, {"hidden_size": 13}, "expected the same as field 'n_embd', 12, got 13")
+    refused("gpt2", {}, {"num_attention_heads": 4}, "expected the same as field 'n_head', 3, got 4")
+    refused("gpt2", {}, {"num_hidden_layers": 3}, "expected the same as field 'n_layer', 2, got 3")
+    refused("gpt2", {}, {"max_position_embeddings": 17}, "expected the same as field 'n_positions', 16, got 17")
+
+    # Fields without effect have none.
+    for family in checkpoint.FAMILIES:
+        same(family, {}, {"use_cache": False, "attention_dropout": 0.5, "pretraining_tp": 2, "torch_dtype": "float16",
+                          "initializer_range": 3, "reorder_and_upcast_attn": True, "pad_token_id": -1})
+
+
+table()
+run_all()
+failures.clear()
+table()
 for family in read:
     if read[family] != covered[family]:
         failures.append(f"{family}: read but not covered: {sorted(read[family] - covered[family])}, "

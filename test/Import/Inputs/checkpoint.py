@@ -21,25 +21,50 @@ GPT2 = {
 }
 
 
+def like_llama(model_type, architecture, drop=("attention_bias", "mlp_bias"), **fields):
+    config = {k: v for k, v in LLAMA.items() if k not in drop}
+    return {**config, "model_type": model_type, "architectures": [architecture], **fields}
+
+
+WINDOWS = {"sliding_window": 5, "use_sliding_window": True, "max_window_layers": 1}
+MISTRAL = like_llama("mistral", "MistralForCausalLM", sliding_window=5)
+GRANITE = like_llama("granite", "GraniteForCausalLM", drop=("head_dim",), hidden_size=24, attention_multiplier=0.5,
+                     residual_multiplier=0.5, embedding_multiplier=2.0, logits_scaling=2.0)
+QWEN2 = like_llama("qwen2", "Qwen2ForCausalLM", drop=("attention_bias", "mlp_bias", "head_dim"),
+                   hidden_size=24, **WINDOWS)
+QWEN3 = like_llama("qwen3", "Qwen3ForCausalLM", drop=("mlp_bias",), **WINDOWS)
+GEMMA2 = like_llama("gemma2", "Gemma2ForCausalLM", drop=("mlp_bias", "hidden_act"), tie_word_embeddings=True,
+                    hidden_activation="gelu_pytorch_tanh", sliding_window=5, query_pre_attn_scalar=9,
+                    attn_logit_softcapping=3.0, final_logit_softcapping=4.0)
+COHERE = like_llama("cohere", "CohereForCausalLM", drop=("mlp_bias", "rms_norm_eps"), layer_norm_eps=1e-5,
+                    logit_scale=0.25, tie_word_embeddings=True)
+# Families whose tensors are those of Llama, and the differences.
+NORMS = {"gemma2": ["post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"], "cohere": []}
+
+
 def llama_shapes(c):
     h, f, d = c["hidden_size"], c["intermediate_size"], c.get("head_dim")
     d = d or h // c["num_attention_heads"]
     q = c["num_attention_heads"] * d
     kv = (c.get("num_key_value_heads") or c["num_attention_heads"]) * d
     shapes = {"model.embed_tokens.weight": [c["vocab_size"], h], "model.norm.weight": [h]}
-    if not c.get("tie_word_embeddings"):
+    kind = c["model_type"]
+    if not c.get("tie_word_embeddings", kind in ("gemma2", "cohere")):
         shapes["lm_head.weight"] = [c["vocab_size"], h]
     for i in range(c["num_hidden_layers"]):
         p = f"model.layers.{i}."
         shapes[p + "input_layernorm.weight"] = [h]
-        shapes[p + "post_attention_layernorm.weight"] = [h]
+        for norm in NORMS.get(kind, ["post_attention_layernorm"]):
+            shapes[p + norm + ".weight"] = [h]
+        if kind == "qwen3":
+            shapes[p + "self_attn.q_norm.weight"] = shapes[p + "self_attn.k_norm.weight"] = [d]
         for name, out, inner, bias in (
                 ("self_attn.q_proj", q, h, "attention_bias"), ("self_attn.k_proj", kv, h, "attention_bias"),
                 ("self_attn.v_proj", kv, h, "attention_bias"), ("self_attn.o_proj", h, q, "attention_bias"),
                 ("mlp.gate_proj", f, h, "mlp_bias"), ("mlp.up_proj", f, h, "mlp_bias"),
                 ("mlp.down_proj", h, f, "mlp_bias")):
             shapes[p + name + ".weight"] = [out, inner]
-            if c.get(bias):
+            if c.get(bias) or kind == "qwen2" and name[-6:] in ("q_proj", "k_proj", "v_proj"):
                 shapes[p + name + ".bias"] = [out]
     return shapes
 
@@ -63,7 +88,7 @@ def gpt2_shapes(c):
     return shapes
 
 
-SHAPES = {"llama": llama_shapes, "gpt2": gpt2_shapes}
+FAMILIES = ["llama", "gpt2", "mistral", "granite", "qwen2", "qwen3", "gemma2", "cohere"]
 
 
 def product(shape):
@@ -111,7 +136,7 @@ def write(directory, config, dtype="F32", shards=1, rename=None, change=None, fi
     directory.mkdir(parents=True, exist_ok=True)
     for old in directory.iterdir():
         old.unlink()
-    tensors = {n: (dtype, s) for n, s in SHAPES[config["model_type"]](config).items()}
+    tensors = {n: (dtype, s) for n, s in (gpt2_shapes if config["model_type"] == "gpt2" else llama_shapes)(config).items()}
     if change:
         change(tensors)
     if rename:

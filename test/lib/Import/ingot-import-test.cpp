@@ -1,8 +1,9 @@
-//===- ingot-import-test.cpp - prints the module of a model's directory -----------------------===//
+//===- ingot-import-test.cpp - prints the modules of models' directories ----------------------===//
 //
-// ingot-import-test DIR [--strict] [--context=N] [--locations] [--report]
+// ingot-import-test DIR... [--strict] [--context=N] [--locations] [--report]
 //
-// --report adds what the importer did with fields and tensors, as comments.
+// --report adds what the importer did with fields and tensors, as comments. After each of several
+// directories, both streams get the line "// ----- end".
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -14,40 +15,49 @@
 
 using namespace llvm;
 
+static void print(StringRef title, const std::vector<std::string> &names) {
+  outs() << "// " << title << ":";
+  for (const std::string &name : names)
+    outs() << " " << name;
+  outs() << "\n";
+}
+
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
-  cl::opt<std::string> directory(cl::Positional, cl::Required, cl::desc("DIR"));
+  cl::list<std::string> directories(cl::Positional, cl::OneOrMore, cl::desc("DIR..."));
   cl::opt<bool> strict("strict"), locations("locations"), listFields("report");
   cl::opt<int64_t> positions("context", cl::init(0));
-  cl::ParseCommandLineOptions(argc, argv, "prints the graph of a model\n");
+  cl::ParseCommandLineOptions(argc, argv, "prints the graphs of models\n");
 
   ingot::ImportOptions options;
   options.strict = strict;
   options.context = positions;
-  ingot::ImportReport report;
-  report.handler = [](const ingot::ImportMessage &message) {
-    errs() << (message.isError ? "error: " : "warning: ") << message.str() << "\n";
-  };
-  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  auto module = ingot::importHuggingFace(&context, directory, options, report);
-  if (failed(module))
-    return 1;
   mlir::OpPrintingFlags flags;
   if (locations)
     flags.enableDebugInfo(/*enable=*/true, /*prettyForm=*/true);
-  (*module)->print(outs(), flags);
-  auto list = [&](StringRef title, const std::vector<std::string> &names) {
-    outs() << "// " << title << ":";
-    for (const std::string &name : names)
-      outs() << " " << name;
-    outs() << "\n";
-  };
-  if (listFields) {
-    list("read", report.fieldsRead);
-    list("without effect", report.fieldsWithoutEffect);
-    list("unknown", report.fieldsUnknown);
-    list("redundant tensors", report.tensorsWithoutEffect);
-    list("unused tensors", report.tensorsUnused);
+  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
+  bool anyFailed = false;
+  for (const std::string &directory : directories) {
+    ingot::ImportReport report;
+    report.handler = [](const ingot::ImportMessage &message) {
+      errs() << (message.isError ? "error: " : "warning: ") << message.str() << "\n";
+    };
+    auto module = ingot::importHuggingFace(&context, directory, options, report);
+    anyFailed |= failed(module);
+    if (succeeded(module)) {
+      (*module)->print(outs(), flags);
+      if (listFields) {
+        print("read", report.fieldsRead);
+        print("without effect", report.fieldsWithoutEffect);
+        print("unknown", report.fieldsUnknown);
+        print("redundant tensors", report.tensorsWithoutEffect);
+        print("unused tensors", report.tensorsUnused);
+      }
+    }
+    if (directories.size() > 1) {
+      outs() << "// ----- end\n";
+      errs() << "// ----- end\n";
+    }
   }
-  return 0;
+  return anyFailed;
 }
