@@ -278,6 +278,18 @@ std::optional<std::pair<Value, Indices>> followView(Operation *op, ArrayRef<Inde
 // Tracing
 //===----------------------------------------------------------------------===//
 
+bool isZeroTensor(Value value) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!type || !isa<FloatType>(type.getElementType()))
+    return false;
+  ElementTracer tracer([](Operation *) { return false; }, /*throughSlices=*/true);
+  // Any element stands for all if it is known without knowing which.
+  Indices indices;
+  for (auto [dim, size] : llvm::enumerate(type.getShape()))
+    indices.push_back(wholeIndex(dim, size));
+  return tracer.trace(value, indices)->isConst(0);
+}
+
 bool isFloatCast(Operation *op) { return isa_and_nonnull<arith::ExtFOp, arith::TruncFOp>(op); }
 
 Node *ElementTracer::make(Node node) {

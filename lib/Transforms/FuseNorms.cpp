@@ -48,9 +48,7 @@ static Value rowSumInput(Operation *op) {
   if (!maps[0].isIdentity() || maps[1] != rows)
     return {};
   Value init = linalgOp.getDpsInitOperand(0)->get();
-  if (auto fill = init.getDefiningOp<linalg::FillOp>())
-    init = fill.getInputs()[0];
-  return matchPattern(init, m_AnyZeroFloat()) ? linalgOp.getDpsInputOperand(0)->get() : Value();
+  return isZeroTensor(init) ? linalgOp.getDpsInputOperand(0)->get() : Value();
 }
 
 namespace {

@@ -52,12 +52,6 @@ struct Product {
 };
 } // namespace
 
-static bool isZero(Value value) {
-  if (auto fill = value.getDefiningOp<linalg::FillOp>())
-    value = fill.getInputs()[0];
-  return matchPattern(value, m_AnyZeroFloat());
-}
-
 static std::optional<Product> productOf(Operation *op) {
   Product product;
   unsigned count = 0;
@@ -79,13 +73,12 @@ static std::optional<Product> productOf(Operation *op) {
     auto generic = dyn_cast<linalg::LinalgOp>(op);
     if (!generic || !generic.hasPureTensorSemantics() ||
         !linalg::isaContractionOpInterface(generic) || generic.getNumReductionLoops() != 1 ||
-        !isZero(generic.getDpsInitOperand(0)->get()) ||
+        !isZeroTensor(generic.getDpsInitOperand(0)->get()) ||
         !isa<FloatType>(getElementTypeOrSelf(op->getResult(0).getType())))
       return std::nullopt;
     SmallVector<AffineMap> maps = generic.getIndexingMapsArray();
-    for (auto [map, dims] :
-         llvm::zip(maps, ArrayRef<SmallVector<unsigned> *>{&product.dims[0], &product.dims[1],
-                                                           &product.resultDims}))
+    SmallVector<unsigned> *all[] = {&product.dims[0], &product.dims[1], &product.resultDims};
+    for (auto [map, dims] : llvm::zip(maps, all))
       for (AffineExpr expr : map.getResults()) {
         auto dim = dyn_cast<AffineDimExpr>(expr);
         if (!dim)
