@@ -116,7 +116,7 @@ static void cleanUp(PassManager &manager) {
 static void addGraphPasses(PassManager &manager, const PipelineOptions &options) {
   RaiseAttentionOptions raise;
   raise.require = options.requireFused;
-  manager.addNestedPass<func::FuncOp>(createRaiseAttention(raise));
+  manager.addPass(createRaiseAttention(raise));
   manager.addNestedPass<func::FuncOp>(createFuseNorms());
   manager.addNestedPass<func::FuncOp>(createFuseRotary());
   cleanUp(manager);
