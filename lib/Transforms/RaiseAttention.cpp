@@ -651,10 +651,10 @@ Value Candidate::buildSlopes(OpBuilder &builder, const std::pair<Factor, Node *>
   return arith::MulFOp::create(builder, loc, value, factors);
 }
 
-/// Whether an expression reads a tensor whose values are not known here.
+/// Whether an expression reads numbers (not conditions) that are not known here.
 static bool readsUnknown(const Node *node) {
   if (node->kind == Node::Load)
-    return !matchPattern(node->origin, m_Constant());
+    return isa<FloatType>(node->type) && !matchPattern(node->origin, m_Constant());
   return llvm::any_of(node->operands, readsUnknown);
 }
 

@@ -1,0 +1,577 @@
+// RUN: ingot-opt %s --raise-attention="remarks=1" --split-input-file --verify-diagnostics | FileCheck %s
+
+// CHECK-LABEL: @plain
+// CHECK-SAME: %[[Q:[a-z0-9]+]]: tensor<2x5x8xf32>, %[[K:[a-z0-9]+]]: tensor<2x5x8xf32>, %[[V:[a-z0-9]+]]: tensor<2x5x8xf32>
+// CHECK-NEXT: %[[O:.*]] = tfm.attention %[[Q]], %[[K]], %[[V]] : tensor<2x5x8xf32>
+// CHECK-NEXT: return %[[O]]
+func.func @plain(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// Factors on queries, keys and scores are one.
+// CHECK-LABEL: @factors
+// CHECK: %[[S:.*]] = arith.constant -1.250000e-01 : f32
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} scale(%[[S]]) : tensor<2x5x8xf32>
+func.func @factors(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %a = arith.constant dense<0.5> : tensor<2x5x8xf32>
+  %b = arith.constant dense<-2.0> : tensor<2x5x8xf32>
+  %c = arith.constant dense<2.0> : tensor<2x5x5xf32>
+  %q1 = arith.mulf %a, %q : tensor<2x5x8xf32>
+  %k1 = arith.divf %k, %b : tensor<2x5x8xf32>
+  %s = tfm.matmul %q1, %k1 transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %s1 = arith.divf %s, %c : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p = tfm.softmax %s1 dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// A factor that is known at run time, and a constant.
+// CHECK-LABEL: @runtime_factor
+// CHECK-SAME: %[[F:[a-z0-9]+]]: f32
+// CHECK: %[[H:.*]] = arith.constant 5.000000e-01 : f32
+// CHECK: %[[S:.*]] = arith.mulf %[[H]], %[[F]] : f32
+// CHECK: tfm.attention {{.*}} scale(%[[S]])
+func.func @runtime_factor(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %f: f32) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %t = tensor.splat %f : tensor<2x5x5xf32>
+  %h = arith.constant dense<0.5> : tensor<2x5x5xf32>
+  %s1 = arith.mulf %s, %t : tensor<2x5x5xf32>
+  %s2 = arith.mulf %h, %s1 : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p = tfm.softmax %s2 dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @causal
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal : 
+func.func @causal(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %pos = tfm.positions %ids : tensor<5xi32> -> tensor<5xi32>
+  %i = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 2]
+  %j = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %keep = arith.cmpi sge, %i, %j : tensor<2x5x5xi32>
+  %m = arith.select %keep, %s, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (causal, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// The opposite condition, by De Morgan.
+// CHECK-LABEL: @window
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal window(3) : 
+func.func @window(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %pos = tfm.positions %ids : tensor<5xi32> -> tensor<5xi32>
+  %i = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 2]
+  %j = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %near = arith.subi %i, %j : tensor<2x5x5xi32>
+  %w = arith.constant dense<3> : tensor<2x5x5xi32>
+  %b = arith.cmpi slt, %near, %w : tensor<2x5x5xi32>
+  %a = arith.cmpi ule, %j, %i : tensor<2x5x5xi32>
+  %c = arith.cmpi sgt, %j, %i : tensor<2x5x5xi32>
+  %true = arith.constant dense<true> : tensor<2x5x5xi1>
+  %far = arith.xori %b, %true : tensor<2x5x5xi1>
+  %drop = arith.ori %c, %far : tensor<2x5x5xi1>
+  %m = arith.select %drop, %big, %s : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (causal, window of 3, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// A triangular constant, recognised by value.
+// CHECK-LABEL: @triangle
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal : 
+func.func @triangle(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %t = arith.constant dense<[[0.0, 0xFF800000, 0xFF800000, 0xFF800000, 0xFF800000], [0.0, 0.0, 0xFF800000, 0xFF800000, 0xFF800000], [0.0, 0.0, 0.0, 0xFF800000, 0xFF800000], [0.0, 0.0, 0.0, 0.0, 0xFF800000], [0.0, 0.0, 0.0, 0.0, 0.0]]> : tensor<5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %mask = linalg.broadcast ins(%t : tensor<5x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [0]
+  %m = arith.addf %mask, %s : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (causal, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// (1 - keep) * -1e9 of a band around the diagonal.
+// CHECK-LABEL: @band
+// CHECK: mask {
+// CHECK: ^bb0(%{{.*}}: index, %{{.*}}: index, %[[I:.*]]: index, %[[J:.*]]: index):
+// CHECK: %[[D:.*]] = arith.subi %[[J]], %[[I]] : index
+// CHECK: %[[A:.*]] = arith.cmpi sle, %[[D]], %c1{{.*}} : index
+// CHECK: %[[E:.*]] = arith.subi %[[I]], %[[J]] : index
+// CHECK: %[[B:.*]] = arith.cmpi sle, %[[E]], %c1{{.*}} : index
+// CHECK: arith.andi %[[A]], %[[B]] : i1
+func.func @band(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %t = arith.constant dense<[[true, true, false, false, false], [true, true, true, false, false], [false, true, true, true, false], [false, false, true, true, true], [false, false, false, true, true]]> : tensor<5x5xi1>
+  %f = arith.uitofp %t : tensor<5x5xi1> to tensor<5x5xf32>
+  %one = arith.constant dense<1.0> : tensor<5x5xf32>
+  %large = arith.constant dense<-1.0e9> : tensor<5x5xf32>
+  %g = arith.subf %one, %f : tensor<5x5xf32>
+  %n = arith.mulf %g, %large : tensor<5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %mask = linalg.broadcast ins(%n : tensor<5x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [0]
+  %m = arith.addf %s, %mask : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (mask region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// Any other constant is a table; every row keeps a key.
+// CHECK-LABEL: @table
+// CHECK: %[[T:.*]] = arith.constant dense<{{.*}}> : tensor<5x5xi1>
+// CHECK: mask {
+// CHECK: tensor.extract %[[T]][%{{.*}}, %{{.*}}] : tensor<5x5xi1>
+func.func @table(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %t = arith.constant dense<[[true, false, true, false, true], [true, true, true, false, false], [false, true, false, false, true], [true, true, false, true, true], [true, false, false, false, true]]> : tensor<5x5xi1>
+  %e = tensor.empty() : tensor<2x5x5xi1>
+  %keep = linalg.broadcast ins(%t : tensor<5x5xi1>) outs(%e : tensor<2x5x5xi1>) dimensions = [0]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %m = arith.select %keep, %s, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (mask region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// A row without a key is the mean of the values: the mask stays in the score.
+// CHECK-LABEL: @table_with_empty_row
+// CHECK-NOT: mask {
+// CHECK: score {
+// CHECK: arith.constant -1.000000e+29 : f32
+// CHECK: arith.select
+func.func @table_with_empty_row(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %t = arith.constant dense<[[true, false, true, false, true], [true, true, true, false, false], [false, false, false, false, false], [true, true, false, true, true], [true, false, false, false, true]]> : tensor<5x5xi1>
+  %e = tensor.empty() : tensor<2x5x5xi1>
+  %keep = linalg.broadcast ins(%t : tensor<5x5xi1>) outs(%e : tensor<2x5x5xi1>) dimensions = [0]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %m = arith.select %keep, %s, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, score region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// Padding that is known at run time can leave a row without a key.
+// CHECK-LABEL: @padding
+// CHECK-SAME: %[[P:[a-z0-9]+]]: tensor<5xi1>
+// CHECK: score {
+// CHECK: ^bb0(%{{.*}}: f32, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index, %[[J:.*]]: index)
+// CHECK: tensor.extract %[[P]][%[[J]]] : tensor<5xi1>
+func.func @padding(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %pad: tensor<5xi1>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %e = tensor.empty() : tensor<2x5x5xi1>
+  %keep = linalg.broadcast ins(%pad : tensor<5xi1>) outs(%e : tensor<2x5x5xi1>) dimensions = [0, 1]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %m = arith.select %keep, %s, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, score region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// With -inf such a row has no value in the graph.
+// CHECK-LABEL: @padding_inf
+// CHECK-SAME: %[[P:[a-z0-9]+]]: tensor<5xi1>
+// CHECK: mask {
+// CHECK: ^bb0(%{{.*}}: index, %{{.*}}: index, %{{.*}}: index, %[[J:.*]]: index)
+// CHECK: tensor.extract %[[P]][%[[J]]] : tensor<5xi1>
+func.func @padding_inf(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %pad: tensor<5xi1>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xi1>
+  %keep = linalg.broadcast ins(%pad : tensor<5xi1>) outs(%e : tensor<2x5x5xi1>) dimensions = [0, 1]
+  %inf = arith.constant dense<0xFF800000> : tensor<2x5x5xf32>
+  %m = arith.select %keep, %s, %inf : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (mask region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// Every token is in its own document, whatever the documents are.
+// CHECK-LABEL: @documents
+// CHECK-SAME: %[[P:[a-z0-9]+]]: tensor<5xi32>
+// CHECK: mask {
+// CHECK: arith.cmpi eq
+func.func @documents(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %doc: tensor<5xi32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xi32>
+  %a = linalg.broadcast ins(%doc : tensor<5xi32>) outs(%e : tensor<2x5x5xi32>) dimensions = [0, 2]
+  %b = linalg.broadcast ins(%doc : tensor<5xi32>) outs(%e : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %keep = arith.cmpi eq, %a, %b : tensor<2x5x5xi32>
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %m = arith.select %keep, %s, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (mask region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// What is inside of tanh is the cap's quotient and the scale.
+// CHECK-LABEL: @softcap
+// CHECK: arith.constant 3.750000e-01 : f32
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} scale(%{{.*}}) causal softcap(3.000000e+01) : 
+func.func @softcap(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %pos = tfm.positions %ids : tensor<5xi32> -> tensor<5xi32>
+  %i = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 2]
+  %j = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %c = arith.constant dense<30.0> : tensor<2x5x5xf32>
+  %r = arith.constant dense<0.0125> : tensor<2x5x5xf32>
+  %x = arith.mulf %s, %r : tensor<2x5x5xf32>
+  %t = math.tanh %x : tensor<2x5x5xf32>
+  %u = arith.mulf %c, %t : tensor<2x5x5xf32>
+  %keep = arith.cmpi sge, %i, %j : tensor<2x5x5xi32>
+  %m = arith.select %keep, %u, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (causal, soft-cap, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @alibi
+// CHECK-SAME: %[[A:[a-z0-9]+]]: tensor<2xf32>
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal alibi(%[[A]] : tensor<2xf32>) : 
+func.func @alibi(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>, %slopes: tensor<2xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %pos = tfm.positions %ids : tensor<5xi32> -> tensor<5xi32>
+  %i = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 2]
+  %j = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %big = arith.constant dense<-3.40282347E+38> : tensor<2x5x5xf32>
+  %d = arith.subi %i, %j : tensor<2x5x5xi32>
+  %n = arith.sitofp %d : tensor<2x5x5xi32> to tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %h = linalg.broadcast ins(%slopes : tensor<2xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [1, 2]
+  %bias = arith.mulf %n, %h : tensor<2x5x5xf32>
+  %b = arith.subf %s, %bias : tensor<2x5x5xf32>
+  %keep = arith.cmpi sge, %i, %j : tensor<2x5x5xi32>
+  %m = arith.select %keep, %b, %big : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (causal, alibi, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// The position of the query drops out of a softmax over keys.
+// CHECK-LABEL: @alibi_of_keys
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} alibi(%{{.*}} : tensor<2xf32>) : 
+func.func @alibi_of_keys(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>, %slopes: tensor<2xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %pos = tfm.positions %ids : tensor<5xi32> -> tensor<5xi32>
+  %i = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 2]
+  %j = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %n = arith.sitofp %j : tensor<2x5x5xi32> to tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %h = linalg.broadcast ins(%slopes : tensor<2xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [1, 2]
+  %bias = arith.mulf %h, %n : tensor<2x5x5xf32>
+  %b = arith.addf %bias, %s : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, alibi, 1 query head per key head)}}
+  %p = tfm.softmax %b dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @bias
+// CHECK-SAME: %[[B:[a-z0-9]+]]: tensor<5x5xf32>
+// CHECK: score {
+// CHECK: ^bb0(%[[S:.*]]: f32, %{{.*}}: index, %{{.*}}: index, %[[I:.*]]: index, %[[J:.*]]: index)
+// CHECK: %[[X:.*]] = tensor.extract %[[B]][%[[I]], %[[J]]]
+// CHECK: arith.addf %[[S]], %[[X]]
+func.func @bias(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %bias: tensor<5x5xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %b = linalg.broadcast ins(%bias : tensor<5x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [0]
+  %m = arith.addf %s, %b : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, score region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// Heads that are repeated are grouped-query attention; sizes are dynamic.
+// CHECK-LABEL: @grouped
+// CHECK-SAME: %[[Q:[a-z0-9]+]]: tensor<4x?x8xf32>, %[[K:[a-z0-9]+]]: tensor<2x?x8xf32>, %[[V:[a-z0-9]+]]: tensor<2x?x8xf32>
+// CHECK: tfm.attention %[[Q]], %[[K]], %[[V]] : tensor<4x?x8xf32>, tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<4x?x8xf32>
+func.func @grouped(%q: tensor<4x?x8xf32>, %k: tensor<2x?x8xf32>, %v: tensor<2x?x8xf32>) -> tensor<4x?x8xf32> {
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %k, %c1 : tensor<2x?x8xf32>
+  %e = tensor.empty(%n) : tensor<2x2x?x8xf32>
+  %k2 = linalg.broadcast ins(%k : tensor<2x?x8xf32>) outs(%e : tensor<2x2x?x8xf32>) dimensions = [1]
+  %v2 = linalg.broadcast ins(%v : tensor<2x?x8xf32>) outs(%e : tensor<2x2x?x8xf32>) dimensions = [1]
+  %k4 = tensor.collapse_shape %k2 [[0, 1], [2], [3]] : tensor<2x2x?x8xf32> into tensor<4x?x8xf32>
+  %v4 = tensor.collapse_shape %v2 [[0, 1], [2], [3]] : tensor<2x2x?x8xf32> into tensor<4x?x8xf32>
+  %s = tfm.matmul %q, %k4 transpose_b : tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x?xf32>
+  // expected-remark @below {{attention raised (no mask, 2 query heads per key head)}}
+  %p = tfm.softmax %s dim(2) : tensor<4x?x?xf32>
+  %o = tfm.matmul %p, %v4 : tensor<4x?x?xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return %o : tensor<4x?x8xf32>
+}
+
+// -----
+
+// Repeated the other way: query head h goes with key head h mod 2, so queries change places.
+// CHECK-LABEL: @tiled
+// CHECK: tensor.expand_shape %{{.*}} {{\[\[}}0, 1], [2], [3]]
+// CHECK: linalg.transpose {{.*}} permutation = [1, 0, 2, 3]
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} : tensor<4x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<4x5x8xf32>
+// CHECK: linalg.transpose {{.*}} permutation = [1, 0, 2, 3]
+func.func @tiled(%q: tensor<4x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<4x5x8xf32> {
+  %e = tensor.empty() : tensor<2x2x5x8xf32>
+  %k2 = linalg.broadcast ins(%k : tensor<2x5x8xf32>) outs(%e : tensor<2x2x5x8xf32>) dimensions = [0]
+  %v2 = linalg.broadcast ins(%v : tensor<2x5x8xf32>) outs(%e : tensor<2x2x5x8xf32>) dimensions = [0]
+  %k4 = tensor.collapse_shape %k2 [[0, 1], [2], [3]] : tensor<2x2x5x8xf32> into tensor<4x5x8xf32>
+  %v4 = tensor.collapse_shape %v2 [[0, 1], [2], [3]] : tensor<2x2x5x8xf32> into tensor<4x5x8xf32>
+  %s = tfm.matmul %q, %k4 transpose_b : tensor<4x5x8xf32>, tensor<4x5x8xf32> -> tensor<4x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, 2 query heads per key head)}}
+  %p = tfm.softmax %s dim(2) : tensor<4x5x5xf32>
+  %o = tfm.matmul %p, %v4 : tensor<4x5x5xf32>, tensor<4x5x8xf32> -> tensor<4x5x8xf32>
+  return %o : tensor<4x5x8xf32>
+}
+
+// -----
+
+// One head without a head dimension, everything transposed: o^T = v^T softmax(k q^T)^T.
+// CHECK-LABEL: @turned
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} : tensor<1x5x8xf32>, tensor<1x6x8xf32>, tensor<1x6x3xf32> -> tensor<1x5x3xf32>
+func.func @turned(%q: tensor<5x8xf32>, %k: tensor<6x8xf32>, %vt: tensor<3x6xf32>) -> tensor<3x5xf32> {
+  %zero = arith.constant dense<0.0> : tensor<6x5xf32>
+  %e8 = tensor.empty() : tensor<8x5xf32>
+  %qt = linalg.transpose ins(%q : tensor<5x8xf32>) outs(%e8 : tensor<8x5xf32>) permutation = [1, 0]
+  %st = linalg.matmul ins(%k, %qt : tensor<6x8xf32>, tensor<8x5xf32>) outs(%zero : tensor<6x5xf32>) -> tensor<6x5xf32>
+  %e5 = tensor.empty() : tensor<5x6xf32>
+  %s = linalg.transpose ins(%st : tensor<6x5xf32>) outs(%e5 : tensor<5x6xf32>) permutation = [1, 0]
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p = tfm.softmax %s dim(1) : tensor<5x6xf32>
+  %o = tfm.matmul %vt, %p transpose_b : tensor<3x6xf32>, tensor<5x6xf32> -> tensor<3x5xf32>
+  return %o : tensor<3x5xf32>
+}
+
+// -----
+
+// Two products with the same probabilities, which are a result too.
+// CHECK-LABEL: @probabilities_used_again
+// CHECK-COUNT-2: tfm.attention
+// CHECK-NOT: tfm.attention
+// CHECK: return %{{.*}}, %{{.*}}, %{{.*}}
+func.func @probabilities_used_again(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %w: tensor<2x5x8xf32>) -> (tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x5xf32>) {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  %r = tfm.matmul %p, %w : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o, %r, %p : tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x5xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_other_axis
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_other_axis(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: the softmax is along dimension 1, the product with the values sums over another}}
+  %p = tfm.softmax %s dim(1) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_non_linear
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_non_linear(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: 'math.exp' between the softmax and the product with the values}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  // expected-note @below {{see 'math.exp'}}
+  %x = math.exp %p : tensor<2x5x5xf32>
+  %o = tfm.matmul %x, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_selection
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_selection(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %c: tensor<2x5x5xi1>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %zero = arith.constant dense<0.0> : tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: 'arith.select' between the softmax and the product with the values}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  // expected-note @below {{see 'arith.select'}}
+  %x = arith.select %c, %p, %zero : tensor<2x5x5xi1>, tensor<2x5x5xf32>
+  %o = tfm.matmul %x, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// A mask, or dropout that is not the identity.
+// CHECK-LABEL: @negative_mask_after
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_mask_after(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %m: tensor<2x5x5xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: 'arith.mulf' between the softmax and the product with the values}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  // expected-note @below {{see 'arith.mulf'}}
+  %x = arith.mulf %p, %m : tensor<2x5x5xf32>
+  %o = tfm.matmul %x, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_slice
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_slice(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: only some of the probabilities meet values}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  // expected-note @below {{see 'tensor.extract_slice'}}
+  %x = tensor.extract_slice %p[0, 0, 0] [2, 5, 4] [1, 1, 1] : tensor<2x5x5xf32> to tensor<2x5x4xf32>
+  %v4 = tensor.extract_slice %v[0, 0, 0] [2, 4, 8] [1, 1, 1] : tensor<2x5x8xf32> to tensor<2x4x8xf32>
+  %o = tfm.matmul %x, %v4 : tensor<2x5x4xf32>, tensor<2x4x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// The transposed probabilities meet the values; the matrix is square.
+// CHECK-LABEL: @negative_transposed
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_transposed(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: the softmax is along dimension 2, the product with the values sums over another}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %x = linalg.transpose ins(%p : tensor<2x5x5xf32>) outs(%e : tensor<2x5x5xf32>) permutation = [0, 2, 1]
+  %o = tfm.matmul %x, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_no_values
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_no_values(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x5xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: the probabilities do not enter a product with values}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  return %p : tensor<2x5x5xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_no_product
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_no_product(%s: tensor<2x5x5xf32>, %v: tensor<2x5x8xf32>) -> tensor<2x5x8xf32> {
+  // expected-remark @below {{attention not raised: no product of queries and keys in the scores}}
+  %p = tfm.softmax %s dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// Scores of several heads are mixed.
+// CHECK-LABEL: @negative_mixed_heads
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_mixed_heads(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %w: tensor<2x2xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %r = tensor.collapse_shape %s [[0], [1, 2]] : tensor<2x5x5xf32> into tensor<2x25xf32>
+  // expected-note @below {{see 'tfm.matmul'}}
+  %mixed = tfm.matmul %w, %r : tensor<2x2xf32>, tensor<2x25xf32> -> tensor<2x25xf32>
+  %x = tensor.expand_shape %mixed [[0], [1, 2]] output_shape [2, 5, 5] : tensor<2x25xf32> into tensor<2x5x5xf32>
+  // expected-remark @below {{attention not raised: the product in the scores is not one of queries and keys}}
+  %p = tfm.softmax %x dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_dynamic_heads
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_dynamic_heads(%q: tensor<?x?x5x8xf32>, %k: tensor<?x?x5x8xf32>, %v: tensor<?x?x5x8xf32>) -> tensor<?x?x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<?x?x5x8xf32>, tensor<?x?x5x8xf32> -> tensor<?x?x5x5xf32>
+  // expected-remark @below {{attention not raised: more than one batch dimension has no static size}}
+  %p = tfm.softmax %s dim(3) : tensor<?x?x5x5xf32>
+  // expected-note @below {{see 'tfm.matmul'}}
+  %o = tfm.matmul %p, %v : tensor<?x?x5x5xf32>, tensor<?x?x5x8xf32> -> tensor<?x?x5x8xf32>
+  return %o : tensor<?x?x5x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @negative_only_weights
+// CHECK-NOT: tfm.attention
+// CHECK: return
+func.func @negative_only_weights(%x: tensor<5x8xf32>, %w1: tensor<6x8xf32>, %w2: tensor<3x6xf32>) -> tensor<5x3xf32> {
+  %s = tfm.linear %x, %w1 : tensor<5x8xf32>, tensor<6x8xf32> -> tensor<5x6xf32>
+  // expected-remark @below {{attention not raised: the probabilities do not enter a product with values}}
+  %p = tfm.softmax %s dim(1) : tensor<5x6xf32>
+  %o = tfm.linear %p, %w2 : tensor<5x6xf32>, tensor<3x6xf32> -> tensor<5x3xf32>
+  return %o : tensor<5x3xf32>
+}
