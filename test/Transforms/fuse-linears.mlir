@@ -1,4 +1,5 @@
 // RUN: ingot-opt %s --fuse-linears --split-input-file | FileCheck %s
+// RUN: ingot-opt %s --fuse-linears --split-input-file --verify-numerics -o /dev/null
 
 // CHECK-LABEL: @qkv
 // CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<?x8xf32>, %[[Q:[a-z0-9]+]]: tensor<8x8xbf16>, %[[K:[a-z0-9]+]]: tensor<4x8xbf16>, %[[V:[a-z0-9]+]]: tensor<4x8xbf16>

@@ -1,4 +1,5 @@
 // RUN: ingot-opt %s --fuse-norms --split-input-file | FileCheck %s
+// RUN: ingot-opt %s --fuse-norms --split-input-file --verify-numerics -o /dev/null
 
 // CHECK-LABEL: @rms
 // CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<?x8xf32>, %[[W:[a-z0-9]+]]: tensor<8xbf16>

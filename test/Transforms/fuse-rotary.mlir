@@ -1,4 +1,5 @@
 // RUN: ingot-opt %s --fuse-rotary --split-input-file | FileCheck %s
+// RUN: ingot-opt %s --fuse-rotary --split-input-file --verify-numerics -o /dev/null
 
 // CHECK-LABEL: @halves
 // CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<5x3x4xf32>, %[[C:[a-z0-9]+]]: tensor<5x2xf32>, %[[S:[a-z0-9]+]]: tensor<5x2xf32>
