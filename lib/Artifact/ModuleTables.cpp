@@ -109,8 +109,8 @@ llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
     return makeError(
         "tfm.model: expected past_context to be one of stop, slide, restart, unbounded");
   model->past_context = *past;
-  if (*past == fb::PastContext::Restart && (model->keep < 1 || model->keep >= model->context))
-    return makeError("tfm.model: expected keep to be from 1 to ", model->context - 1, ", got ",
+  if (*past == fb::PastContext::Restart && model->keep >= model->context)
+    return makeError("tfm.model: expected keep to be from 0 to ", model->context - 1, ", got ",
                      model->keep);
 
   llvm::SmallVector<int64_t> ends;

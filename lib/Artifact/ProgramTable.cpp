@@ -16,6 +16,9 @@ using namespace ingot;
 using namespace ingot::artifact;
 using plan::KernelInterface;
 
+/// Most rows of an attention item that a runtime accepts.
+static constexpr int64_t kMaxQueryBlock = 1 << 16;
+
 namespace {
 
 /// Where the pages of a cache are: in a group of the language model, or (-1) in a slot.
@@ -549,8 +552,12 @@ llvm::Error ProgramTable::addOperations() {
             caches[output] = place;
       }
       place.offset = 0;
+      int64_t queryBlock = plan::getQueryBlock(kernel);
+      if (queryBlock > kMaxQueryBlock)
+        return makeError("dispatch of @", dispatch.getKernel(), ": expected at most ",
+                         kMaxQueryBlock, " rows per item, got ", queryBlock, getWhere(&op));
       llvm::Expected<int> number =
-          getBatch(dispatch.getInputs()[*interface->batch], plan::getQueryBlock(kernel), place);
+          getBatch(dispatch.getInputs()[*interface->batch], queryBlock, place);
       if (!number)
         return number.takeError();
       batch = *number;

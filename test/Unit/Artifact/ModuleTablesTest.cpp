@@ -399,6 +399,9 @@ TEST(ModuleTables, RefusesModelsThatCannotBe) {
   EXPECT_NE(both("plan.offset = 4096", "plan.offset = 2048").find("overlap"), std::string::npos);
   EXPECT_NE(both("plan.offset = 4096", "plan.offset = 4097").find("multiple of 64"),
             std::string::npos);
+  EXPECT_NE(
+      both("<attention, tileRows = 4>", "<attention, tileRows = 65537>").find("rows per item"),
+      std::string::npos);
   EXPECT_NE(both("classes [3]", "classes [4]").find("cost class"), std::string::npos);
   EXPECT_EQ(buildError("module {}"), "expected a plan.program, the module has none");
 }
