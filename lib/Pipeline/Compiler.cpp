@@ -92,7 +92,11 @@ llvm::Error Compilation::runStages(Stage from, Stage to) {
     if (options.verifyNumerics) {
       reference::VerifyNumericsOptions verify;
       verify.parameters = std::make_shared<reference::FileParameterSource>(input.folder);
-      reference::addNumericsVerification(manager, *input.module, verify);
+      verify.note = [&](StringRef text) {
+        if (events.warning)
+          events.warning(options.input + ": not verified: " + text.str());
+      };
+      reference::NumericsVerifier(verify).attach(manager);
     }
     auto runPasses = [&] { return manager.run(*input.module); };
     if (llvm::Error error = collectDiagnostics(context, options.input, events, runPasses))
