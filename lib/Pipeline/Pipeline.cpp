@@ -141,6 +141,7 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
   InsertKVCacheOptions cache;
   cache.transient = !options.kvCache;
   manager.addPass(createInsertKVCache(cache));
+  manager.addPass(createCheckCaches());
   cleanUp(manager);
   if (options.kvCache)
     manager.addPass(createSplitPhases());
@@ -157,6 +158,7 @@ static void addDispatchPasses(PassManager &manager) {
 static void addPlanPasses(PassManager &manager) {
   manager.addPass(createPlanBuffers());
   cleanUp(manager);
+  manager.addPass(createCheckCaches());
 }
 
 void ingot::buildPipeline(PassManager &manager, ModuleOp module, const PipelineOptions &options,

@@ -382,6 +382,25 @@ def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
                            "::ingot::tfm::TransformerDialect"];
 }
 
+def CheckCaches : Pass<"check-caches"> {
+  let summary = "proves that no version of a cache is copied";
+  let description = [{
+    A `!tfm.cache` is a linear handle: every version is appended to at most once, and read before that. Then
+    the next version can take its place in memory, and no cache is ever copied. The pass changes nothing;
+    what breaks the rule is an error at the operation.
+
+    ```mlir
+    func.func @f(%k: tensor<?x2x4xf32>, %c: !tfm.cache<2x4x4xf32>, %b: !tfm.batch) -> !tfm.cache<2x4x4xf32> {
+      %0 = tfm.cache_append %c, %k, %k batch(%b) : !tfm.cache<2x4x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>
+      return %0 : !tfm.cache<2x4x4xf32>
+    }
+    ```
+
+    Numerics: none change.
+  }];
+  let statistics = [Statistic<"numVersions", "versions", "versions of caches that were checked">];
+}
+
 def SplitPhases : Pass<"split-phases", "::mlir::ModuleOp"> {
   let summary = "makes prefill and decode of a step";
   let description = [{

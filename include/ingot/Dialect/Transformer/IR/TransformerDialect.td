@@ -64,7 +64,7 @@ def Transformer_CacheType : Transformer_Type<"Cache", "cache"> {
     The cache of one layer: for every position of every sequence of a batch, `heads` keys of
     `keySize` elements and as many values of `valueSize` elements. A value of this type is a version
     of the cache and a linear handle: it is appended to at most once, and reads of it come before
-    that (the `tfm-check-caches` pass proves it), so no version is ever copied.
+    that (the `check-caches` pass proves it), so no version is ever copied.
 
     Written `!tfm.cache<heads x keySize x valueSize x type>`.
 
