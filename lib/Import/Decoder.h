@@ -142,6 +142,8 @@ struct DecoderSpec {
   /// Logits become logitSoftcap * tanh(logit / logitSoftcap); 0: they do not.
   double logitSoftcap = 0;
 
+  /// Fields of this family's config that nothing depends on, beside those that never matter.
+  std::vector<std::string> fieldsWithoutEffect;
   /// Ends of names of tensors that hold nothing that the graph needs.
   std::vector<std::string> redundantTensors = {".rotary_emb.inv_freq"};
 };

@@ -198,8 +198,12 @@ LogicalResult importer::readSafetensors(mlir::MLIRContext *context, StringRef di
     StringRef name;
   };
   std::vector<Range> ranges;
-  for (const auto &[key, value] : *header) {
-    StringRef name = key;
+  // In the order of names, so that which error is reported does not depend on a hash.
+  std::map<StringRef, const json::Value *> entries;
+  for (const auto &[name, value] : *header)
+    entries[name] = &value;
+  for (auto [name, entry] : entries) {
+    const json::Value &value = *entry;
     if (name == "__metadata__") {
       const json::Object *metadata = value.getAsObject();
       if (!metadata || !all_of(*metadata, [](const auto &field) {
@@ -219,7 +223,6 @@ LogicalResult importer::readSafetensors(mlir::MLIRContext *context, StringRef di
                                          quote(table.find(name)->file));
   }
 
-  // Sorted by name too, so that the message does not depend on the order of a hash table.
   llvm::sort(ranges, [](const Range &a, const Range &b) {
     return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
@@ -262,17 +265,20 @@ LogicalResult importer::readCheckpoint(mlir::MLIRContext *context, StringRef dir
   const json::Object *map = index->getObject("weight_map");
   if (!map || map->empty())
     return diagnostics.error(indexPath, "expected a weight_map from tensors to files");
+  std::map<StringRef, const json::Value *> entries;
+  for (const auto &[name, value] : *map)
+    entries[name] = &value;
   std::map<StringRef, StringRef> fileOf;
   std::set<StringRef> files;
-  for (const auto &[name, value] : *map) {
-    std::optional<StringRef> file = value.getAsString();
+  for (auto [name, value] : entries) {
+    std::optional<StringRef> file = value->getAsString();
     // A path could lead anywhere, and NUL would end it early.
     if (!file || file->empty() || *file == "." || *file == ".." ||
         file->find_first_of(StringRef("/\\\0", 3)) != StringRef::npos)
       return diagnostics.error(indexPath, "tensor " + quote(StringRef(name)) +
                                               ": expected the name of a file in this directory, "
                                               "got " +
-                                              toText(value));
+                                              toText(*value));
     fileOf[name] = *file;
     files.insert(*file);
   }

@@ -39,8 +39,9 @@ bool importer::isWithoutEffect(StringRef field) {
       "use_cache", "output_attentions", "output_hidden_states", "return_dict",
       "chunk_size_feed_forward", "pretraining_tp", "reorder_and_upcast_attn",
       "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
-      "use_flash_attention", "is_decoder", "tie_encoder_decoder", "n_ctx",
-      "cross_attention_hidden_size", "tf_legacy_loss", "tie_last_hidden_states",
+      "use_flash_attention", "cache_implementation", "is_llama_config", "transformers.js_config",
+      "is_decoder", "tie_encoder_decoder", "n_ctx", "cross_attention_hidden_size", "tf_legacy_loss",
+      "tie_last_hidden_states",
       // Ids that only training or a tokenizer uses, and parameters of the library's generation.
       "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "prefix",
       "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",

@@ -19,6 +19,8 @@ void ingot::importer::fillGemma2(Config &config, DecoderSpec &spec) {
   layer.attention.softcap = readSoftcap(config, "attn_logit_softcapping", 50);
   layer.attention.scale = 1 / std::sqrt(config.positive("query_pre_attn_scalar", 256));
   config.onlyFalse("use_bidirectional_attention");
+  // An older name, which the library leaves aside.
+  spec.fieldsWithoutEffect = {"hidden_act"};
   repeatLayer(spec, layer);
   int64_t window = readWindow(config, "sliding_window", 4096);
   readLayerTypes(config, spec, window, [](size_t i) { return i % 2 == 0; });

@@ -121,7 +121,9 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
       buildDecoder(context, spec, checkpoint, diagnostics);
   if (failed(module))
     return failure();
-  config.reportUnread(isWithoutEffect);
+  config.reportUnread([&](StringRef field) {
+    return isWithoutEffect(field) || is_contained(spec.fieldsWithoutEffect, field);
+  });
   if (diagnostics.failed())
     return failure();
   return module;

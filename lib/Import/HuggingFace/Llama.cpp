@@ -39,6 +39,7 @@ void ingot::importer::fillLlama(Config &config, DecoderSpec &spec) {
   LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.feedForward.setBias(config.flag("mlp_bias", false));
+  config.onlyFalse("rope_interleaved");
   repeatLayer(spec, layer);
 }
 

@@ -19,6 +19,7 @@ void ingot::importer::fillQwen2(Config &config, DecoderSpec &spec) {
   LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
   layer.attention.setBias(true);
   layer.attention.output.bias = false;
+  config.onlyFalse("use_mrope");
   repeatQwenLayer(config, spec, layer);
 }
 

@@ -166,6 +166,9 @@ def table():
     refused("gemma2", {}, {"use_bidirectional_attention": True}, "expected false")
     case("cohere", {}, {"logit_scale": 0.5})
     refused("cohere", {}, {"use_qk_norm": True}, "expected false")
+    refused("llama", {}, {"rope_interleaved": True}, "expected false")
+    refused("qwen2", {}, {"use_mrope": True}, "expected false")
+    same("gemma2", {}, {"hidden_act": "relu"})
 
     # Llama
     case("llama", {}, {"num_attention_heads": 4})
