@@ -14,6 +14,9 @@ using namespace mlir;
 
 namespace ingot {
 
+/// Expressions of more nodes than this are not built. Attention has some dozens.
+static constexpr int64_t kMaxNodes = 4096;
+
 //===----------------------------------------------------------------------===//
 // Indices
 //===----------------------------------------------------------------------===//
@@ -297,6 +300,7 @@ Node *ElementTracer::make(Node node) {
   for (Node *operand : node.operands) {
     node.vars |= operand->vars;
     node.hasLeaf |= operand->hasLeaf;
+    node.size += operand->size;
   }
   node.hasLeaf |= node.kind == Node::Leaf;
   nodes.push_back(std::move(node));
@@ -449,7 +453,8 @@ Node *ElementTracer::traceTensor(Value value, ArrayRef<Index> indices) {
   for (Value operand : op->getOperands())
     operands.push_back(isa<RankedTensorType>(operand.getType()) ? trace(operand, indices)
                                                                 : traceScalar(operand));
-  return makeOp(op, operands, value, indices);
+  Node *node = makeOp(op, operands, value, indices);
+  return node ? node : load();
 }
 
 Node *ElementTracer::traceScalar(Value value) {
@@ -556,6 +561,11 @@ Node *ElementTracer::makeOp(Operation *op, ArrayRef<Node *> operands, Value orig
     return operands[0]->operands[0];
   if (isa<arith::SelectOp>(op) && operands[0]->kind == Node::Const)
     return operands[operands[0]->number != 0 ? 1 : 2];
+  int64_t size = 1;
+  for (Node *operand : operands)
+    size += operand->size;
+  if (size > kMaxNodes)
+    return nullptr;
   Node node{Node::Op, type, origin, Indices(indices), 0, op};
   node.operands.assign(operands.begin(), operands.end());
   Node *made = make(node);

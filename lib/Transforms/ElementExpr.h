@@ -15,7 +15,8 @@
 // between the digits and the element is the one at (a, b, y), with no division left. That works for
 // dynamic sizes too, where affine expressions would need symbols.
 //
-// A view that cannot be followed is never an error: the tensor after it is loaded from instead.
+// A view that cannot be followed is never an error: the tensor after it is loaded from instead. The
+// same goes for expressions that grow too large, so that walking one is always cheap.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_LIB_TRANSFORMS_ELEMENTEXPR_H
@@ -87,6 +88,8 @@ struct Node {
   llvm::SmallVector<Node *, 3> operands = {};
   bool hasLeaf = false;
   uint64_t vars = 0;
+  /// Nodes below, counted as often as they are used: what a walk of the expression costs.
+  int64_t size = 1;
 
   bool isConst(double value) const { return kind == Const && number == value; }
 };
@@ -111,6 +114,7 @@ private:
   Node *traceScalar(mlir::Value value);
   Node *traceBody(mlir::Value value, llvm::ArrayRef<Index> loops,
                   llvm::function_ref<Node *(mlir::BlockArgument)> argument);
+  /// Null where the expression would be too large.
   Node *makeOp(mlir::Operation *op, llvm::ArrayRef<Node *> operands, mlir::Value origin,
                llvm::ArrayRef<Index> indices);
 

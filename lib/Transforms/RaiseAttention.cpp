@@ -244,6 +244,7 @@ private:
   /// Where the softmax is read.
   Indices probabilityIndices;
   std::unique_ptr<ElementTracer> scoreTracer;
+  std::vector<std::unique_ptr<ElementTracer>> operandTracers;
   Node *score = nullptr;
   /// Of the queries and the keys.
   Factor operandFactor;
@@ -344,18 +345,21 @@ static void collectLeaves(Node *node, SmallVectorImpl<Node *> &leaves,
     collectLeaves(operand, leaves, seen);
 }
 
-/// The tensor that is read when `operand` is, as deep as it is only moved (and multiplied, if
-/// `factor` can take that up).
+/// The tensor that is read when `operand` is, as deep as it is only moved, widened to f64 (and
+/// multiplied, if `factor` can take that up).
 std::optional<Access> Candidate::accessOf(Value operand, ArrayRef<Index> indices, Factor *factor) {
-  ElementTracer operandTracer([](Operation *) { return false; }, /*throughSlices=*/false);
-  Node *node = operandTracer.trace(operand, indices);
+  // Scalars among the factors live as long as the tracer.
+  operandTracers.push_back(std::make_unique<ElementTracer>([](Operation *) { return false; },
+                                                           /*throughSlices=*/false));
+  Node *node = operandTracers.back()->trace(operand, indices);
   Factor taken;
-  if (factor)
-    node = stripFactors(node, taken);
-  // Scalars of the factor must outlive this tracer, which only constants do.
-  if (!taken.isConstant()) {
-    node = operandTracer.trace(operand, indices);
-    taken = Factor();
+  while (true) {
+    if (factor)
+      node = stripFactors(node, taken);
+    // Scores are f32: a widening beyond that is none of its inputs' business.
+    if (node->kind != Node::Op || !isa<arith::ExtFOp>(node->op) || !node->type.isF64())
+      break;
+    node = node->operands[0];
   }
   for (auto [value, at, deep] : {std::tuple(node->origin, ArrayRef<Index>(node->indices), true),
                                  {operand, indices, false}}) {
@@ -749,16 +753,24 @@ std::string Candidate::build(OpBuilder &builder) {
           ShapedType::isDynamic(digit.size) ? ShapedType::kDynamic : shape.back() * digit.size;
   }
   auto resultType = cast<RankedTensorType>(valuesOp->getResult(0).getType());
+  // A graph that multiplies in f64 what it then rounds gains nothing from it.
+  Type elementType = resultType.getElementType();
+  if (elementType.isF64() && !getElementTypeOrSelf(operands[2]).isF64())
+    elementType = builder.getF32Type();
   Location fused = builder.getFusedLoc({softmax->getLoc(), valuesOp->getLoc()});
-  auto attention = AttentionOp::create(
-      builder, fused, RankedTensorType::get(shape, resultType.getElementType()), operands[0],
-      operands[1], operands[2], /*cache=*/Value(), /*batch=*/Value(), scaleValue,
-      /*sinks=*/Value());
+  auto attention = AttentionOp::create(builder, fused, RankedTensorType::get(shape, elementType),
+                                       operands[0], operands[1], operands[2], /*cache=*/Value(),
+                                       /*batch=*/Value(), scaleValue,
+                                       /*sinks=*/Value());
   buildScoreRegion(builder, attention, slopes);
   if (form.keep.kind != Predicate::True)
     buildMaskRegion(builder, attention);
   builder.setInsertionPointAfter(attention);
   Value result = relayout(builder, loc, attention, canonicalOut, out, sizeOf);
+  if (getElementTypeOrSelf(result) != resultType.getElementType())
+    result = arith::ExtFOp::create(
+        builder, loc, cast<RankedTensorType>(result.getType()).clone(resultType.getElementType()),
+        result);
   if (result.getType() != resultType)
     result = tensor::CastOp::create(builder, loc, resultType, result);
   valuesOp->getResult(0).replaceAllUsesWith(result);
