@@ -281,16 +281,17 @@ std::optional<std::pair<Value, Indices>> followView(Operation *op, ArrayRef<Inde
 // Tracing
 //===----------------------------------------------------------------------===//
 
-bool isZeroTensor(Value value) {
+std::optional<double> splatOf(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
-  if (!type || !isa<FloatType>(type.getElementType()))
-    return false;
+  if (!type)
+    return std::nullopt;
   ElementTracer tracer([](Operation *) { return false; }, /*throughSlices=*/true);
   // Any element stands for all if it is known without knowing which.
   Indices indices;
   for (auto [dim, size] : llvm::enumerate(type.getShape()))
     indices.push_back(wholeIndex(dim, size));
-  return tracer.trace(value, indices)->isConst(0);
+  Node *node = tracer.trace(value, indices);
+  return node->kind == Node::Const ? std::optional<double>(node->number) : std::nullopt;
 }
 
 bool isFloatCast(Operation *op) { return isa_and_nonnull<arith::ExtFOp, arith::TruncFOp>(op); }

@@ -142,8 +142,8 @@ int64_t evaluate(const Index &index, llvm::ArrayRef<int64_t> vars);
 bool sameExpr(const Node *a, const Node *b,
               std::optional<std::pair<unsigned, unsigned>> rename = std::nullopt);
 
-/// Whether every element of a tensor of floats is 0.
-bool isZeroTensor(mlir::Value value);
+/// The number that every element of a tensor is, where there is one.
+std::optional<double> splatOf(mlir::Value value);
 
 /// Whether `op` widens or narrows floats.
 bool isFloatCast(mlir::Operation *op);

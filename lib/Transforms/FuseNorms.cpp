@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
+#include "Reductions.h"
 #include "Relayout.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -25,30 +26,13 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-/// Whether `block` adds its two arguments and yields the sum.
-static bool isPlainSum(Block &block) {
-  if (block.getNumArguments() != 2 || !llvm::hasNItems(block, 2))
-    return false;
-  auto add = dyn_cast<arith::AddFOp>(block.front());
-  return add && block.getTerminator()->getOperand(0) == add.getResult() &&
-         ((add.getLhs() == block.getArgument(0) && add.getRhs() == block.getArgument(1)) ||
-          (add.getLhs() == block.getArgument(1) && add.getRhs() == block.getArgument(0)));
-}
-
 /// The tensor whose last dimension `op` sums up, or null.
 static Value rowSumInput(Operation *op) {
-  auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-  if (!linalgOp || !isa<linalg::ReduceOp, linalg::GenericOp>(op) || op->getNumResults() != 1 ||
-      linalgOp.getNumDpsInputs() != 1 || linalgOp.getNumReductionLoops() != 1 ||
-      !isPlainSum(*linalgOp.getBlock()))
+  std::optional<Reduction> reduction = reductionOf(op);
+  if (!reduction || reduction->kind != Reduction::Sum ||
+      reduction->dim + 1 != cast<RankedTensorType>(reduction->input.getType()).getRank())
     return {};
-  unsigned loops = linalgOp.getNumLoops();
-  SmallVector<AffineMap> maps = linalgOp.getIndexingMapsArray();
-  auto rows = AffineMap::getMultiDimIdentityMap(loops, op->getContext()).dropResult(loops - 1);
-  if (!maps[0].isIdentity() || maps[1] != rows)
-    return {};
-  Value init = linalgOp.getDpsInitOperand(0)->get();
-  return isZeroTensor(init) ? linalgOp.getDpsInputOperand(0)->get() : Value();
+  return reduction->input;
 }
 
 namespace {

@@ -10,6 +10,7 @@
 
 #include "AttentionAlgebra.h"
 #include "ExprEmitter.h"
+#include "RaiseSoftmax.h"
 #include "Relayout.h"
 #include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
 #include "ingot/Transforms/AttentionSites.h"
@@ -73,7 +74,7 @@ static std::optional<Product> productOf(Operation *op) {
     auto generic = dyn_cast<linalg::LinalgOp>(op);
     if (!generic || !generic.hasPureTensorSemantics() ||
         !linalg::isaContractionOpInterface(generic) || generic.getNumReductionLoops() != 1 ||
-        !isZeroTensor(generic.getDpsInitOperand(0)->get()) ||
+        splatOf(generic.getDpsInitOperand(0)->get()) != 0.0 ||
         !isa<FloatType>(getElementTypeOrSelf(op->getResult(0).getType())))
       return std::nullopt;
     SmallVector<AffineMap> maps = generic.getIndexingMapsArray();
@@ -888,6 +889,7 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
     llvm::DenseMap<Operation *, int64_t> calls = countCalls(module);
     bool failed = false;
     for (auto function : module.getOps<func::FuncOp>()) {
+      numSoftmaxes += raiseSoftmaxes(function);
       SmallVector<Operation *> softmaxes;
       int64_t dim;
       function.walk([&](Operation *op) {
@@ -895,6 +897,8 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
           softmaxes.push_back(op);
       });
       for (Operation *softmax : softmaxes) {
+        if (softmax->use_empty())
+          continue;
         AttentionSite site;
         site.function = function.getName().str();
         site.calls = calls.lookup(function);

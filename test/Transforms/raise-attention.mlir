@@ -576,3 +576,79 @@ func.func @negative_only_weights(%x: tensor<5x8xf32>, %w1: tensor<6x8xf32>, %w2:
   %o = tfm.linear %p, %w2 : tensor<5x6xf32>, tensor<3x6xf32> -> tensor<5x3xf32>
   return %o : tensor<5x3xf32>
 }
+
+// -----
+
+// A softmax that is written as exponentials and their sum, as a quotient and as a product.
+// CHECK-LABEL: @exponentials
+// CHECK-SAME: %[[Q:[a-z0-9]+]]: tensor<2x5x8xf32>, %[[K:[a-z0-9]+]]: tensor<2x5x8xf32>, %[[V:[a-z0-9]+]]: tensor<2x5x8xf32>
+// CHECK-COUNT-2: tfm.attention %[[Q]], %[[K]], %[[V]] : tensor<2x5x8xf32>
+// CHECK-NOT: math.exp
+func.func @exponentials(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>)
+    -> (tensor<2x5x8xf32>, tensor<2x5x8xf32>) {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %zero = arith.constant dense<0.0> : tensor<2x5xf32>
+  %low = arith.constant dense<0xFF800000> : tensor<2x5xf32>
+  %one = arith.constant dense<1.0> : tensor<2x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %max = linalg.reduce ins(%s : tensor<2x5x5xf32>) outs(%low : tensor<2x5xf32>) dimensions = [2]
+    (%a: f32, %b: f32) { %c = arith.maximumf %a, %b : f32 linalg.yield %c : f32 }
+  %maxes = linalg.broadcast ins(%max : tensor<2x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [2]
+  %x = arith.subf %s, %maxes : tensor<2x5x5xf32>
+  %exp = math.exp %x : tensor<2x5x5xf32>
+  %sum = linalg.reduce ins(%exp : tensor<2x5x5xf32>) outs(%zero : tensor<2x5xf32>) dimensions = [2]
+    (%a: f32, %b: f32) { %c = arith.addf %a, %b : f32 linalg.yield %c : f32 }
+  %sums = linalg.broadcast ins(%sum : tensor<2x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [2]
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p = arith.divf %exp, %sums : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  %exp1 = math.exp %x : tensor<2x5x5xf32>
+  %sum1 = linalg.reduce ins(%exp1 : tensor<2x5x5xf32>) outs(%zero : tensor<2x5xf32>) dimensions = [2]
+    (%a: f32, %b: f32) { %c = arith.addf %a, %b : f32 linalg.yield %c : f32 }
+  %inverse = arith.divf %one, %sum1 : tensor<2x5xf32>
+  %inverses = linalg.broadcast ins(%inverse : tensor<2x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [2]
+  // expected-remark @below {{attention raised (no mask, 1 query head per key head)}}
+  %p1 = arith.mulf %inverses, %exp1 : tensor<2x5x5xf32>
+  %o1 = tfm.matmul %p1, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o, %o1 : tensor<2x5x8xf32>, tensor<2x5x8xf32>
+}
+
+// -----
+
+// One more in the denominator, no normalisation, the sum of another dimension, and exponentials that
+// can overflow.
+// CHECK-LABEL: @negative_exponentials
+// CHECK-NOT: tfm.attention
+// CHECK-NOT: tfm.softmax
+// CHECK: return
+func.func @negative_exponentials(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>)
+    -> (tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>) {
+  %s0 = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %low = arith.constant dense<0xFF800000> : tensor<2x5xf32>
+  %max = linalg.reduce ins(%s0 : tensor<2x5x5xf32>) outs(%low : tensor<2x5xf32>) dimensions = [2]
+    (%a: f32, %b: f32) { %c = arith.maximumf %a, %b : f32 linalg.yield %c : f32 }
+  %e0 = tensor.empty() : tensor<2x5x5xf32>
+  %maxes = linalg.broadcast ins(%max : tensor<2x5xf32>) outs(%e0 : tensor<2x5x5xf32>) dimensions = [2]
+  %s = arith.subf %s0, %maxes : tensor<2x5x5xf32>
+  %zero = arith.constant dense<0.0> : tensor<2x5xf32>
+  %one = arith.constant dense<1.0> : tensor<2x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %exp = math.exp %s : tensor<2x5x5xf32>
+  %sum = linalg.reduce ins(%exp : tensor<2x5x5xf32>) outs(%zero : tensor<2x5xf32>) dimensions = [2]
+    (%a: f32, %b: f32) { %c = arith.addf %a, %b : f32 linalg.yield %c : f32 }
+  %more = arith.addf %sum, %one : tensor<2x5xf32>
+  %sums = linalg.broadcast ins(%more : tensor<2x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [2]
+  %p = arith.divf %exp, %sums : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  %o1 = tfm.matmul %exp, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  %sums2 = linalg.broadcast ins(%sum : tensor<2x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [1]
+  %p2 = arith.divf %exp, %sums2 : tensor<2x5x5xf32>
+  %o2 = tfm.matmul %p2, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  %exp3 = math.exp %s0 : tensor<2x5x5xf32>
+  %sum3 = linalg.reduce ins(%exp3 : tensor<2x5x5xf32>) outs(%zero : tensor<2x5xf32>) dimensions = [2]
+    (%a: f32, %b: f32) { %c = arith.addf %a, %b : f32 linalg.yield %c : f32 }
+  %sums3 = linalg.broadcast ins(%sum3 : tensor<2x5xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [2]
+  %p3 = arith.divf %exp3, %sums3 : tensor<2x5x5xf32>
+  %o3 = tfm.matmul %p3, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o, %o1, %o2, %o3 : tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>
+}

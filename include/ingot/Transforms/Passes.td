@@ -60,7 +60,8 @@ def RaiseAttention : Pass<"raise-attention", "::mlir::ModuleOp"> {
     there. Where it is not proved that every row keeps a key, such a mask stays in the score region.
     With -inf a graph gives such a row no value (NaN), and the mask region is used.
 
-    Nothing may happen between the softmax and the product with the values but moving elements and
+    A softmax may itself be written as exponentials divided by their sum; it becomes `tfm.softmax`
+    first. Nothing may happen between the softmax and the product with the values but moving elements and
     casts. The reason is in the record for each site that is not raised, see
     `ingot/Transforms/AttentionSites.h`; the record is the module attribute `tfm.attention_sites`.
 
@@ -78,6 +79,7 @@ def RaiseAttention : Pass<"raise-attention", "::mlir::ModuleOp"> {
   let statistics = [
     Statistic<"numRaised", "raised", "softmaxes that became attention">,
     Statistic<"numNotRaised", "not-raised", "softmaxes that did not">,
+    Statistic<"numSoftmaxes", "softmaxes", "softmaxes that were written as exponentials and sums">,
   ];
 }
 

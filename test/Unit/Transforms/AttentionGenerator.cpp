@@ -535,15 +535,20 @@ GeneratedAttention Writer::write() {
   size_t rank = scoreShape.size();
   size_t axis = broken == Broken::OtherAxis ? rank - 2 : rank - 1;
   Tensor p;
+  bool wide = chance(15); // A softmax in f64.
+  if (wide && broken != Broken::NoSoftmax)
+    scores = cast("arith.extf", scores, "f64");
   if (broken == Broken::NoSoftmax) {
     Tensor one = splat(scoreShape, "1.0");
     p = binary("arith.divf", one,
                binary("arith.addf", unary("math.exp", unary("arith.negf", scores)), one));
   } else {
-    p = emit(scoreShape, "f32",
+    p = emit(scoreShape, scores.element,
              "tfm.softmax " + scores.name + " dim(" + std::to_string(axis) +
                  ") : " + typeOf(scores));
   }
+  if (p.element != "f32")
+    p = cast("arith.truncf", p, "f32");
   switch (broken) {
   case Broken::NonLinear:
     p = chance(50) ? binary("arith.mulf", p, p) : unary("math.tanh", p);
