@@ -652,3 +652,93 @@ func.func @negative_exponentials(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %
   %o3 = tfm.matmul %p3, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
   return %o, %o1, %o2, %o3 : tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>
 }
+
+// -----
+
+// There are as many keys as queries because both come from the rows of x, so the window keeps the
+// diagonal and the mask is proved to keep a key in every row.
+// CHECK-LABEL: @window_of_dynamic_size
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal window(4) : tensor<2x?x8xf32>, tensor<1x?x8xf32>, tensor<1x?x8xf32> -> tensor<2x?x8xf32>
+func.func @window_of_dynamic_size(%x: tensor<?x12xf32>, %wq: tensor<16x12xf32>, %wk: tensor<8x12xf32>,
+                                  %wv: tensor<8x12xf32>) -> tensor<2x?x8xf32> {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?x12xf32>
+  %q0 = tfm.linear %x, %wq : tensor<?x12xf32>, tensor<16x12xf32> -> tensor<?x16xf32>
+  %k0 = tfm.linear %x, %wk : tensor<?x12xf32>, tensor<8x12xf32> -> tensor<?x8xf32>
+  %v0 = tfm.linear %x, %wv : tensor<?x12xf32>, tensor<8x12xf32> -> tensor<?x8xf32>
+  %q1 = tensor.expand_shape %q0 [[0], [1, 2]] output_shape [%n, 2, 8] : tensor<?x16xf32> into tensor<?x2x8xf32>
+  %eq = tensor.empty(%n) : tensor<2x?x8xf32>
+  %q = linalg.transpose ins(%q1 : tensor<?x2x8xf32>) outs(%eq : tensor<2x?x8xf32>) permutation = [1, 0, 2]
+  %k = linalg.broadcast ins(%k0 : tensor<?x8xf32>) outs(%eq : tensor<2x?x8xf32>) dimensions = [0]
+  %v = linalg.broadcast ins(%v0 : tensor<?x8xf32>) outs(%eq : tensor<2x?x8xf32>) dimensions = [0]
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<2x?x?xf32>
+  %ei = tensor.empty(%n, %n) : tensor<?x?xi32>
+  %pos = tfm.positions %x : tensor<?x12xf32> -> tensor<?xi32>
+  %i = linalg.broadcast ins(%pos : tensor<?xi32>) outs(%ei : tensor<?x?xi32>) dimensions = [1]
+  %j = linalg.broadcast ins(%pos : tensor<?xi32>) outs(%ei : tensor<?x?xi32>) dimensions = [0]
+  %w = arith.constant 4 : i32
+  %ws = tensor.splat %w[%n, %n] : tensor<?x?xi32>
+  %far = arith.subi %i, %j : tensor<?x?xi32>
+  %near = arith.cmpi slt, %far, %ws : tensor<?x?xi32>
+  %past = arith.cmpi sle, %j, %i : tensor<?x?xi32>
+  %keep = arith.andi %past, %near : tensor<?x?xi1>
+  %eb = tensor.empty(%n, %n) : tensor<2x?x?xi1>
+  %keeps = linalg.broadcast ins(%keep : tensor<?x?xi1>) outs(%eb : tensor<2x?x?xi1>) dimensions = [0]
+  %never = arith.constant -3.40282347E+38 : f32
+  %nevers = tensor.splat %never[%n, %n] : tensor<2x?x?xf32>
+  %m = arith.select %keeps, %s, %nevers : tensor<2x?x?xi1>, tensor<2x?x?xf32>
+  // expected-remark @below {{attention raised (causal, window of 4, 2 query heads per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x?x?xf32>
+  %o = tfm.matmul %p, %v : tensor<2x?x?xf32>, tensor<2x?x8xf32> -> tensor<2x?x8xf32>
+  return %o : tensor<2x?x8xf32>
+}
+
+// -----
+
+// The same mask where nothing says that there are as many keys as queries.
+// CHECK-LABEL: @window_without_proof
+// CHECK-NOT: window(
+// CHECK: score {
+func.func @window_without_proof(%q: tensor<2x?x8xf32>, %k: tensor<2x?x8xf32>) -> tensor<2x?x8xf32> {
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %q, %c1 : tensor<2x?x8xf32>
+  %t = tensor.dim %k, %c1 : tensor<2x?x8xf32>
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<2x?x?xf32>
+  %e = tensor.empty(%n, %t) : tensor<2x?x?xf32>
+  %m = linalg.generic {indexing_maps = [affine_map<(h, i, j) -> (h, i, j)>, affine_map<(h, i, j) -> (h, i, j)>],
+                       iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s : tensor<2x?x?xf32>) outs(%e : tensor<2x?x?xf32>) {
+  ^bb0(%x: f32, %out: f32):
+    %i = linalg.index 1 : index
+    %j = linalg.index 2 : index
+    %far = arith.subi %i, %j : index
+    %c4 = arith.constant 4 : index
+    %keep = arith.cmpi slt, %far, %c4 : index
+    %never = arith.constant -3.40282347E+38 : f32
+    %y = arith.select %keep, %x, %never : f32
+    linalg.yield %y : f32
+  } -> tensor<2x?x?xf32>
+  // expected-remark @below {{attention raised (no mask, score region, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x?x?xf32>
+  %o = tfm.matmul %p, %k : tensor<2x?x?xf32>, tensor<2x?x8xf32> -> tensor<2x?x8xf32>
+  return %o : tensor<2x?x8xf32>
+}
+
+// -----
+
+// Grouped heads in a dimension of their own, in a batch.
+// CHECK-LABEL: @grouped_in_rank_5
+// CHECK-SAME: %{{.*}}: tensor<3x2x2x5x8xf32>, %[[K:[a-z0-9]+]]: tensor<3x2x6x8xf32>, %[[V:[a-z0-9]+]]: tensor<3x2x6x8xf32>
+// CHECK: tfm.attention %{{.*}}, %[[K]], %[[V]] : tensor<3x4x5x8xf32>, tensor<3x2x6x8xf32>, tensor<3x2x6x8xf32> -> tensor<3x4x5x8xf32>
+func.func @grouped_in_rank_5(%q: tensor<3x2x2x5x8xf32>, %k: tensor<3x2x6x8xf32>, %v: tensor<3x2x6x8xf32>)
+    -> tensor<3x2x2x5x8xf32> {
+  %e = tensor.empty() : tensor<3x2x2x6x8xf32>
+  %k2 = linalg.broadcast ins(%k : tensor<3x2x6x8xf32>) outs(%e : tensor<3x2x2x6x8xf32>) dimensions = [2]
+  %v2 = linalg.broadcast ins(%v : tensor<3x2x6x8xf32>) outs(%e : tensor<3x2x2x6x8xf32>) dimensions = [2]
+  %s = tfm.matmul %q, %k2 transpose_b
+    : tensor<3x2x2x5x8xf32>, tensor<3x2x2x6x8xf32> -> tensor<3x2x2x5x6xf32>
+  // expected-remark @below {{attention raised (no mask, 2 query heads per key head)}}
+  %p = tfm.softmax %s dim(4) : tensor<3x2x2x5x6xf32>
+  %o = tfm.matmul %p, %v2 : tensor<3x2x2x5x6xf32>, tensor<3x2x2x6x8xf32> -> tensor<3x2x2x5x8xf32>
+  return %o : tensor<3x2x2x5x8xf32>
+}
