@@ -1,0 +1,230 @@
+//===- ImportTable.cpp - Flat lists of tokens, as in GGUF -------------------===//
+
+#include "ImportSupport.h"
+#include "PreTokenizerNames.h"
+
+#include <algorithm>
+
+namespace ingot::tokenizer {
+
+//===----------------------------------------------------------------------===//
+// Pre-tokenisers by name
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Some names share a recipe: words are cut with the patterns one after the other, then by GPT-2's
+/// own if `thenGpt2`.
+struct Recipe {
+  std::vector<const char *> names;
+  std::vector<const char *> patterns;
+  bool thenGpt2 = false;
+  bool nfc = false;
+  bool ignoreMerges = false;
+};
+
+const std::vector<Recipe> &recipes() {
+  static const std::vector<Recipe> list = {
+      {{"", "default", "gpt-2", "phi-2", "mpt", "olmo", "jina-es", "jina-de", "roberta-bpe"},
+       {},
+       /*thenGpt2=*/true},
+      {{"starcoder", "smollm", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+       {R"(\p{N})"},
+       /*thenGpt2=*/true},
+      {{"llama3", "llama-v3", "llama-bpe", "falcon3"},
+       {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+       /*thenGpt2=*/false,
+       /*nfc=*/false,
+       /*ignoreMerges=*/true},
+      {{"dbrx", "smaug-bpe"},
+       {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
+      {{"qwen2", "deepseek-r1-qwen", "stablelm2"},
+       {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+       /*thenGpt2=*/false,
+       /*nfc=*/true},
+      {{"gpt-4o", "llama4"},
+       {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
+      {{"tekken"},
+       {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+       /*thenGpt2=*/false,
+       /*nfc=*/false,
+       /*ignoreMerges=*/true},
+      {{"deepseek-v3"},
+       {R"(\p{N}{1,3})",
+        "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
+        R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
+      {{"bloom", "gpt3-finnish"},
+       {" ?[^(\\s|[.,!?"
+        "\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C])]+"}},
+  };
+  return list;
+}
+
+PreTokenizerStep splitStep(const char *pattern) {
+  PreTokenizerStep step;
+  step.kind = PreTokenizerKind::Split;
+  step.pattern = pattern;
+  step.isRegex = true;
+  return step;
+}
+
+PreTokenizerStep byteLevelStep(bool useRegex) {
+  PreTokenizerStep step;
+  step.kind = PreTokenizerKind::ByteLevel;
+  step.useRegex = useRegex;
+  return step;
+}
+
+} // namespace
+
+void addNamedPreTokenizer(TokenizerSpec &spec, const std::string &name) {
+  spec.decoder.emplace_back(DecoderKind::ByteLevel);
+  if (name == "falcon") {
+    // Numbers are cut after the bytes are spelled out.
+    PreTokenizerStep punctuation, digits;
+    punctuation.kind = PreTokenizerKind::Punctuation;
+    punctuation.behavior = SplitBehavior::Contiguous;
+    digits.kind = PreTokenizerKind::Digits;
+    spec.preTokenizer = {punctuation, byteLevelStep(true), digits, splitStep("[0-9][0-9][0-9]")};
+    return;
+  }
+  for (const Recipe &recipe : recipes()) {
+    auto matches = [&](const char *known) { return name == known; };
+    if (std::none_of(recipe.names.begin(), recipe.names.end(), matches))
+      continue;
+    for (const char *pattern : recipe.patterns)
+      spec.preTokenizer.push_back(splitStep(pattern));
+    spec.preTokenizer.push_back(byteLevelStep(recipe.thenGpt2));
+    if (recipe.nfc)
+      spec.normalizer.emplace_back(NormalizerKind::NFC);
+    spec.model.ignoreMerges = recipe.ignoreMerges;
+    return;
+  }
+  throw ImportError("unknown pre-tokeniser '" + name + "'");
+}
+
+//===----------------------------------------------------------------------===//
+// Tables
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+void readBytePairs(const TokenTable &table, TokenizerSpec &spec) {
+  spec.model.kind = ModelKind::BPE;
+  std::vector<std::pair<std::string, std::string>> merges;
+  for (size_t i = 0; i < table.merges.size(); ++i)
+    merges.push_back(splitMerge(table.merges[i], i));
+  addMerges(spec.model, merges);
+  addNamedPreTokenizer(spec, table.preTokenizer);
+}
+
+void readSentencePieces(const TokenTable &table, TokenizerSpec &spec) {
+  ModelSpec &model = spec.model;
+  model.kind = table.model == "t5" ? ModelKind::SentencePieceUnigram : ModelKind::SentencePieceBPE;
+  if (table.scores.empty())
+    throw ImportError("expected scores for a tokenizer of model '" + table.model + "'");
+  model.byteFallback =
+      std::any_of(model.tokens.begin(), model.tokens.end(),
+                  [](const Token &token) { return token.kind == TokenKind::Byte; });
+  auto unknown = std::find_if(model.tokens.begin(), model.tokens.end(),
+                              [](const Token &token) { return token.kind == TokenKind::Unknown; });
+  model.unknownId =
+      unknown != model.tokens.end() ? int32_t(unknown - model.tokens.begin()) : table.special.unk;
+  model.hasUnknown = model.unknownId >= 0;
+  NormalizerStep step;
+  step.kind = NormalizerKind::SentencePiece;
+  step.addDummyPrefix = table.addSpacePrefix;
+  step.removeExtraWhitespaces = table.removeExtraWhitespaces;
+  step.escapeWhitespaces = true;
+  if (!table.charsmap.empty()) {
+    step.charsmap = 0;
+    spec.charsmaps.push_back(parseCharsmap(table.charsmap));
+  }
+  addSentencePieceDecoder(spec, step, " \xE2\x81\x87 ");
+  spec.normalizer.push_back(step);
+}
+
+void readWordPieces(const TokenTable &table, TokenizerSpec &spec) {
+  // Such files mark the beginning of a word, where the original marks its continuation.
+  static const std::string begin = "\xE2\x96\x81";
+  ModelSpec &model = spec.model;
+  model.kind = ModelKind::WordPiece;
+  model.continuingPrefix = "##";
+  for (Token &token : model.tokens) {
+    bool isPlain =
+        token.kind == TokenKind::Normal &&
+        !(token.text.size() > 1 && token.text.front() == '[' && token.text.back() == ']');
+    if (token.text.compare(0, begin.size(), begin) == 0)
+      token.text.erase(0, begin.size());
+    else if (isPlain)
+      token.text = "##" + token.text;
+  }
+  model.unknownId = table.special.unk;
+  model.hasUnknown = true;
+  NormalizerStep normalizer;
+  normalizer.kind = NormalizerKind::Bert;
+  normalizer.cleanText = normalizer.handleChinese = true;
+  normalizer.stripAccents = normalizer.lowercase = true;
+  spec.normalizer.push_back(normalizer);
+  PreTokenizerStep words;
+  words.kind = PreTokenizerKind::Bert;
+  spec.preTokenizer.push_back(words);
+  DecoderStep decoder;
+  decoder.kind = DecoderKind::WordPiece;
+  decoder.content = "##";
+  decoder.cleanup = true;
+  spec.decoder.push_back(decoder);
+}
+
+TokenizerSpec readTable(const TokenTable &table) {
+  size_t count = table.tokens.size();
+  auto expectCount = [&](size_t size, const char *what) {
+    if (size != 0 && size != count)
+      throw ImportError("expected " + std::to_string(count) + " " + what + ", got " +
+                        std::to_string(size));
+  };
+  expectCount(table.scores.size(), "scores");
+  expectCount(table.kinds.size(), "kinds of tokens");
+  TokenizerSpec spec;
+  for (size_t id = 0; id < count; ++id) {
+    TokenKind kind = table.kinds.empty() ? TokenKind::Normal : table.kinds[id];
+    double score = table.scores.empty() ? 0 : table.scores[id];
+    spec.model.tokens.push_back({table.tokens[id], score, kind});
+  }
+  spec.special = table.special;
+  spec.chatTemplate = table.chatTemplate;
+  if (table.model == "gpt2")
+    readBytePairs(table, spec);
+  else if (table.model == "llama" || table.model == "t5")
+    readSentencePieces(table, spec);
+  else if (table.model == "bert")
+    readWordPieces(table, spec);
+  else
+    throw ImportError("unknown tokenizer model '" + table.model + "'");
+
+  // Control tokens, and outside SentencePiece user-defined ones, are cut out of the text.
+  bool isSentencePiece = spec.model.kind >= ModelKind::SentencePieceBPE;
+  AddedTokenList added(spec);
+  for (const Token &token : spec.model.tokens)
+    if (token.kind == TokenKind::Control ||
+        (token.kind == TokenKind::UserDefined && !isSentencePiece)) {
+      AddedToken entry;
+      entry.text = token.text;
+      entry.special = token.kind == TokenKind::Control;
+      added.add(entry);
+    }
+  spec.postProcessor =
+      surround(table.addBos ? table.special.bos : -1, table.addEos ? table.special.eos : -1);
+  if (spec.model.kind == ModelKind::WordPiece)
+    spec.postProcessor = surround(table.special.cls >= 0 ? table.special.cls : table.special.bos,
+                                  table.special.sep >= 0 ? table.special.sep : table.special.eos);
+  return spec;
+}
+
+} // namespace
+
+Result<TokenizerSpec> importTokenTable(const TokenTable &table) {
+  return guarded([&] { return readTable(table); });
+}
+
+} // namespace ingot::tokenizer
