@@ -67,11 +67,13 @@ FailureOr<SmallVector<RuntimeValue>> makeInputs(FunctionOpInterface function,
       for (int64_t size : shaped.getShape())
         shape.push_back(ShapedType::isDynamic(size) ? takeDim() : size);
     if (llvm::is_contained(shape, -1))
-      return function.emitOpError("expected a size for every dynamic dimension, got ")
+      return emitError(function.getLoc(), "function '")
+             << function.getName() << "' expected a size for every dynamic dimension, got "
              << options.dims.size();
     llvm::Expected<Tensor> tensor = Tensor::create(shape, shaped ? shaped.getElementType() : type);
     if (!tensor)
-      return function.emitOpError(toString(tensor.takeError()));
+      return emitError(function.getLoc(), "function '")
+             << function.getName() << "': " << toString(tensor.takeError());
     uint64_t stream = options.seed * 0x9E3779B97F4A7C15u + number;
     for (auto [i, element] : llvm::enumerate(tensor->mutableElements())) {
       uint64_t bits = randomBits(stream, i);

@@ -26,7 +26,8 @@ struct TfmInterpret : ingot::reference::impl::TfmInterpretBase<TfmInterpret> {
     markAllAnalysesPreserved();
     InterpreterOptions options;
     if (precision != "f64" && precision != "f32") {
-      getOperation().emitError("expected precision f64 or f32, got '") << precision << "'";
+      emitError(getOperation().getLoc(), "expected precision f64 or f32, got '")
+          << precision << "'";
       return signalPassFailure();
     }
     options.precision = precision == "f64" ? Precision::F64 : Precision::F32;
@@ -56,7 +57,7 @@ private:
     if (!function.empty()) {
       auto found = module.lookupSymbol<FunctionOpInterface>(function);
       if (!found)
-        module.emitError("expected a function '") << function << "', the module has none";
+        emitError(module.getLoc(), "expected a function '") << function << "', the module has none";
       return found;
     }
     SmallVector<FunctionOpInterface> candidates;
@@ -65,7 +66,7 @@ private:
         candidates.push_back(candidate);
     if (candidates.size() == 1)
       return candidates.front();
-    module.emitError("expected the option 'function' in a module of ")
+    emitError(module.getLoc(), "expected the option 'function' in a module of ")
         << candidates.size() << " public functions";
     return {};
   }
@@ -91,11 +92,12 @@ private:
         continue;
       llvm::Expected<Tensor> read = readNpy(*next++, tensor->getElementType());
       if (!read)
-        return getOperation().emitError(toString(read.takeError()));
+        return emitError(getOperation().getLoc(), toString(read.takeError()));
       value = std::move(*read);
     }
     if (next != inputs.end())
-      return target.emitOpError("expected at most one file per tensor among the inputs, got ")
+      return emitError(target.getLoc(), "function '")
+             << target.getName() << "' expected at most one file per tensor among the inputs, got "
              << inputs.size();
     Interpreter interpreter(getOperation(), options);
     return interpreter.run(target.getName(), *values);
@@ -109,12 +111,12 @@ private:
       if (!tensor || next == outputs.end())
         continue;
       if (llvm::Error error = writeNpy(*next++, *tensor, precision == "f64" && tensor->isFloat()))
-        return getOperation().emitError(toString(std::move(error)));
+        return emitError(getOperation().getLoc(), toString(std::move(error)));
     }
     llvm::outs().flush();
     if (next != outputs.end())
-      return getOperation().emitError(
-                 "expected at most one file per tensor among the results, got ")
+      return emitError(getOperation().getLoc(),
+                       "expected at most one file per tensor among the results, got ")
              << outputs.size();
     return success();
   }

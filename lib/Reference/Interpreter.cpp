@@ -37,7 +37,7 @@ FailureOr<SmallVector<RuntimeValue>> Interpreter::run(StringRef name,
   impl->sawUnsupported = false;
   auto function = impl->module.lookupSymbol<FunctionOpInterface>(name);
   if (!function) {
-    impl->module.emitError("expected a function '") << name << "', the module has none";
+    emitError(impl->module.getLoc(), "expected a function '") << name << "', the module has none";
     return failure();
   }
   return impl->call(function, inputs, function);
@@ -61,6 +61,9 @@ SmallVector<int64_t> Frame::integers(ArrayRef<OpFoldResult> list) const {
 }
 
 LogicalResult Interpreter::Impl::fail(Operation *op, const Twine &message) {
+  // A note on a function would print all of it.
+  if (auto function = dyn_cast<FunctionOpInterface>(op))
+    return emitError(op->getLoc(), "function '" + function.getName() + "' " + message);
   return op->emitOpError(message);
 }
 
@@ -139,9 +142,10 @@ FailureOr<SmallVector<RuntimeValue>> Interpreter::Impl::call(FunctionOpInterface
   Block &body = function.getFunctionBody().front();
   for (auto [argument, input] : llvm::zip(body.getArguments(), inputs)) {
     if (std::optional<std::string> got = mismatch(argument.getType(), input)) {
-      caller->emitOpError("expected input ")
-          << argument.getArgNumber() << " of '" << function.getName() << "' of type "
-          << argument.getType() << ", got " << *got;
+      std::string type;
+      llvm::raw_string_ostream(type) << argument.getType();
+      (void)fail(caller, "expected input " + Twine(argument.getArgNumber()) + " of '" +
+                             function.getName() + "' of type " + type + ", got " + *got);
       return failure();
     }
     frame.values[argument] = input;

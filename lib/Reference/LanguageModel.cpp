@@ -47,110 +47,194 @@ LanguageModelFunctions findLanguageModel(ModuleOp module) {
 
 namespace {
 
-/// Feeds one sequence to the functions of a model and collects the logits.
+/// How sequences are fed.
+struct Step {
+  bool isPrefill;
+  bool lastOutputsOnly;
+  SmallVector<int64_t> rows; // of each sequence; 0: it has none left
+};
+
+/// Feeds sequences to the functions of a model and collects their logits.
 class Feeder {
 public:
-  Feeder(Interpreter &interpreter) : interpreter(interpreter) {}
+  Feeder(Interpreter &interpreter, ArrayRef<std::vector<int32_t>> sequences)
+      : interpreter(interpreter), sequences(sequences), logits(sequences.size()),
+        positions(sequences.size(), 0) {}
 
-  /// The first caches: empty, for one sequence.
+  /// The first caches: empty.
   void makeCaches(FunctionOpInterface function) {
     for (Type type : function.getArgumentTypes())
       if (auto cache = dyn_cast<tfm::CacheType>(type))
         caches.emplace_back(cache.getHeads(), cache.getKeySize(), cache.getValueSize(),
-                            cache.getElementType(), 1);
+                            cache.getElementType(), sequences.size());
   }
 
-  LogicalResult step(FunctionOpInterface function, ArrayRef<int32_t> ids) {
+  /// The next tokens of every sequence.
+  LogicalResult feed(FunctionOpInterface function, const Step &step) {
+    ArrayRef<int64_t> rows = step.rows;
+    SmallVector<int64_t> ids;
+    Batch batch = Batch::pack(rows, positions);
+    if (step.lastOutputsOnly)
+      batch.outputRows.clear();
+    SmallVector<size_t> owners; // the sequence of each wanted output
+    for (auto [b, sequence] : llvm::enumerate(batch.sequences)) {
+      auto first = sequences[b].begin() + positions[b];
+      ids.append(first, first + rows[b]);
+      if (step.lastOutputsOnly && rows[b] > 0)
+        batch.outputRows.push_back(sequence.rowBegin + rows[b] - 1);
+      owners.append(step.lastOutputsOnly ? std::min<int64_t>(rows[b], 1) : rows[b], b);
+      positions[b] += rows[b];
+    }
+    FailureOr<Tensor> outputs = run(function, ids, batch, owners.size());
+    if (failed(outputs))
+      return failure();
+    ArrayRef<Scalar> elements = outputs->elements();
+    for (auto [row, b] : llvm::enumerate(owners)) {
+      ArrayRef<Scalar> values = elements.slice(row * vocabulary, vocabulary);
+      logits[b].insert(logits[b].end(), values.begin(), values.end());
+    }
+    return success();
+  }
+
+  /// Runs every sequence whole, and takes the rows that `steps` would want.
+  LogicalResult feedWhole(FunctionOpInterface function, ArrayRef<Step> steps) {
+    for (auto [b, sequence] : llvm::enumerate(sequences)) {
+      SmallVector<int64_t> ids(sequence.begin(), sequence.end());
+      FailureOr<Tensor> outputs = run(function, ids, Batch(), ids.size());
+      if (failed(outputs))
+        return failure();
+      int64_t end = 0;
+      for (const Step &step : steps) {
+        int64_t begin = step.lastOutputsOnly && step.rows[b] ? end + step.rows[b] - 1 : end;
+        end += step.rows[b];
+        ArrayRef<Scalar> values =
+            outputs->elements().slice(begin * vocabulary, (end - begin) * vocabulary);
+        logits[b].insert(logits[b].end(), values.begin(), values.end());
+      }
+    }
+    return success();
+  }
+
+  FailureOr<SmallVector<RuntimeValue>> getLogits(ModuleOp module) {
+    SmallVector<RuntimeValue> results;
+    for (const std::vector<Scalar> &values : logits) {
+      llvm::Expected<Tensor> tensor =
+          Tensor::create({int64_t(values.size()) / vocabulary, vocabulary}, elementType);
+      if (!tensor)
+        return emitError(module.getLoc(), toString(tensor.takeError()));
+      llvm::copy(values, tensor->mutableElements().begin());
+      results.push_back(std::move(*tensor));
+    }
+    return results;
+  }
+
+private:
+  /// Runs `function` and returns its logits, [outputs, vocabulary].
+  FailureOr<Tensor> run(FunctionOpInterface function, ArrayRef<int64_t> ids, const Batch &batch,
+                        int64_t outputs) {
     SmallVector<RuntimeValue> inputs;
     unsigned nextCache = 0;
     for (Type type : function.getArgumentTypes()) {
       if (isa<tfm::BatchType>(type)) {
-        inputs.push_back(Batch::pack({int64_t(ids.size())}, {position}));
+        inputs.push_back(batch);
       } else if (isa<tfm::CacheType>(type)) {
         if (nextCache == caches.size())
-          return function.emitOpError("takes more caches than the model's other function");
+          return emitError(function.getLoc(), "function '")
+                 << function.getName() << "' takes more caches than the model's other function";
         inputs.push_back(caches[nextCache++]);
       } else {
         inputs.push_back(Tensor::ofInts({int64_t(ids.size())},
-                                        cast<RankedTensorType>(type).getElementType(),
-                                        SmallVector<int64_t>(ids.begin(), ids.end())));
+                                        cast<RankedTensorType>(type).getElementType(), ids));
       }
     }
     FailureOr<SmallVector<RuntimeValue>> results = interpreter.run(function.getName(), inputs);
     if (failed(results))
       return failure();
-    const Tensor *rows = nullptr;
+    std::optional<Tensor> rows;
     SmallVector<Cache> next;
     for (const RuntimeValue &result : *results) {
       if (auto *cache = std::get_if<Cache>(&result))
         next.push_back(*cache);
       else if (auto *tensor = std::get_if<Tensor>(&result); tensor && !rows)
-        rows = tensor;
+        rows = *tensor;
     }
     if (next.empty()) // updated in place
       for (const Cache &cache : caches)
         next.push_back(cache.getNewest());
-    if (!rows || !rows->isFloat() || rows->getRank() != 2 ||
-        rows->getDim(0) != int64_t(ids.size()) || next.size() != caches.size())
-      return function.emitOpError("expected logits of ")
-             << ids.size() << " tokens and " << caches.size() << " caches as results, got "
-             << (rows ? rows->describe() : "none") << " and " << next.size() << " caches";
+    if (!rows || !rows->isFloat() || rows->getRank() != 2 || rows->getDim(0) != outputs ||
+        rows->getDim(1) < 1 || (vocabulary && rows->getDim(1) != vocabulary) ||
+        next.size() != caches.size())
+      return emitError(function.getLoc(), "function '")
+             << function.getName() << "' expected logits of " << outputs << " tokens and "
+             << caches.size() << " caches as results, got " << (rows ? rows->describe() : "none")
+             << " and " << next.size() << " caches";
     caches = std::move(next);
-    ArrayRef<Scalar> elements = rows->elements();
-    logits.insert(logits.end(), elements.begin(), elements.end());
     vocabulary = rows->getDim(1);
     elementType = rows->getElementType();
-    position += ids.size();
-    return success();
+    return std::move(*rows);
   }
 
-  FailureOr<Tensor> getLogits(ModuleOp module) {
-    llvm::Expected<Tensor> tensor = Tensor::create({position, vocabulary}, elementType);
-    if (!tensor)
-      return module.emitError(toString(tensor.takeError()));
-    llvm::copy(logits, tensor->mutableElements().begin());
-    return std::move(*tensor);
-  }
-
-private:
   Interpreter &interpreter;
+  ArrayRef<std::vector<int32_t>> sequences;
+  std::vector<std::vector<Scalar>> logits; // of each sequence
+  SmallVector<int64_t> positions;
   SmallVector<Cache> caches;
-  int64_t position = 0, vocabulary = 0;
+  int64_t vocabulary = 0;
   Type elementType;
-  std::vector<Scalar> logits;
 };
+
+/// The steps in which sequences of these lengths are fed.
+std::vector<Step> planSteps(ArrayRef<std::vector<int32_t>> sequences, const FeedOptions &feed) {
+  std::vector<Step> steps;
+  SmallVector<int64_t> rest;
+  for (const std::vector<int32_t> &sequence : sequences)
+    rest.push_back(sequence.size());
+  auto add = [&](bool isPrefill, llvm::function_ref<int64_t(size_t)> rowsOf) {
+    using Outputs = FeedOptions::Outputs;
+    bool last =
+        feed.outputs == Outputs::Last || (feed.outputs == Outputs::InTurn && steps.size() % 2 == 1);
+    Step step{isPrefill, isPrefill && last, {}};
+    for (auto [b, left] : llvm::enumerate(rest)) {
+      step.rows.push_back(std::clamp<int64_t>(rowsOf(b), 0, left));
+      left -= step.rows.back();
+    }
+    if (llvm::any_of(step.rows, [](int64_t rows) { return rows > 0; }))
+      steps.push_back(std::move(step));
+  };
+  if (feed.prefillSteps.empty()) {
+    auto prompt = [&](size_t b) { return int64_t(2 * sequences[b].size() + 2) / 3; };
+    add(true, [&](size_t b) { return (prompt(b) + 1) / 2; });
+    add(true, [&](size_t b) { return prompt(b) / 2; });
+  }
+  for (int64_t rows : feed.prefillSteps)
+    add(true, [&](size_t) { return rows; });
+  while (llvm::any_of(rest, [](int64_t left) { return left > 0; }))
+    add(false, [](size_t) { return 1; });
+  return steps;
+}
 
 } // namespace
 
-FailureOr<Tensor> evaluateTokens(ModuleOp module, Interpreter &interpreter, ArrayRef<int32_t> ids,
-                                 const FeedOptions &feed) {
+FailureOr<SmallVector<RuntimeValue>> evaluateSequences(ModuleOp module, Interpreter &interpreter,
+                                                       ArrayRef<std::vector<int32_t>> sequences,
+                                                       const FeedOptions &feed) {
   LanguageModelFunctions functions = findLanguageModel(module);
   if (!functions)
-    return module.emitError("expected @prefill and @decode, or @forward, on ids and caches");
-  if (ids.empty())
-    return module.emitError("expected at least one token");
-  Feeder feeder(interpreter);
+    return emitError(module.getLoc(),
+                     "expected @prefill and @decode, or @forward, on ids and caches");
+  for (const std::vector<int32_t> &sequence : sequences)
+    if (sequence.empty())
+      return emitError(module.getLoc(), "expected at least one token");
+  std::vector<Step> steps = planSteps(sequences, feed);
+  Feeder feeder(interpreter, sequences);
   if (!hasBatch(functions.prefill)) {
-    if (failed(feeder.step(functions.prefill, ids)))
+    if (failed(feeder.feedWhole(functions.prefill, steps)))
       return failure();
     return feeder.getLogits(module);
   }
   feeder.makeCaches(functions.prefill);
-  SmallVector<int64_t> steps = feed.prefillSteps;
-  if (steps.empty()) {
-    int64_t prompt = (2 * ids.size() + 2) / 3;
-    steps = {(prompt + 1) / 2, prompt / 2};
-  }
-  for (int64_t rows : steps) {
-    rows = std::min<int64_t>(rows, ids.size());
-    if (rows <= 0)
-      continue;
-    if (failed(feeder.step(functions.prefill, ids.take_front(rows))))
-      return failure();
-    ids = ids.drop_front(rows);
-  }
-  for (int32_t id : ids)
-    if (failed(feeder.step(functions.decode, id)))
+  for (const Step &step : steps)
+    if (failed(feeder.feed(step.isPrefill ? functions.prefill : functions.decode, step)))
       return failure();
   return feeder.getLogits(module);
 }
@@ -158,7 +242,11 @@ FailureOr<Tensor> evaluateTokens(ModuleOp module, Interpreter &interpreter, Arra
 FailureOr<Tensor> evaluateTokens(ModuleOp module, ArrayRef<int32_t> ids,
                                  const InterpreterOptions &options, const FeedOptions &feed) {
   Interpreter interpreter(module, options);
-  return evaluateTokens(module, interpreter, ids, feed);
+  FailureOr<SmallVector<RuntimeValue>> logits =
+      evaluateSequences(module, interpreter, std::vector<int32_t>(ids.begin(), ids.end()), feed);
+  if (failed(logits))
+    return failure();
+  return std::get<Tensor>(logits->front());
 }
 
 } // namespace ingot::reference

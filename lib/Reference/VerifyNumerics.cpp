@@ -74,8 +74,9 @@ public:
       }
       if (actual->second.kind == Outcome::Failed) {
         failed = true;
-        module.emitError("pass '") << pass << "' changes the result: " << name
-                                   << " cannot be evaluated any more: " << actual->second.message;
+        emitError(module.getLoc(), "pass '")
+            << pass << "' changes the result: " << name
+            << " cannot be evaluated any more: " << actual->second.message;
         return false;
       }
       Difference difference = compareResults(expected.results, actual->second.results);
@@ -84,8 +85,9 @@ public:
       failed = true;
       std::string tolerance;
       llvm::raw_string_ostream(tolerance) << llvm::format("%g", options.tolerance);
-      module.emitError("pass '") << pass << "' changes the result: " << name << ": "
-                                 << difference.describe() << "; the tolerance is " << tolerance;
+      emitError(module.getLoc(), "pass '")
+          << pass << "' changes the result: " << name << ": " << difference.describe()
+          << "; the tolerance is " << tolerance;
       return false;
     }
     return true;
@@ -127,13 +129,11 @@ private:
     interpreterOptions.parameters = options.parameters;
     Interpreter interpreter(module, interpreterOptions);
     if (findLanguageModel(module)) {
-      ArrayRef<int32_t> sequence = makeIds(module);
+      makeSequences(module);
       snapshot["the language model"] = capture(module, interpreter, [&] {
-        FailureOr<Tensor> logits = evaluateTokens(module, interpreter, sequence);
-        FailureOr<SmallVector<RuntimeValue>> results = failure();
-        if (!mlir::failed(logits))
-          results = SmallVector<RuntimeValue>{*logits};
-        return results;
+        FeedOptions feed;
+        feed.outputs = FeedOptions::Outputs::InTurn;
+        return evaluateSequences(module, interpreter, sequences, feed);
       });
       return snapshot;
     }
@@ -158,10 +158,11 @@ private:
     return snapshot;
   }
 
-  /// The same ids for every form of the model: their limits come from the first one.
-  ArrayRef<int32_t> makeIds(ModuleOp module) {
-    if (!ids.empty())
-      return ids;
+  /// Two sequences of different length, the same for every form of the model: what limits their ids
+  /// and their length is taken from the first one.
+  void makeSequences(ModuleOp module) {
+    if (!sequences.empty())
+      return;
     int64_t limit = findIdLimit(module), count = options.tokens;
     if (auto model =
             module->getAttrOfType<DictionaryAttr>(tfm::TransformerDialect::getModelAttrName())) {
@@ -171,15 +172,19 @@ private:
         limit = vocabulary.getInt();
     }
     limit = std::max<int64_t>(limit, 1);
-    for (int64_t i = 0; i < std::max<int64_t>(count, 1); ++i)
-      ids.push_back(randomBits(options.seed, i) % uint64_t(limit));
-    return ids;
+    count = std::max<int64_t>(count, 1);
+    for (int64_t length : {count, (count + 2) / 3}) {
+      sequences.emplace_back();
+      for (int64_t i = 0; i < length; ++i)
+        sequences.back().push_back(randomBits(options.seed + sequences.size(), i) %
+                                   uint64_t(limit));
+    }
   }
 
   VerifyNumericsOptions options;
   std::optional<OperationFingerPrint> known; // of the module that was evaluated last
   Snapshot baseline;
-  SmallVector<int32_t> ids;
+  std::vector<std::vector<int32_t>> sequences;
 };
 
 namespace {

@@ -24,9 +24,12 @@
 namespace ingot::reference {
 
 struct FeedOptions {
-  /// How many tokens go to @prefill in each step; what they leave over is decoded one by one.
-  /// Empty: two thirds of the tokens in two steps.
+  /// How many tokens of a sequence go to @prefill in each step; what they leave over is decoded one
+  /// by one. Empty: two thirds of each sequence's tokens in two steps.
   llvm::SmallVector<int64_t> prefillSteps;
+  /// Which outputs the steps of prefill want: of every token, of the last token of each sequence,
+  /// or the one and the other in turn. Decode wants them all.
+  enum class Outputs { All, Last, InTurn } outputs = Outputs::All;
 };
 
 /// The functions of a language model: @prefill and @decode, or @forward for both; null where the
@@ -37,9 +40,14 @@ struct LanguageModelFunctions {
 };
 LanguageModelFunctions findLanguageModel(mlir::ModuleOp module);
 
-/// The logits [ids, vocabulary] of every token. Errors are emitted.
-mlir::FailureOr<Tensor> evaluateTokens(mlir::ModuleOp module, Interpreter &interpreter,
-                                       llvm::ArrayRef<int32_t> ids, const FeedOptions &feed = {});
+/// The logits [wanted outputs, vocabulary] of each sequence, fed as `feed` says. In phase form the
+/// sequences share the batches; in graph form each runs alone, and the rows that the steps would
+/// want are taken, so that results are comparable across forms. Errors are emitted.
+mlir::FailureOr<llvm::SmallVector<RuntimeValue>>
+evaluateSequences(mlir::ModuleOp module, Interpreter &interpreter,
+                  llvm::ArrayRef<std::vector<int32_t>> sequences, const FeedOptions &feed = {});
+
+/// The logits of one sequence.
 mlir::FailureOr<Tensor> evaluateTokens(mlir::ModuleOp module, llvm::ArrayRef<int32_t> ids,
                                        const InterpreterOptions &options,
                                        const FeedOptions &feed = {});

@@ -22,7 +22,8 @@ struct VerifyNumericsOptions {
   /// Null: weights are made up.
   std::shared_ptr<ParameterSource> parameters;
   uint64_t seed = 1;
-  /// Tokens that a language model is run on, if its context has room for them.
+  /// Tokens that a language model is run on, if its context has room for them; beside them in the
+  /// batch runs a sequence of a third as many.
   int64_t tokens = 11;
   /// Sizes of dynamic dimensions of other functions, as InputOptions::dims.
   llvm::SmallVector<int64_t> dims = {7};

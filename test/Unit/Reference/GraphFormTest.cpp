@@ -184,7 +184,8 @@ TEST(GraphForm, norms) {
       single.push_back(float(x[row * kF + i]) / deviation);
   }
   EXPECT_TRUE(orderMatters) << "the test cannot tell the orders apart";
-  EXPECT_EQ(program.floats("bare", {program.tensor({kRows / 2, 2, kF}, x)}, Precision::F32), single);
+  EXPECT_EQ(program.floats("bare", {program.tensor({kRows / 2, 2, kF}, x)}, Precision::F32),
+            single);
 }
 
 TEST(GraphForm, rotary) {

@@ -24,7 +24,8 @@ struct BreakNumerics : PassWrapper<BreakNumerics, OperationPass<func::FuncOp>> {
       *this, "bug", llvm::cl::init("sign"),
       llvm::cl::desc("sign: additions become subtractions; eps: norms get another eps, by a "
                      "millionth; mask: attention loses its mask; id: embeddings read past their "
-                     "table; swap: none, additions are commuted")};
+                     "table; positions: every sequence starts at 0; gather: all outputs are "
+                     "returned; swap: none, additions are commuted")};
 
   void runOnOperation() override {
     getOperation().walk([&](Operation *op) {
@@ -40,6 +41,12 @@ struct BreakNumerics : PassWrapper<BreakNumerics, OperationPass<func::FuncOp>> {
       } else if (auto attention = dyn_cast<ingot::tfm::AttentionOp>(op)) {
         if (bug == "mask" && !attention.getMask().empty())
           attention.getMask().front().erase();
+      } else if (auto positions = dyn_cast<ingot::tfm::PositionsOp>(op)) {
+        if (bug == "positions")
+          positions.getBatchMutable().clear();
+      } else if (auto gather = dyn_cast<ingot::tfm::GatherOutputsOp>(op)) {
+        if (bug == "gather")
+          gather.replaceAllUsesWith(Value(gather.getX()));
       } else if (auto embedding = dyn_cast<ingot::tfm::EmbeddingOp>(op)) {
         if (bug != "id")
           return;
