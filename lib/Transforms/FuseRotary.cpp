@@ -32,15 +32,16 @@ using namespace ingot::tfm;
 static constexpr size_t kMaxProducers = 40;
 
 namespace {
-/// Loop variables: the first two dimensions, the pair, the columns that pass through.
-enum : unsigned { kDim0, kDim1, kPair, kRest };
+/// Loop variables: the leading dimensions have their numbers; the pair, and the columns that pass
+/// through. A tensor has at most as many leading dimensions as there are numbers below.
+enum : unsigned { kPair = 60, kRest };
 
 struct Rotary {
   Value x;
   bool interleaved;
   int64_t half;
   Node *cos = nullptr, *sin = nullptr;
-  /// The dimension (0 or 1) that the tables go along.
+  /// The leading dimension that the tables go along.
   unsigned tokens = 0;
 };
 
@@ -53,7 +54,8 @@ struct Term {
 class RotaryMatcher {
 public:
   RotaryMatcher(Value result, Value x)
-      : type(cast<RankedTensorType>(result.getType())), result(result), x(x),
+      : type(cast<RankedTensorType>(result.getType())), last(type.getRank() - 1), result(result),
+        x(x),
         tracer([x](Operation *op) { return op == x.getDefiningOp(); }, /*throughSlices=*/true) {}
 
   /// Returns why this is not a rotary embedding of `half` pairs, or null.
@@ -65,15 +67,20 @@ public:
 private:
   /// Element `c` of the pair, as an index of the last dimension.
   Index pairIndex(unsigned c, int64_t half, bool interleaved) const;
-  Indices at(Index last) const {
-    return {wholeIndex(kDim0, type.getDimSize(0)), wholeIndex(kDim1, type.getDimSize(1)), last};
+  Indices at(Index column) const {
+    Indices indices;
+    for (unsigned dim = 0; dim < last; ++dim)
+      indices.push_back(wholeIndex(dim, type.getDimSize(dim)));
+    indices.push_back(column);
+    return indices;
   }
-  bool isX(const Node *node, const Index &last) const {
+  bool isX(const Node *node, const Index &column) const {
     return node->origin == x && (node->kind == Node::Leaf || node->kind == Node::Load) &&
-           ArrayRef<Index>(node->indices) == ArrayRef<Index>(at(last));
+           ArrayRef<Index>(node->indices) == ArrayRef<Index>(at(column));
   }
 
   RankedTensorType type;
+  unsigned last;
   Value result, x;
   ElementTracer tracer;
 };
@@ -134,7 +141,7 @@ const char *RotaryMatcher::match(int64_t half, bool interleaved, Rotary &rotary)
   }
   if (!sameExpr(table[0][0], table[1][1]) || !sameExpr(table[0][1], table[1][0]))
     return "the two elements of a pair are turned by different angles";
-  int64_t rest = type.getDimSize(2) - 2 * half;
+  int64_t rest = type.getDimSize(last) - 2 * half;
   if (rest > 0) {
     Index tail = wholeIndex(kRest, rest);
     tail.offset = 2 * half;
@@ -147,9 +154,19 @@ const char *RotaryMatcher::match(int64_t half, bool interleaved, Rotary &rotary)
   rotary.cos = table[0][0];
   rotary.sin = table[0][1];
   uint64_t vars = rotary.cos->vars | rotary.sin->vars;
-  rotary.tokens = vars >> kDim1 & 1;
-  if ((vars >> kDim0 & 1) && (vars >> kDim1 & 1))
+  unsigned along = 0;
+  for (unsigned dim = 0; dim < last; ++dim)
+    if (vars >> dim & 1) {
+      rotary.tokens = dim;
+      ++along;
+    }
+  if (along > 1)
     return "the tables differ from head to head";
+  int64_t dynamic = 0;
+  for (unsigned dim = 0; dim < last; ++dim)
+    dynamic += dim != rotary.tokens && type.isDynamicDim(dim);
+  if (dynamic > 1)
+    return "more than one dimension beside the tokens has no static size";
   for (Node *node : {rotary.cos, rotary.sin})
     if (!tableLayouts(node, rotary))
       return "a table is not one of positions and pairs";
@@ -204,19 +221,20 @@ struct FuseRotaryEmbedding : RewritePattern {
       return rewriter.notifyMatchFailure(op, "not a sum or concatenation");
     auto type = op->getNumResults() == 1 ? dyn_cast<RankedTensorType>(op->getResult(0).getType())
                                          : RankedTensorType();
-    if (!type || type.getRank() != 3 || type.isDynamicDim(2) || type.getDimSize(2) < 2 ||
+    int64_t last = type ? type.getRank() - 1 : 0;
+    if (last < 1 || last > int64_t(kPair) || type.isDynamicDim(last) || type.getDimSize(last) < 2 ||
         !isa<FloatType>(type.getElementType()))
       return rewriter.notifyMatchFailure(op, "not heads of a static size");
     // All columns are in pairs, or those of the first part of a concatenation (a half, or both).
     SmallVector<int64_t> halves;
-    if (type.getDimSize(2) % 2 == 0)
-      halves.push_back(type.getDimSize(2) / 2);
+    if (type.getDimSize(last) % 2 == 0)
+      halves.push_back(type.getDimSize(last) / 2);
     if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
-      int64_t first = cast<RankedTensorType>(concat.getInputs()[0].getType()).getDimSize(2);
-      if (concat.getDim() != 2 || ShapedType::isDynamic(first))
+      int64_t first = cast<RankedTensorType>(concat.getInputs()[0].getType()).getDimSize(last);
+      if (int64_t(concat.getDim()) != last || ShapedType::isDynamic(first))
         return rewriter.notifyMatchFailure(op, "not a concatenation of columns");
       for (int64_t half : {first, first / 2})
-        if (half > 0 && 2 * half < type.getDimSize(2) && (half == first || first % 2 == 0))
+        if (half > 0 && 2 * half < type.getDimSize(last) && (half == first || first % 2 == 0))
           halves.push_back(half);
     }
     const char *why = "no tensor of the same shape to be rotated";
@@ -249,14 +267,14 @@ private:
       auto layouts = *matcher.tableLayouts(node, rotary);
       return relayout(rewriter, loc, node->origin, layouts.first, layouts.second, sizeOf);
     };
-    // [H, S, D] is turned for the operation and back.
-    auto digits = [&](unsigned dim) {
+    // Tokens first, then everything else that is like heads; turned back afterwards.
+    Layout given, wanted(3);
+    for (unsigned dim = 0; dim < type.getRank(); ++dim) {
       Index index = wholeIndex(dim, type.getDimSize(dim));
-      return SmallVector<Digit, 2>(index.digits.begin(), index.digits.end());
-    };
-    Layout given{digits(0), digits(1), digits(2)}, wanted = given;
-    if (rotary.tokens == 1)
-      std::swap(wanted[0], wanted[1]);
+      given.emplace_back(index.digits.begin(), index.digits.end());
+      unsigned target = dim == rotary.tokens ? 0 : dim + 1 < type.getRank() ? 1 : 2;
+      wanted[target].append(index.digits.begin(), index.digits.end());
+    }
     Value x = relayout(rewriter, loc, rotary.x, given, wanted, none);
     Value rotated = RotaryOp::create(rewriter, loc, x.getType(), x, table(rotary.cos),
                                      table(rotary.sin), rotary.interleaved);

@@ -304,6 +304,17 @@ static Indices indicesOf(ArrayRef<unsigned> dims, ArrayRef<int64_t> sizes) {
 std::optional<Failure> Candidate::matchProbabilities() {
   Node *node = tracer.trace(values.operands[probabilities],
                             indicesOf(values.dims[probabilities], vars.sizes));
+  // Casts do not matter, and neither do factors that cancel.
+  Node *inner = node;
+  Factor factor;
+  while (true) {
+    inner = stripFactors(inner, factor);
+    if (inner->kind != Node::Op || !isFloatCast(inner->op))
+      break;
+    inner = inner->operands[0];
+  }
+  if (factor.isConstant() && factor.constant == 1)
+    node = inner;
   while (node->kind == Node::Op && isFloatCast(node->op))
     node = node->operands[0];
   if (node->kind == Node::Op)
@@ -398,7 +409,8 @@ std::optional<Failure> Candidate::matchScores() {
       for (unsigned iterator : product.dims[side])
         at[side].push_back(iterators[iterator]);
     auto reads = [&](unsigned side, unsigned var) { return bool(varsOf(at[side]) >> var & 1); };
-    unsigned keys = reads(0, vars.key) ? 0 : 1;
+    // A single key leaves no trace in the indices: then it is the side without queries.
+    unsigned keys = reads(0, vars.key) || (!reads(1, vars.key) && reads(1, vars.query)) ? 0 : 1;
     if (reads(1 - keys, vars.key) || reads(keys, vars.query) ||
         (!reads(keys, vars.key) && vars.sizes[vars.key] != 1) || !product.has(0, product.sum) ||
         !product.has(1, product.sum)) {

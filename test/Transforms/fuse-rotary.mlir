@@ -101,6 +101,29 @@ func.func @interleaved_partial(%x: tensor<5x3x6xf32>, %cos: tensor<5x2xf32>, %si
 
 // -----
 
+// [B, H, S, D]: batch and heads are all alike.
+// CHECK-LABEL: @batch
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<2x3x5x4xf32>
+// CHECK: tfm.rotary %{{.*}}, %{{.*}} : tensor<5x6x4xf32>, tensor<5x2xf32>
+// CHECK: return %{{.*}} : tensor<2x3x5x4xf32>
+func.func @batch(%x: tensor<2x3x5x4xf32>, %cos: tensor<5x2xf32>, %sin: tensor<5x2xf32>) -> tensor<2x3x5x4xf32> {
+  %empty = tensor.empty() : tensor<2x3x5x2xf32>
+  %c = linalg.broadcast ins(%cos : tensor<5x2xf32>) outs(%empty : tensor<2x3x5x2xf32>) dimensions = [0, 1]
+  %s = linalg.broadcast ins(%sin : tensor<5x2xf32>) outs(%empty : tensor<2x3x5x2xf32>) dimensions = [0, 1]
+  %x0 = tensor.extract_slice %x[0, 0, 0, 0] [2, 3, 5, 2] [1, 1, 1, 1] : tensor<2x3x5x4xf32> to tensor<2x3x5x2xf32>
+  %x1 = tensor.extract_slice %x[0, 0, 0, 2] [2, 3, 5, 2] [1, 1, 1, 1] : tensor<2x3x5x4xf32> to tensor<2x3x5x2xf32>
+  %a = arith.mulf %x0, %c : tensor<2x3x5x2xf32>
+  %b = arith.mulf %x1, %s : tensor<2x3x5x2xf32>
+  %y0 = arith.subf %a, %b : tensor<2x3x5x2xf32>
+  %d = arith.mulf %x1, %c : tensor<2x3x5x2xf32>
+  %e = arith.mulf %x0, %s : tensor<2x3x5x2xf32>
+  %y1 = arith.addf %d, %e : tensor<2x3x5x2xf32>
+  %y = tensor.concat dim(3) %y0, %y1 : (tensor<2x3x5x2xf32>, tensor<2x3x5x2xf32>) -> tensor<2x3x5x4xf32>
+  return %y : tensor<2x3x5x4xf32>
+}
+
+// -----
+
 // Both products have a plus: no rotation.
 // CHECK-LABEL: @negative_sign
 // CHECK-NOT: tfm.rotary

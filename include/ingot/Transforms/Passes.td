@@ -134,8 +134,8 @@ def FuseNorms : Pass<"fuse-norms", "::mlir::func::FuncOp"> {
 def FuseRotary : Pass<"fuse-rotary", "::mlir::func::FuncOp"> {
   let summary = "turns the mathematics of rotary embeddings into tfm.rotary";
   let description = [{
-    Finds pairs of columns that are turned by an angle, halves or neighbours, in `[S, H, D]` or
-    `[H, S, D]`: written with slices of x and tables of half the width, or as
+    Finds pairs of columns that are turned by an angle, halves or neighbours, in `[S, H, D]`,
+    `[H, S, D]` or with a batch: written with slices of x and tables of half the width, or as
     `x * cos + rotate_half(x) * sin` with tables whose repetition is visible. Columns beyond the pairs
     may pass through.
 

@@ -442,8 +442,9 @@ Tensor Writer::masked(const Tensor &scores) {
 
 GeneratedAttention Writer::write() {
   dynamic = chance(50);
-  queries = 2 + pick(6);
-  keys = broken != Broken::Nothing || chance(60) ? queries : 2 + pick(6);
+  int64_t least = broken == Broken::Nothing ? 1 : 2; // A single key hides what is broken.
+  queries = least + pick(6);
+  keys = broken != Broken::Nothing || chance(60) ? queries : least + pick(6);
   keyHeads = 1 + pick(3);
   heads = keyHeads * (chance(50) ? 1 : 2 + pick(2));
   headSize = 1 + pick(8);
@@ -582,6 +583,9 @@ GeneratedAttention Writer::write() {
     break;
   }
   p = identity(p);
+  if (chance(10)) // Factors that cancel.
+    p = binary("arith.mulf", commuted("arith.mulf", p, splat(p.shape, "4.0")),
+               splat(p.shape, "0.25"));
   if (merged && rank == 4)
     p = merge(p, 0, batch * heads);
   Shape resultShape(p.shape.begin(), p.shape.end() - 1);
