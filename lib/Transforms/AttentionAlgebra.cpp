@@ -139,7 +139,10 @@ static Node *stripFactor(Node *node, Factor &factor) {
     return node->operands[0];
   }
   if (isa<arith::MulFOp>(node->op)) {
-    for (unsigned k : {1, 0})
+    // Where no dimension is larger than 1 both can be factors; the one that is a number is.
+    auto isNumber = [&](unsigned k) { return node->operands[k]->kind != Node::Load; };
+    unsigned first = isFactor(node->operands[0]) && isNumber(0) && !isNumber(1) ? 0 : 1;
+    for (unsigned k : {first, 1 - first})
       if (isFactor(node->operands[k])) {
         factor.multiply(node->operands[k]);
         return node->operands[1 - k];

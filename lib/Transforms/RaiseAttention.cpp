@@ -375,7 +375,7 @@ std::optional<Access> Candidate::accessOf(Value operand, ArrayRef<Index> indices
   }
   for (auto [value, at, deep] : {std::tuple(node->origin, ArrayRef<Index>(node->indices), true),
                                  {operand, indices, false}}) {
-    if (!value)
+    if (!value || !isa<RankedTensorType>(value.getType()))
       continue;
     if (std::optional<Layout> layout = layoutOf(at, cast<RankedTensorType>(value.getType()))) {
       if (deep && factor)

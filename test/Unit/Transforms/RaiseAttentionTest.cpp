@@ -1,6 +1,6 @@
 //===- RaiseAttentionTest.cpp - attention is raised however it is written ---------------------===//
 //
-// Two hundred graphs that are attention must become tfm.attention and compute the same; two hundred
+// A thousand graphs that are attention must become tfm.attention and compute the same; a thousand
 // with one fact broken must not.
 //
 //===----------------------------------------------------------------------------------------===//
@@ -25,7 +25,7 @@ using namespace mlir;
 
 namespace {
 
-constexpr uint64_t kVariants = 200;
+constexpr uint64_t kVariants = 1000;
 /// Factors are multiplied at compile time and rounded to f32 once more; everything else is f64.
 constexpr double kTolerance = 1e-6;
 
