@@ -114,11 +114,12 @@ static void cleanUp(PassManager &manager) {
 }
 
 static void addGraphPasses(PassManager &manager, const PipelineOptions &options) {
+  // Rotary first: raising moves transpositions into the rotation's neighbourhood.
+  manager.addNestedPass<func::FuncOp>(createFuseRotary());
   RaiseAttentionOptions raise;
   raise.require = options.requireFused;
   manager.addPass(createRaiseAttention(raise));
   manager.addNestedPass<func::FuncOp>(createFuseNorms());
-  manager.addNestedPass<func::FuncOp>(createFuseRotary());
   cleanUp(manager);
   manager.addNestedPass<func::FuncOp>(createFuseLinears());
   cleanUp(manager);

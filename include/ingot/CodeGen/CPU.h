@@ -1,0 +1,75 @@
+//===- CPU.h - kernels to native code ---------------------------------------------*- C++ -*-===//
+//
+// Compiles the kernels of a plan for one processor and links them into one code segment: an ELF
+// image without imports and without run-time relocations whose file offsets equal its addresses,
+// so that the runtime maps it read + execute as it is and jumps to `entry`.
+//
+// How a kernel becomes code is told by lib/CodeGen/CPU: the emitters (one per schedule kind) write
+// vector code with scf, arith, vector and LLVM pointers, every function written out; it is
+// converted to LLVM IR, optimised and assembled in process, one LLVMContext per kernel, in
+// parallel. The same kernels and target give the same bytes, whatever the number of threads.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_CODEGEN_CPU_H
+#define INGOT_CODEGEN_CPU_H
+
+#include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "llvm/Support/Error.h"
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ingot::codegen {
+
+/// A processor to compile for.
+struct CPUTarget {
+  std::string name;   ///< as recorded in the artifact: "x86-64-v3", "znver4", ...
+  std::string triple; ///< "x86_64-unknown-linux-gnu"
+  std::string cpu;    ///< LLVM's name of the processor whose scheduling is used
+  /// Instruction set extensions that the code may use, LLVM's names, sorted; no tuning flags.
+  std::vector<std::string> features;
+
+  bool has(llvm::StringRef feature) const;
+  bool hasAVX512() const { return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq"); }
+
+  /// `name` is a level ("x86-64-v3", "x86-64-v4"), a processor ("znver4", "sapphirerapids", ...) or
+  /// "native", which becomes the processor this runs on, with the features that it and its
+  /// operating system offer. Fails on an unknown name, and on a processor below x86-64-v3.
+  static llvm::Expected<CPUTarget> resolve(llvm::StringRef name);
+};
+
+struct CompileOptions {
+  /// Kernels that are compiled at once; 0: one per core.
+  unsigned threads = 0;
+  /// Called, from one thread and in the order of the kernels, with the text of each stage: "vector.mlir",
+  /// "ll" (optimised) and "s". Null: no text is made.
+  std::function<void(llvm::StringRef kernel, llvm::StringRef stage, llvm::StringRef text)> dump;
+};
+
+struct CompiledKernel {
+  std::string name;
+  uint64_t entry;        ///< offset of the first instruction in the image
+  uint64_t scratchBytes; ///< per thread, aligned to 64
+};
+
+struct CompiledCode {
+  std::string image;
+  std::vector<CompiledKernel> kernels; ///< in the order given
+};
+
+/// Compiles and links. Errors are reported as diagnostics at the operations that cause them. Kernels
+/// without a schedule get the default one.
+llvm::FailureOr<CompiledCode> compileKernels(llvm::ArrayRef<plan::KernelOp> kernels,
+                                             const CPUTarget &target,
+                                             const CompileOptions &options = {});
+
+/// How a kernel is best compiled for a target; select-schedule writes it. The kind follows from what
+/// the kernel contains, the tile from the target.
+plan::ScheduleAttr getDefaultSchedule(plan::KernelOp kernel, const CPUTarget &target);
+
+/// Registers the passes of code generation: --emit-cpu-kernels{target=...}.
+void registerCPUPasses();
+
+} // namespace ingot::codegen
+
+#endif // INGOT_CODEGEN_CPU_H

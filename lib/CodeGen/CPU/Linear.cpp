@@ -1,0 +1,380 @@
+//===- Linear.cpp - projections by a packed weight ---------------------------------------------===//
+//
+// A work item is a panel: 64 output columns, or fewer in the last one. For each tile of rows,
+// accumulators for some vectors of the panel run over k, one fused multiply-add per step:
+//
+//   for k:  w = panel[k][vector];  acc[row][vector] += x[row][k] * w          (k ascending from +0)
+//
+// and go to a tile of scratch memory, from which the epilogue, a row of lanes at a time, is evaluated
+// like any light kernel: the linear's result at (row, column) is the accumulator plus the bias. The
+// order of additions depends on nothing but k, so a row has the same bits in any tile.
+//
+// With one row (decode) all vectors of the panel are one tile: the weights stream through once.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "Emitters.h"
+#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::codegen;
+
+namespace {
+
+struct LinearEmitter {
+  KernelEmission &emission;
+  KernelBuilder &kb = emission.kb;
+  Evaluator &eval = emission.eval;
+  tfm::LinearOp linear{};
+  plan::PanelLayout layout{};
+  Value weight{};   ///< the packed matrix
+  Value xRows{};    ///< f32 rows of K elements: rows [rowBegin, rowBegin + rowCount) of x
+  Value rowBegin{};
+  Value rowCount{};
+  SmallVector<Size, 4> leading{}; ///< dimensions that make up the rows
+  Value tile{};     ///< scratch: [tile rows][rows of a full panel] accumulators
+  Type weightType{};
+
+  /// Where a result lies: its column 0 is column `offset` of each part.
+  struct Result {
+    unsigned index;
+    Value value;
+    int64_t offset, size;
+  };
+  SmallVector<Result> results{};
+
+  bool prepare();
+  std::optional<int64_t> traceOffset(Value value, int64_t shift, llvm::DenseSet<Value> &seen);
+  void panel(Value number, int64_t partLanes);
+  void products(Value firstRow, int64_t count, Value panel, int64_t lanes);
+  void products(Value rows, Value sums, int64_t count, int64_t firstVector, int64_t vectors,
+                Value panel, int64_t lanes);
+  void epilogue(Value number, int64_t partLanes, Value firstRow, Value count);
+};
+
+} // namespace
+
+/// The column of the linear's result that column 0 of `value` is, for all ways from one to the
+/// other; nothing where there is none. Column numbers are taken modulo the size of a part.
+std::optional<int64_t> LinearEmitter::traceOffset(Value value, int64_t shift,
+                                                  llvm::DenseSet<Value> &seen) {
+  if (value == linear.getResult())
+    return shift % layout.partRows();
+  Operation *op = value.getDefiningOp();
+  if (!op || !isa<RankedTensorType>(value.getType()) || !seen.insert(value).second)
+    return std::nullopt;
+  int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
+  std::optional<int64_t> found;
+  auto meet = [&](Value operand, int64_t at) {
+    std::optional<int64_t> offset = traceOffset(operand, at, seen);
+    if (!offset)
+      return;
+    if (found && *found != *offset)
+      kb.fail(op, "it joins different columns of a linear");
+    found = offset;
+  };
+  if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
+    int64_t last = cast<RankedTensorType>(slice.getSource().getType()).getRank() - 1;
+    bool rowsKept = rank == last + 1;
+    for (int64_t d = 0; rowsKept && d < last; ++d)
+      rowsKept = slice.isDynamicOffset(d) ? false : slice.getStaticOffset(d) == 0;
+    if (rowsKept && !slice.isDynamicOffset(last) && slice.getStaticStride(last) == 1)
+      meet(slice.getSource(), shift + slice.getStaticOffset(last));
+    return found;
+  }
+  if (OpTrait::hasElementwiseMappableTraits(op)) {
+    for (Value operand : op->getOperands())
+      meet(operand, shift);
+    return found;
+  }
+  if (auto generic = dyn_cast<linalg::LinalgOp>(op)) {
+    AffineMap identity = AffineMap::getMultiDimIdentityMap(rank, op->getContext());
+    for (OpOperand *input : generic.getDpsInputOperands())
+      if (generic.getMatchingIndexingMap(input) == identity && generic.getNumLoops() == rank)
+        meet(input->get(), shift);
+  }
+  return found;
+}
+
+bool LinearEmitter::prepare() {
+  Block &body = emission.kernel.getBody().front();
+  auto fail = [&](Operation *op, const Twine &why) {
+    kb.fail(op, why);
+    return false;
+  };
+  for (tfm::LinearOp op : body.getOps<tfm::LinearOp>()) {
+    if (!isa_and_present<plan::PanelsAttr>(op.getWeight().getType().getEncoding()))
+      continue;
+    if (linear)
+      return fail(op, "expected one linear on a packed weight");
+    linear = op;
+  }
+  if (!linear)
+    return fail(emission.kernel, "expected a linear on a packed weight");
+  auto weightArgument = dyn_cast<BlockArgument>(linear.getWeight());
+  if (!weightArgument || linear.getTransposed())
+    return fail(linear, "expected its weight to be an operand of the kernel, stored [N, K]");
+  llvm::Expected<plan::PanelLayout> expected =
+      plan::PanelLayout::get(cast<RankedTensorType>(linear.getWeight().getType()));
+  if (!expected)
+    return fail(linear, llvm::toString(expected.takeError()));
+  layout = *expected;
+  weightType = linear.getWeight().getType().getElementType();
+  if (!isa<Float32Type, Float16Type, BFloat16Type>(weightType) ||
+      !getElementTypeOrSelf(linear.getResult().getType()).isF32())
+    return fail(linear, "expected a weight of f32, f16 or bf16 and a result of f32");
+  weight = eval.operandBuffer(weightArgument.getArgNumber());
+
+  auto xType = cast<RankedTensorType>(linear.getX().getType());
+  rowBegin = kb.c(0);
+  rowCount = kb.c(1);
+  for (int64_t d = 0; d + 1 < xType.getRank(); ++d) {
+    leading.push_back(eval.dim(linear.getX(), d));
+    rowCount = kb.mul(rowCount, leading.back().value);
+  }
+
+  auto yield = cast<plan::YieldOp>(body.getTerminator());
+  for (auto [index, value] : llvm::enumerate(yield.getValues())) {
+    Value source = peelReshapes(value);
+    auto type = dyn_cast<RankedTensorType>(source.getType());
+    if (!type)
+      return fail(yield, "expected tensor results");
+    llvm::DenseSet<Value> seen;
+    std::optional<int64_t> offset = traceOffset(source, 0, seen);
+    if (kb.hasFailed())
+      return false;
+    int64_t size = type.getRank() ? type.getShape().back() : 1;
+    if (!offset || type.getRank() != xType.getRank() || *offset + size > layout.partRows())
+      return fail(source.getDefiningOp() ? source.getDefiningOp() : yield.getOperation(),
+                  "expected a result of element-wise operations on columns of the linear");
+    results.push_back({unsigned(index), source, *offset, size});
+  }
+  return true;
+}
+
+/// The products of `count` rows of a tile with a panel.
+void LinearEmitter::products(Value firstRow, int64_t count, Value panel, int64_t lanes) {
+  Value rows = kb.gep(xRows, kb.mul(firstRow, layout.k), kb.f32);
+  Value tileRow = kb.rem(firstRow, emission.schedule.getTileRows());
+  Value sums = kb.gep(tile, kb.mul(tileRow, layout.rows), kb.f32);
+  // No more accumulators than the schedule's tile has: fewer rows take more vectors.
+  int64_t budget = emission.schedule.getTileRows() * emission.schedule.getTileVectors();
+  int64_t vectors = lanes / kLanes, width = std::clamp<int64_t>(budget / count, 1, vectors);
+  for (int64_t first = 0; first < vectors; first += width)
+    products(rows, sums, count, first, std::min(width, vectors - first), panel, lanes);
+}
+
+/// rows x vectors accumulators over all k, then into `into`.
+void LinearEmitter::products(Value rows, Value into, int64_t count, int64_t firstVector,
+                             int64_t vectors, Value panel, int64_t lanes) {
+  KernelBuilder::Values zeros(count * vectors, kb.zero(kb.vec(kb.f32)));
+  int64_t k = layout.k;
+  auto x = [&](Value at, int64_t ahead, int64_t row) {
+    Value pointer = kb.gep(kb.gep(rows, at, kb.f32), row * k + ahead, kb.f32);
+    return kb.broadcast(kb.loadScratch(kb.f32, pointer));
+  };
+  auto line = [&](Value at, int64_t ahead, int64_t vector, Type stored) {
+    Value pointer = kb.gep(panel, kb.mul(at, lanes), stored);
+    return kb.load(kb.vec(stored),
+                   kb.gep(pointer, ahead * lanes + (firstVector + vector) * kLanes, stored));
+  };
+  auto step = [&](KernelBuilder::Values &sums, Value at, int64_t ahead, ArrayRef<Value> weights) {
+    for (int64_t row = 0; row < count; ++row) {
+      Value factor = x(at, ahead, row);
+      for (int64_t v = 0; v < vectors; ++v)
+        sums[row * vectors + v] = kb.fma(factor, weights[v], sums[row * vectors + v]);
+    }
+  };
+  // About 16 multiply-adds in a turn of the loop.
+  int64_t unroll = 1;
+  while (unroll < 4 && unroll * count * vectors < 16)
+    unroll *= 2;
+  KernelBuilder::Values sums;
+  if (layout.pairs) {
+    // One line holds k and k + 1: the low half of each lane, then the high half.
+    Value high = kb.constantInt(kb.vec(kb.i32), int64_t(int32_t(0xffff0000)));
+    Value sixteen = kb.constantInt(kb.vec(kb.i32), 16);
+    auto pair = [&](KernelBuilder::Values &sums, Value index, int64_t ahead, bool both) {
+      KernelBuilder::Values even, odd;
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value lanesOf = line(index, ahead, v, kb.i32);
+        even.push_back(kb.bitcast(kb.vec(kb.f32), kb.make<arith::ShLIOp>(lanesOf, sixteen)));
+        odd.push_back(kb.bitcast(kb.vec(kb.f32), kb.andi(lanesOf, high)));
+      }
+      Value at = kb.mul(index, 2);
+      step(sums, at, 2 * ahead, even);
+      if (both)
+        step(sums, at, 2 * ahead + 1, odd);
+    };
+    unroll = std::max<int64_t>(1, unroll / 2);
+    int64_t whole = k / 2 / unroll * unroll;
+    sums = kb.loop(kb.c(0), kb.c(whole), kb.c(unroll), zeros,
+                   [&](Value index, ValueRange state) {
+                     KernelBuilder::Values sums(state);
+                     for (int64_t ahead = 0; ahead < unroll; ++ahead)
+                       pair(sums, index, ahead, true);
+                     return sums;
+                   });
+    for (int64_t index = whole; index < layout.lines(); ++index)
+      pair(sums, kb.c(index), 0, 2 * index + 1 < k);
+  } else {
+    auto single = [&](KernelBuilder::Values &sums, Value index, int64_t ahead) {
+      KernelBuilder::Values weights;
+      for (int64_t v = 0; v < vectors; ++v)
+        weights.push_back(kb.extend(line(index, ahead, v, kb.registerType(weightType)), kb.f32,
+                                    weightType));
+      step(sums, index, ahead, weights);
+    };
+    int64_t whole = k / unroll * unroll;
+    sums = kb.loop(kb.c(0), kb.c(whole), kb.c(unroll), zeros,
+                   [&](Value index, ValueRange state) {
+                     KernelBuilder::Values sums(state);
+                     for (int64_t ahead = 0; ahead < unroll; ++ahead)
+                       single(sums, index, ahead);
+                     return sums;
+                   });
+    for (int64_t index = whole; index < k; ++index)
+      single(sums, kb.c(index), 0);
+  }
+  for (int64_t row = 0; row < count; ++row)
+    for (int64_t v = 0; v < vectors; ++v)
+      kb.store(sums[row * vectors + v],
+               kb.gep(into, row * layout.rows + (firstVector + v) * kLanes, kb.f32));
+}
+
+void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Value count) {
+  int64_t perPanel = layout.panelPartRows();
+  Value firstColumn = kb.mul(number, perPanel); // of each part
+  kb.loop(kb.c(0), count, kb.c(1), [&](Value tileRow) {
+    Value row = kb.add(firstRow, tileRow);
+    SmallVector<Coord, 4> rowCoords = eval.delinearize(eval.uniform(row), leading);
+    kb.loop(kb.c(0), kb.c(partLanes), kb.c(kLanes), [&](Value lane) {
+      Value column = kb.add(firstColumn, lane);
+      // The linear's value: the accumulator, and the bias.
+      eval.define(linear.getResult(), [&](const Point &point) -> LaneValue {
+        const Coord &at = point.coords.back();
+        int64_t part = at.low / layout.partRows();
+        Value address = kb.gep(kb.gep(tile, kb.mul(tileRow, layout.rows), kb.f32),
+                               kb.add(lane, part * partLanes), kb.f32);
+        Value sum = kb.loadScratch(kb.vec(kb.f32), address);
+        if (Value bias = linear.getBias()) {
+          Point column{{at}, point.mask, point.guarded};
+          Value value = eval.broadcast(eval.at(bias, column));
+          sum = kb.fadd(sum, kb.extend(value, kb.f32, getElementTypeOrSelf(bias.getType())));
+        }
+        return {sum};
+      });
+      for (const Result &result : results) {
+        auto type = cast<RankedTensorType>(result.value.getType());
+        bool whole = result.offset % kLanes == 0 && result.size % kLanes == 0;
+        auto emit = [&] {
+          Value first = kb.add(column, -result.offset);
+          Coord coord = eval.lanes(first, 0, result.size, result.offset % kLanes ? 1 : kLanes);
+          Value mask;
+          if (!whole) {
+            // Lanes within the result.
+            Value index = eval.indices(coord);
+            Value low = kb.cmp(arith::CmpIPredicate::sge, index, kb.zero(index.getType()));
+            mask = kb.andi(low, kb.lt(index, kb.constantInt(index.getType(), result.size)));
+          }
+          Point point{rowCoords, mask, false};
+          point.coords.push_back(coord);
+          Value value = eval.broadcast(eval.at(result.value, point));
+          eval.store({value}, eval.resultBuffer(result.index), type.getElementType(),
+                     kb.add(kb.mul(row, result.size), first), mask);
+        };
+        // Whether this vector holds columns of the result at all.
+        Value some;
+        if (result.offset)
+          some = kb.lt(kb.c(result.offset - kLanes), column);
+        if (result.offset + result.size < layout.partRows()) {
+          Value before = kb.lt(column, kb.c(result.offset + result.size));
+          some = some ? kb.andi(some, before) : before;
+        }
+        some ? kb.branch(some, emit) : emit();
+      }
+    });
+  });
+}
+
+void LinearEmitter::panel(Value number, int64_t partLanes) {
+  int64_t lanes = partLanes * layout.parts, tileRows = emission.schedule.getTileRows();
+  int64_t bytes = layout.lines() * layout.rows * layout.elementBytes * (layout.pairs ? 2 : 1);
+  Value base = kb.gep(weight, kb.mul(number, bytes), kb.i8);
+  Value full = kb.mul(kb.div(rowCount, tileRows), tileRows);
+  kb.loop(kb.c(0), rowCount, kb.c(tileRows), [&](Value first) {
+    kb.branch(
+        kb.lt(first, full), TypeRange{},
+        [&] {
+          products(first, tileRows, base, lanes);
+          return KernelBuilder::Values();
+        },
+        [&] {
+          // What is left, in tiles of a half, a quarter, ... of the rows.
+          emission.rowTiles(kb.sub(rowCount, first), tileRows / 2, [&](Value row, int64_t count) {
+            products(kb.add(first, row), count, base, lanes);
+          });
+          return KernelBuilder::Values();
+        });
+    Value count = kb.min(kb.sub(rowCount, first), kb.c(tileRows));
+    epilogue(number, partLanes, kb.add(rowBegin, first), count);
+  });
+}
+
+void codegen::emitLinear(KernelEmission &emission) {
+  LinearEmitter emitter{emission};
+  if (!emitter.prepare())
+    return;
+  KernelBuilder &kb = emission.kb;
+  const plan::PanelLayout &layout = emitter.layout;
+  Value x = peelReshapes(emitter.linear.getX());
+  bool direct = isa<BlockArgument>(x) && getElementTypeOrSelf(x.getType()).isF32() &&
+                !isa_and_present<plan::PanelsAttr>(cast<RankedTensorType>(x.getType()).getEncoding());
+  emitter.tile = emission.scratch(emission.schedule.getTileRows() * layout.rows * 4);
+
+  auto panels = [&] {
+    int64_t last = layout.numPanels() - 1;
+    bool narrow = layout.partLanes(last) != layout.panelPartRows();
+    Value wholeEnd = narrow ? kb.min(kb.end(), kb.c(last)) : kb.end();
+    kb.loop(kb.begin(), wholeEnd, kb.c(1),
+            [&](Value number) { emitter.panel(number, layout.panelPartRows()); });
+    if (narrow)
+      kb.branch(kb.lt(kb.c(last), kb.end()),
+                [&] { emitter.panel(kb.c(last), layout.partLanes(last)); });
+  };
+  if (direct) {
+    emitter.xRows = emission.eval.operandBuffer(cast<BlockArgument>(x).getArgNumber());
+    panels();
+    return;
+  }
+
+  // A light expression: blocks of rows are evaluated into scratch memory, and all panels of this
+  // range run over one block before the next.
+  Evaluator &eval = emission.eval;
+  constexpr int64_t kBlockRows = 32;
+  Value rowCount = emitter.rowCount, buffer = emission.scratch(kBlockRows * layout.k * 4);
+  kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
+    Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
+    Type element = getElementTypeOrSelf(emitter.linear.getX().getType());
+    unsigned last = emitter.leading.size();
+    SmallVector<int64_t> breaks;
+    eval.collectBreaks(emitter.linear.getX(), last, breaks);
+    kb.loop(kb.c(0), count, kb.c(1), [&](Value row) {
+      Point point;
+      point.coords = eval.delinearize(eval.uniform(kb.add(first, row)), emitter.leading);
+      point.coords.emplace_back();
+      eval.forLanes({kb.c(layout.k), layout.k}, breaks, [&](Coord lane, Value mask) {
+        point.coords.back() = lane;
+        point.mask = mask;
+        Value value = eval.broadcast(eval.at(emitter.linear.getX(), point));
+        eval.store({kb.extend(value, kb.f32, element)}, buffer, kb.f32,
+                   kb.add(kb.mul(row, layout.k), lane.base), mask);
+      });
+    });
+    emitter.xRows = buffer;
+    emitter.rowBegin = first;
+    emitter.rowCount = count;
+    panels();
+  });
+}

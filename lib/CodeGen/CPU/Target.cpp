@@ -1,0 +1,71 @@
+//===- Target.cpp - processors to compile for -------------------------------------------------===//
+
+#include "ingot/CodeGen/CPU.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/X86TargetParser.h"
+
+using namespace ingot;
+using namespace ingot::codegen;
+
+/// Extensions that generated code can make use of. What else a processor has (virtualisation, cache control,
+/// random numbers) is not required of the one that runs the code.
+static const char *const kUsable[] = {
+    "adx",          "amx-bf16",        "amx-fp16",    "amx-int8",   "amx-tile",   "avx",
+    "avx2",         "avx512bf16",      "avx512bitalg", "avx512bw",  "avx512cd",   "avx512dq",
+    "avx512f",      "avx512fp16",      "avx512ifma",  "avx512vbmi", "avx512vbmi2", "avx512vl",
+    "avx512vnni",   "avx512vpopcntdq", "avxifma",     "avxneconvert", "avxvnni",  "avxvnniint16",
+    "avxvnniint8",  "bmi",             "bmi2",        "cmov",       "cx16",       "cx8",
+    "f16c",         "fma",             "fxsr",        "gfni",       "lzcnt",      "mmx",
+    "movbe",        "popcnt",          "sahf",        "sse",        "sse2",       "sse3",
+    "sse4.1",       "sse4.2",          "ssse3",       "vpclmulqdq"};
+
+static llvm::Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
+}
+
+bool CPUTarget::has(llvm::StringRef feature) const {
+  return llvm::is_contained(features, feature);
+}
+
+llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
+  CPUTarget target;
+  target.triple = "x86_64-unknown-linux-gnu";
+  target.name = name == "native" ? llvm::sys::getHostCPUName().str() : name.str();
+  target.cpu = target.name;
+  // LLVM aborts on a name that it does not know.
+  if (llvm::X86::parseArchX86(target.cpu, /*Only64Bit=*/true) == llvm::X86::CK_None)
+    return makeError("expected a level (x86-64-v3, x86-64-v4), a processor (znver4, sapphirerapids, ...) or "
+                     "native, got '" + name + "'");
+  llvm::SmallVector<llvm::StringRef> all;
+  llvm::X86::getFeaturesForCPU(target.cpu, all);
+  llvm::StringMap<bool> host = name == "native" ? llvm::sys::getHostCPUFeatures() : llvm::StringMap<bool>();
+  for (llvm::StringRef feature : kUsable) {
+    bool listed = llvm::is_contained(all, feature);
+    // A virtual machine or an operating system may hide what the processor could do.
+    if (listed && (name != "native" || host.lookup(feature)))
+      target.features.push_back(feature.str());
+  }
+  for (llvm::StringRef needed : {"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
+    if (!target.has(needed))
+      return makeError("expected a processor of level x86-64-v3 or above, '" + name + "' has no " + needed);
+  return target;
+}
+
+plan::ScheduleAttr codegen::getDefaultSchedule(plan::KernelOp kernel, const CPUTarget &target) {
+  mlir::MLIRContext *context = kernel.getContext();
+  plan::ScheduleAttr given = kernel.getScheduleAttr();
+  auto has = [&](auto *op) {
+    using OpTy = std::remove_pointer_t<decltype(op)>;
+    return !kernel.getBody().template getOps<OpTy>().empty();
+  };
+  plan::ScheduleKind kind = given ? given.getKind()
+                            : has((tfm::AttentionOp *)nullptr)   ? plan::ScheduleKind::Attention
+                            : has((tfm::CacheAppendOp *)nullptr) ? plan::ScheduleKind::Append
+                                                                 : plan::ScheduleKind::Rows;
+  if (kind != plan::ScheduleKind::Linear)
+    return given ? given : plan::ScheduleAttr::get(context, kind, 1, 1);
+  // Accumulators, a line of weights and a broadcast in 32 registers of 16 lanes, or in 16 of 8.
+  return target.hasAVX512() ? plan::ScheduleAttr::get(context, kind, 8, 2)
+                            : plan::ScheduleAttr::get(context, kind, 6, 1);
+}
