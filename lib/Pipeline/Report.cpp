@@ -3,9 +3,11 @@
 #include "Report.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Transforms/AttentionSites.h"
-#include "llvm/ADT/MapVector.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include <map>
 
 using namespace mlir;
 using namespace ingot;
@@ -37,7 +39,7 @@ static std::string nameSize(Value size, plan::ProgramOp program) {
 
 namespace {
 /// (class, size) -> coefficient, over all dispatches of a program.
-using Totals = llvm::MapVector<std::pair<int32_t, std::string>, int64_t>;
+using Totals = std::map<std::pair<int32_t, std::string>, int64_t>;
 } // namespace
 
 static void addCosts(plan::DispatchOp dispatch, plan::ProgramOp program, Totals &totals) {
@@ -62,7 +64,7 @@ static std::string formatQuantity(int64_t value, bool isFlops) {
       .str();
 }
 
-std::string Report::getText() const {
+std::string Report::getText() {
   std::string text;
   llvm::raw_string_ostream out(text);
   SmallVector<AttentionSite> sites = getAttentionSites(module);
@@ -98,7 +100,7 @@ std::string Report::getText() const {
   return text;
 }
 
-std::string Report::getJson() const {
+std::string Report::getJson() {
   std::string text;
   llvm::raw_string_ostream out(text);
   llvm::json::OStream json(out, 2);

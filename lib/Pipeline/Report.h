@@ -16,9 +16,9 @@ public:
       : module(module), options(options), import(import) {}
 
   /// For people, a few lines.
-  std::string getText() const;
+  std::string getText();
   /// For programs: one object with `schema_version`.
-  std::string getJson() const;
+  std::string getJson();
 
 private:
   mlir::ModuleOp module;

@@ -64,7 +64,7 @@ static cl::opt<std::string>
                  cl::desc("write the module of every stage, and the IR and assembly of every "
                           "kernel, into a folder"),
                  cl::value_desc("folder"), cl::cat(category));
-static cl::opt<unsigned> threads("threads", cl::desc("worker threads (default: one per processor)"),
+static cl::opt<unsigned> threads("jobs", cl::desc("worker threads (default: one per processor)"),
                                  cl::value_desc("n"), cl::init(0), cl::cat(category));
 static cl::opt<bool> quiet("quiet", cl::desc("print nothing but errors"), cl::cat(category));
 

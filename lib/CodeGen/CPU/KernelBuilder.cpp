@@ -94,7 +94,8 @@ void KernelBuilder::atDepth(unsigned depth, function_ref<void()> body) {
 
 Value KernelBuilder::place(Operation *op, bool speculatable, unsigned result) {
   SmallVector<OpFoldResult, 1> folded;
-  if (succeeded(op->fold(folded)) && !folded.empty()) {
+  // A constant folds to itself.
+  if (!op->hasTrait<OpTrait::ConstantLike>() && succeeded(op->fold(folded)) && !folded.empty()) {
     OpFoldResult value = folded[result];
     op->erase();
     if (auto attr = dyn_cast<Attribute>(value))

@@ -60,7 +60,9 @@ public:
   Type memoryType(Type element) const { return element.isInteger(1) ? i8 : registerType(element); }
   /// `element` or a vector of it, as `like` is.
   Type shapedAs(Value like, Type element) const { return isVector(like) ? Type(vec(element)) : element; }
-  static int64_t bytesOf(Type memoryType) { return memoryType.getIntOrFloatBitWidth() / 8; }
+  static int64_t bytesOf(Type memoryType) {
+    return mlir::isa<mlir::LLVM::LLVMPointerType>(memoryType) ? 8 : memoryType.getIntOrFloatBitWidth() / 8;
+  }
 
   //===--- constants ------------------------------------------------------------------------===//
   Value constant(mlir::TypedAttr attr);
