@@ -259,6 +259,31 @@ static std::optional<double> evaluateUnder(Node *node, ArrayRef<Node *> conditio
   return evaluateOp(node->op, numbers);
 }
 
+static bool samePredicate(const Predicate &a, const Predicate &b) {
+  if (a.kind != b.kind || a.operands.size() != b.operands.size())
+    return false;
+  for (auto [x, y] : llvm::zip(a.operands, b.operands))
+    if (!samePredicate(x, y))
+      return false;
+  if (a.kind == Predicate::AtMostZero) {
+    LinearForm difference = a.form;
+    difference.add(b.form, -1);
+    return difference.terms.empty() && difference.constant == 0;
+  }
+  if (a.kind == Predicate::Atom)
+    return a.negated == b.negated && sameExpr(a.atom, b.atom);
+  return a.kind != Predicate::Table || (a.columns == b.columns && a.bits == b.bits);
+}
+
+/// Whether `a` plainly says `b`: all conjuncts of `b` are among its own.
+static bool implies(const Predicate &a, const Predicate &b) {
+  if (b.kind == Predicate::And)
+    return llvm::all_of(b.operands, [&](const Predicate &part) { return implies(a, part); });
+  if (a.kind == Predicate::And)
+    return llvm::any_of(a.operands, [&](const Predicate &part) { return samePredicate(part, b); });
+  return b.kind == Predicate::True || samePredicate(a, b);
+}
+
 static Predicate conditionOf(Node *node, bool negated, const ScoreVars &vars);
 
 /// Turns the value of an element into keep or drop, or nothing where it is neither.
@@ -568,7 +593,7 @@ private:
   bool splitMasks(Node *node, const Factor &factor, Terms &rest);
   /// Whether a score times `factor` that is replaced by (or added to) `number` is masked by it.
   std::optional<bool> isMask(const Factor &factor, double number, bool &finite) const {
-    if (!factor.isConstant() || factor.constant <= 0)
+    if (!factor.isConstant())
       return std::nullopt;
     double masked = factor.constant * number;
     if (!(masked <= kMaskedScore))
@@ -624,11 +649,26 @@ Node *Decomposer::step(Node *node, Factor &factor) {
     unsigned score = node->operands[0]->hasLeaf ? 0 : 1;
     bool finite = false;
     Node *bound = node->operands[1 - score];
-    if (bound->kind != Node::Const || !finiteMasks ||
+    if (bound->kind != Node::Const || !finiteMasks || factor.constant <= 0 ||
         !isMask(factor, bound->number, finite).value_or(false))
       return nullptr;
     clamped = true;
     return node->operands[score];
+  }
+  if (isa<arith::MulFOp>(node->op)) {
+    // s * keep + (1 - keep) * large: where the score counts, it is multiplied by 1.
+    unsigned score = node->operands[0]->hasLeaf ? 0 : 1;
+    Node *other = node->operands[1 - score];
+    auto isOne = [](double number) -> std::optional<bool> {
+      return number == 0 || number == 1 ? std::optional<bool>(number == 1) : std::nullopt;
+    };
+    if (!other->hasLeaf && other->vars && form.keep.kind != Predicate::True) {
+      std::optional<Predicate> ones = conditionByValue(other, isOne, vars);
+      if (!ones)
+        ones = functionOfConditions(other, isOne, vars);
+      if (ones && implies(form.keep, *ones))
+        return node->operands[score];
+    }
   }
   return stripFactor(node, factor);
 }

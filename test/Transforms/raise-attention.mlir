@@ -742,3 +742,27 @@ func.func @grouped_in_rank_5(%q: tensor<3x2x2x5x8xf32>, %k: tensor<3x2x6x8xf32>,
   %o = tfm.matmul %p, %v2 : tensor<3x2x2x5x6xf32>, tensor<3x2x2x6x8xf32> -> tensor<3x2x2x5x8xf32>
   return %o : tensor<3x2x2x5x8xf32>
 }
+
+// -----
+
+// Scores are multiplied by the mask before the rest of it is subtracted.
+// CHECK-LABEL: @mask_times_scores
+// CHECK: tfm.attention %{{.*}}, %{{.*}}, %{{.*}} causal : tensor<2x3x8xf32>
+func.func @mask_times_scores(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>)
+    -> tensor<2x3x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x3x8xf32>, tensor<2x3x8xf32> -> tensor<2x3x3xf32>
+  %b = arith.constant dense<[[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]> : tensor<3x3xf32>
+  %one = arith.constant dense<1.0> : tensor<3x3xf32>
+  %large = arith.constant dense<1.0e10> : tensor<3x3xf32>
+  %c = arith.subf %one, %b : tensor<3x3xf32>
+  %d = arith.mulf %large, %c : tensor<3x3xf32>
+  %e = tensor.empty() : tensor<2x3x3xf32>
+  %keep = linalg.broadcast ins(%b : tensor<3x3xf32>) outs(%e : tensor<2x3x3xf32>) dimensions = [0]
+  %drop = linalg.broadcast ins(%d : tensor<3x3xf32>) outs(%e : tensor<2x3x3xf32>) dimensions = [0]
+  %t = arith.mulf %s, %keep : tensor<2x3x3xf32>
+  %m = arith.subf %t, %drop : tensor<2x3x3xf32>
+  // expected-remark @below {{attention raised (causal, 1 query head per key head)}}
+  %p = tfm.softmax %m dim(2) : tensor<2x3x3xf32>
+  %o = tfm.matmul %p, %v : tensor<2x3x3xf32>, tensor<2x3x8xf32> -> tensor<2x3x8xf32>
+  return %o : tensor<2x3x8xf32>
+}

@@ -415,7 +415,7 @@ std::string Writer::bigNumber() {
 Tensor Writer::masked(const Tensor &scores) {
   // With fewer keys than queries a window leaves rows without a key.
   int64_t window = queries == keys && chance(40) ? 1 + pick(keys) : 0;
-  switch (pick(5)) {
+  switch (pick(6)) {
   case 0: // where
     return select(expandMask(keepMask(window)), scores, splat(scoreShape, bigNumber()));
   case 1: { // where, of the opposite condition
@@ -431,6 +431,13 @@ Tensor Writer::masked(const Tensor &scores) {
     Tensor mask = commuted("arith.mulf", drop,
                            splat(drop.shape, oneOf<std::string>({"-1.0e+09", "-3.0e+38"})));
     return commuted("arith.addf", scores, expandMask(mask));
+  }
+  case 4: { // keep * scores + (1 - keep) * a large negative number
+    Tensor keep = cast("arith.uitofp", keepMask(window), "f32");
+    Tensor drop = binary("arith.subf", splat(keep.shape, "1.0"), keep);
+    Tensor mask = commuted("arith.mulf", drop, splat(drop.shape, "1.0e+09"));
+    Tensor kept = commuted("arith.mulf", scores, expandMask(keep));
+    return binary("arith.subf", kept, expandMask(mask));
   }
   default: { // a selection that is added
     Tensor keep = keepMask(window);
