@@ -267,14 +267,13 @@ public:
       while (!open.empty()) {
         std::string_view text = open.back();
         open.pop_back();
-        int32_t id = vocabulary.find(text);
-        if (id >= 0 && vocabulary.kindOf(uint32_t(id)) == TokenKind::Unused)
-          if (auto it = leftLengths.find(text); it != leftLengths.end()) {
-            open.push_back(text.substr(it->second));
-            open.push_back(text.substr(0, it->second));
-            continue;
-          }
-        if (MaybeError error = emitter.emit(text, id >= 0 ? id : vocabulary.unknownId))
+        // Only tokens that may not be used were put down there.
+        if (auto it = leftLengths.find(text); it != leftLengths.end()) {
+          open.push_back(text.substr(it->second));
+          open.push_back(text.substr(0, it->second));
+          continue;
+        }
+        if (MaybeError error = emitter.emit(text, vocabulary.findForText(text)))
           return error;
       }
     }

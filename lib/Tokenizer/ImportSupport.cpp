@@ -126,7 +126,8 @@ Charsmap parseCharsmap(std::string_view bytes) {
                       std::to_string(bytes.size()));
   Charsmap map;
   map.trie.resize(size / 4);
-  std::memcpy(map.trie.data(), bytes.data(), size);
+  if (size)
+    std::memcpy(map.trie.data(), bytes.data(), size);
   map.strings = std::string(bytes.substr(size));
   return map;
 }

@@ -131,8 +131,7 @@ public:
         while (end < word.size() && unicode::characterAt(word, end).codepoint != 0x2581);
       }
       std::string_view text = word.substr(begin, end - begin);
-      int32_t id = vocabulary.find(text);
-      if (MaybeError error = emitter.emit(text, id >= 0 ? id : vocabulary.unknownId))
+      if (MaybeError error = emitter.emit(text, vocabulary.findForText(text)))
         return error;
       begin = end;
     }

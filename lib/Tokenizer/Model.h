@@ -18,6 +18,14 @@ struct Vocabulary {
   /// The id of a token in the model's spelling, -1 if there is none.
   int32_t find(std::string_view text) const { return int32_t(trie.find(text)); }
 
+  /// The token that SentencePiece gives to `text`: the unknown one unless it is meant for text.
+  int32_t findForText(std::string_view text) const {
+    int32_t id = find(text);
+    bool usable = id >= 0 && (kindOf(uint32_t(id)) == TokenKind::Normal ||
+                              kindOf(uint32_t(id)) == TokenKind::UserDefined);
+    return usable ? id : unknownId;
+  }
+
   /// Appends the ids of the byte tokens of `text`; false, and nothing appended, if one is missing.
   bool appendBytes(std::string_view text, std::vector<int32_t> &ids) const;
 

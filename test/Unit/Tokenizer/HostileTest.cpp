@@ -7,13 +7,21 @@
 
 #include "TestSupport.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 
 using namespace ingot::tokenizer;
 
 namespace {
+
+/// INGOT_FUZZ multiplies the number of rounds and moves the seed, for longer runs by hand.
+unsigned fuzz() {
+  const char *factor = std::getenv("INGOT_FUZZ");
+  return factor ? unsigned(std::max(1, std::atoi(factor))) : 1;
+}
 
 /// A tokenizer with something of everything.
 json richDocument(const char *model) {
@@ -117,10 +125,9 @@ void exercise(const Tokenizer &tokenizer) {
 
 bool opens(const std::vector<uint8_t> &bytes) {
   // In a buffer of exactly the right size, so that reading behind it is noticed.
-  std::unique_ptr<uint64_t[]> buffer(new uint64_t[(bytes.size() + 7) / 8 + 1]);
-  uint8_t *begin = reinterpret_cast<uint8_t *>(buffer.get());
-  std::memcpy(begin, bytes.data(), bytes.size());
-  Result<Tokenizer> tokenizer = Tokenizer::open(begin, bytes.size());
+  std::unique_ptr<uint8_t[]> buffer(new uint8_t[bytes.size()]);
+  std::copy(bytes.begin(), bytes.end(), buffer.get());
+  Result<Tokenizer> tokenizer = Tokenizer::open(buffer.get(), bytes.size());
   if (!tokenizer) {
     EXPECT_FALSE(tokenizer.error().empty());
     return false;
@@ -144,10 +151,10 @@ TEST(Hostile, TruncatedBlobs) {
 }
 
 TEST(Hostile, FlippedBits) {
-  std::mt19937 random(5);
+  std::mt19937 random(5 + fuzz());
   for (const std::vector<uint8_t> &blob : blobs()) {
     unsigned refused = 0;
-    for (unsigned round = 0; round < 3000; ++round) {
+    for (unsigned round = 0; round < 3000 * fuzz(); ++round) {
       std::vector<uint8_t> damaged = blob;
       for (unsigned flips = 1 + random() % 3; flips > 0; --flips)
         damaged[random() % damaged.size()] ^= uint8_t(1u << random() % 8);
@@ -158,10 +165,10 @@ TEST(Hostile, FlippedBits) {
 }
 
 TEST(Hostile, OverwrittenWords) {
-  std::mt19937 random(6);
+  std::mt19937 random(6 + fuzz());
   const uint32_t values[] = {0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x000000FF, 0x01000000};
   for (const std::vector<uint8_t> &blob : blobs())
-    for (unsigned round = 0; round < 3000; ++round) {
+    for (unsigned round = 0; round < 3000 * fuzz(); ++round) {
       std::vector<uint8_t> damaged = blob;
       size_t at = random() % (damaged.size() / 4) * 4;
       std::memcpy(damaged.data() + at, &values[random() % std::size(values)], 4);
@@ -216,8 +223,8 @@ TEST(Hostile, DescriptionsThatLie) {
 
 TEST(Hostile, DamagedJson) {
   std::string text = richDocument("BPE").dump();
-  std::mt19937 random(7);
-  for (unsigned round = 0; round < 3000; ++round) {
+  std::mt19937 random(7 + fuzz());
+  for (unsigned round = 0; round < 3000 * fuzz(); ++round) {
     std::string damaged = text;
     for (unsigned changes = 1 + random() % 3; changes > 0; --changes) {
       size_t at = random() % damaged.size();
@@ -262,8 +269,8 @@ TEST(Hostile, DamagedSentencePiece) {
   piece("aa", 4);
   model += std::string("\x12\x02\x18\x02", 4); // BPE
   model += std::string("\x1a\x0c\x12\x06\x04\0\0\0\x00\0\x18\x01\x20\x00", 14);
-  std::mt19937 random(8);
-  for (unsigned round = 0; round < 20000; ++round) {
+  std::mt19937 random(8 + fuzz());
+  for (unsigned round = 0; round < 20000 * fuzz(); ++round) {
     std::string damaged = model;
     for (unsigned changes = random() % 4; changes > 0; --changes)
       damaged[random() % damaged.size()] = char(random());
@@ -281,10 +288,10 @@ TEST(Hostile, DamagedSentencePiece) {
 }
 
 TEST(Hostile, RandomText) {
-  std::mt19937 random(9);
+  std::mt19937 random(9 + fuzz());
   for (const char *model : {"BPE", "WordPiece", "Unigram"}) {
     Tokenizer tokenizer = load(richDocument(model));
-    for (unsigned round = 0; round < 500; ++round) {
+    for (unsigned round = 0; round < 500 * fuzz(); ++round) {
       std::string text;
       for (unsigned i = random() % 40; i > 0; --i)
         text += random() % 3 ? char(random()) : "ab <S>"[random() % 6];

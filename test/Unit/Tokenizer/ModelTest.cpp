@@ -258,6 +258,15 @@ TEST(SentencePieceBPE, UnusedTokensAreTakenApart) {
   EXPECT_EQ(pieces(tokenizer, "abc"), (Strings{"abc"}));
 }
 
+TEST(SentencePieceBPE, OnlyTokensForTextComeFromText) {
+  Tokenizer tokenizer =
+      open(sentencePiece(ModelKind::SentencePieceBPE, {{"<unk>", 0, TokenKind::Unknown},
+                                                       {"a", 0, TokenKind::Unused},
+                                                       {"b", 0, TokenKind::Control},
+                                                       {"c", 0, N}}));
+  EXPECT_EQ(pieces(tokenizer, "acb"), (Strings{"<unk>", "c", "<unk>"}));
+}
+
 TEST(SentencePieceUnigram, KindsOfTokens) {
   Tokenizer tokenizer =
       open(sentencePiece(ModelKind::SentencePieceUnigram, {{"<unk>", 0, TokenKind::Unknown},
@@ -279,11 +288,15 @@ TEST(SentencePieceWordAndChar, Pieces) {
                                {"\u2581a", 0, N},
                                {"b", 0, N},
                                {"\u2581", 0, N},
-                               {"xy", 0, U}};
-  EXPECT_EQ(pieces(open(sentencePiece(ModelKind::SentencePieceWord, tokens)), "b a zz"),
-            (Strings{"b", "\u2581a", "<unk>"}));
-  EXPECT_EQ(pieces(open(sentencePiece(ModelKind::SentencePieceChar, tokens)), "b xyz"),
-            (Strings{"b", "\u2581", "xy", "<unk>"}));
+                               {"xy", 0, U},
+                               {"c", 0, TokenKind::Unused},
+                               {"</s>", 0, TokenKind::Control}};
+  Tokenizer word = open(sentencePiece(ModelKind::SentencePieceWord, tokens));
+  EXPECT_EQ(pieces(word, "b a zz"), (Strings{"b", "\u2581a", "<unk>"}));
+  EXPECT_EQ(pieces(word, "</s> a"), (Strings{"<unk>", "\u2581a"}));
+  Tokenizer character = open(sentencePiece(ModelKind::SentencePieceChar, tokens));
+  EXPECT_EQ(pieces(character, "b xyz"), (Strings{"b", "\u2581", "xy", "<unk>"}));
+  EXPECT_EQ(pieces(character, "bc"), (Strings{"b", "<unk>"}));
 }
 
 TEST(SentencePieceNormalizer, Options) {

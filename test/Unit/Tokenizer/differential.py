@@ -2,11 +2,12 @@
 """Compare ingot-tokenize-lines with the reference libraries on random tokenizers and texts.
 
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf
-    differential.py [--seed N] [--rounds N] [--codepoints] PROGRAM
+    differential.py [--seed N] [--rounds N] [--codepoints | --sentencepiece] PROGRAM
 
 Each round assembles a tokenizer from random components with random options, loads it with Hugging
 Face tokenizers, and compares ids (with and without special tokens) and decoded text. --codepoints
-instead puts every character through each component that looks at character properties.
+instead puts every character through each component that looks at character properties;
+--sentencepiece trains SentencePiece models with random options and compares with that library.
 """
 import argparse
 import collections
@@ -369,6 +370,50 @@ def codepoints(program):
     return wrong
 
 
+def sentencepiece_rounds(program, seed, count):
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2 as model_pb2
+    different = 0
+    for number in range(seed, seed + count):
+        rng = random.Random(number)
+        options = dict(
+            model_type=rng.choice(["bpe", "bpe", "unigram", "unigram", "word", "char"]), vocab_size=rng.choice([400, 500, 600]),
+            character_coverage=rng.choice([0.98, 1.0]), byte_fallback=flag(rng), add_dummy_prefix=flag(rng), remove_extra_whitespaces=flag(rng),
+            normalization_rule_name=rng.choice(["identity", "nfkc", "nmt_nfkc", "nmt_nfkc_cf", "nfkc_cf"]), treat_whitespace_as_suffix=rng.random() < 0.3,
+            allow_whitespace_only_pieces=flag(rng), split_digits=flag(rng), split_by_whitespace=rng.random() < 0.8)
+        if flag(rng):
+            symbols = ["<mask>", "<|x|>", "the", "  ", "\t", "一", "é", "▁▁", "½", "<|xx|>", "th"]
+            options["user_defined_symbols"] = rng.sample(symbols, rng.randint(1, 6))
+        if flag(rng):
+            options["control_symbols"] = ["<ctl>"]
+        if rng.random() < 0.3:
+            options["unk_surface"] = "??"
+        with tempfile.TemporaryDirectory() as folder:
+            sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(CORPUS), model_prefix=folder + "/m", hard_vocab_limit=False, num_threads=1,
+                                                     minloglevel=2, **options)
+            message = model_pb2.ModelProto.FromString(open(folder + "/m.model", "rb").read())
+            if flag(rng):  # ties, and pieces that may not be used
+                for p in message.pieces:
+                    p.score = round(p.score)
+                    if p.type == 1 and rng.random() < 0.2:
+                        p.type = 5
+            path = folder + "/tokenizer.model"
+            open(path, "wb").write(message.SerializeToString())
+            reference = sentencepiece.SentencePieceProcessor(model_file=path)
+            texts = [some_text(rng) for _ in range(500)]
+            ids = [rng.choices(range(len(reference)), k=rng.randint(0, 12)) for _ in range(300)]
+            ids += [rng.choices(range(min(265, len(reference))), k=rng.randint(0, 12)) for _ in range(300)]
+            encoded, stderr = run(program, path, texts, "--no-special")
+            decoded, _ = run(program, path, ids, "--decode")
+        wrong = [(t, e, g) for t, g in zip(texts, encoded) if (e := reference.encode(t)) != g]
+        wrong += [(i, e, g) for i, g in zip(ids, decoded) if (e := reference.decode(i)) != g]
+        if wrong or len(encoded) != len(texts) or len(decoded) != len(ids):
+            different += 1
+            print("seed", number, options, len(wrong), "differ", wrong[:1], stderr.strip()[-200:])
+    print({"equal": count - different, "different": different})
+    return different
+
+
 def main():
     global CHARSMAP
     parser = argparse.ArgumentParser()
@@ -376,11 +421,17 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--codepoints", action="store_true")
+    parser.add_argument("--sentencepiece", action="store_true")
     parser.add_argument("--charsmap", help="a tokenizer.json with a Precompiled normalizer to take the map from")
     options = parser.parse_args()
     if options.charsmap:
         CHARSMAP = find(json.load(open(options.charsmap)), "precompiled_charsmap")
-    wrong = codepoints(options.program) if options.codepoints else rounds(options.program, options.seed, options.rounds)
+    if options.codepoints:
+        wrong = codepoints(options.program)
+    elif options.sentencepiece:
+        wrong = sentencepiece_rounds(options.program, options.seed, options.rounds)
+    else:
+        wrong = rounds(options.program, options.seed, options.rounds)
     sys.exit(1 if wrong else 0)
 
 
