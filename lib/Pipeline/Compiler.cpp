@@ -228,7 +228,7 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     return error;
   if (llvm::Error error = writeArtifact())
     return error;
-  Report report(*input.module, options, input.report);
+  Report report(*input.module, input.report);
   summary.text = report.getText();
   if (!options.reportPath.empty()) {
     std::error_code error;

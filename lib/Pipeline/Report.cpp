@@ -151,11 +151,11 @@ std::string Report::getJson() {
           Totals totals;
           auto writeCosts = [&](const Totals &costs) {
             json.attributeArray("cost", [&] {
-              for (auto &[key, coefficient] : costs)
+              for (const auto &term : costs)
                 json.object([&] {
-                  json.attribute("class", kClassNames[key.first]);
-                  json.attribute("per", key.second);
-                  json.attribute("amount", coefficient);
+                  json.attribute("class", kClassNames[term.first.first]);
+                  json.attribute("per", term.first.second);
+                  json.attribute("amount", term.second);
                 });
             });
           };

@@ -3,7 +3,7 @@
 #define INGOT_LIB_PIPELINE_REPORT_H
 
 #include "ingot/Import/Import.h"
-#include "ingot/Pipeline/Compiler.h"
+#include "mlir/IR/BuiltinOps.h"
 #include <string>
 
 namespace ingot {
@@ -12,8 +12,7 @@ namespace ingot {
 /// bytes and operations of its dispatches by class, per unit of each run-time size.
 class Report {
 public:
-  Report(mlir::ModuleOp module, const CompileOptions &options, const ImportReport &import)
-      : module(module), options(options), import(import) {}
+  Report(mlir::ModuleOp module, const ImportReport &import) : module(module), import(import) {}
 
   /// For people, a few lines.
   std::string getText();
@@ -22,7 +21,6 @@ public:
 
 private:
   mlir::ModuleOp module;
-  const CompileOptions &options;
   const ImportReport &import;
 };
 
