@@ -28,6 +28,8 @@ def run_unit(folder):
     passed = failed = skipped = 0
     for name in sorted((ROOT / folder / "unit" / "programs.txt").read_text().split()):
         program = ROOT / folder / "unit" / name
+        if not program.exists():  # a tool that lit tests use
+            continue
         result = program.with_suffix(".json")
         result.unlink(missing_ok=True)
         run = subprocess.run([program, f"--gtest_output=json:{result}", "--gtest_brief=1"], cwd=ROOT,
