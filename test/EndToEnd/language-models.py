@@ -1,0 +1,101 @@
+# RUN: %python %s %t %source
+"""Small made-up checkpoints, compiled and run: logits of the interpreter, and the same bits however they are run."""
+import array
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+folder.mkdir(parents=True, exist_ok=True)
+MODELS = [
+    ("llama", []),
+    ("llama", ["--dtype=BF16", "num_attention_heads=3", "num_key_value_heads=1", "head_dim=20", "hidden_size=24", "intermediate_size=41"]),
+    ("gpt2", ["--dtype=F16", "n_layer=3", "n_positions=32"]),
+]
+
+
+def run(*command, ok=True):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if ok and done.returncode:
+        raise RuntimeError(f"{' '.join(str(word) for word in command)}: {done.stderr.strip()[-600:]}")
+    return done
+
+
+def logits(model, ids, count, *arguments):
+    file = folder / "logits.f32"
+    printed = run("ingot-run", model, "--ids=" + ",".join(map(str, ids)), "-n", count, f"--logits={file}", "--ignore-eos", *arguments)
+    return [int(word) for word in printed.stdout.split()], file.read_bytes()
+
+
+def floats(data):
+    values = array.array("f")
+    values.frombytes(data)
+    return values
+
+
+def read_npy(path):
+    data = path.read_bytes()
+    size = int.from_bytes(data[8:10], "little")
+    values = array.array("f" if b"<f4" in data[:10 + size] else "d")
+    values.frombytes(data[10 + size:])
+    return values
+
+
+problems = []
+
+
+def expect(condition, what):
+    if not condition:
+        problems.append(what)
+
+
+for number, (family, options) in enumerate(MODELS):
+    name = f"{family} {' '.join(options)}".strip()
+    checkpoint = folder / f"model{number}"
+    run(sys.executable, source / "test/Import/Inputs/make.py", checkpoint, family, *options)
+    model = folder / f"model{number}.ingot"
+    run("ingot-compile", checkpoint, "-o", model, "--quiet")
+    vocabulary = json.loads((checkpoint / "config.json").read_text())["vocab_size"]
+    ids = [(7 * i * i + 3 * i + 1) % vocabulary for i in range(21)]
+
+    graph = folder / f"model{number}.mlir"
+    run("ingot-compile", checkpoint, "--compile-to=input", "-o", graph)
+    expected = folder / f"expected{number}.npy"
+    run("ingot-opt", graph, f"--tfm-interpret=tokens={','.join(map(str, ids))} parameters={checkpoint} outputs={expected}", "-o", "/dev/null")
+    _, whole = logits(model, ids, 0)
+    want, got = read_npy(expected), floats(whole)
+    error = max(abs(a - b) for a, b in zip(want, got)) if len(want) == len(got) else float("inf")
+    expect(error < 2e-5 * max(map(abs, want)), f"{name}: logits are off by {error:.1e}")
+
+    for arguments in (["--threads=1"], ["--threads=2"], ["--prefill-chunk=1"], ["--prefill-chunk=5"]):
+        expect(logits(model, ids, 0, *arguments)[1] == whole, f"{name}: other bits with {arguments[0]}")
+    printed, generated = logits(model, ids[:6], 9)
+    expect(logits(model, printed[:-1], 0)[1] == generated, f"{name}: decode and prefill have other bits")
+
+    # The same bytes, whatever the folder and the number of jobs.
+    elsewhere = folder / "elsewhere" / f"copy{number}"
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    shutil.copytree(checkpoint, elsewhere)
+    again = folder / "again.ingot"
+    run("ingot-compile", elsewhere, "-o", again, "--jobs=1", "--quiet")
+    expect(again.read_bytes() == model.read_bytes(), f"{name}: compiling again gives other bytes")
+
+    # With and without a cache a policy is the same definition.
+    for policy in ("slide", "restart", "restart:7"):
+        bits = set()
+        for cache in ([], ["--no-kv-cache"]):
+            limited = folder / "limited.ingot"
+            run("ingot-compile", checkpoint, "-o", limited, "--context=16", f"--past-context={policy}", "--quiet", *cache)
+            printed, data = logits(limited, ids[:5], 40)
+            bits.add((tuple(printed), data))
+        expect(len(bits) == 1, f"{name}: {policy} differs without a cache")
+    stopped = folder / "stopped.ingot"
+    run("ingot-compile", checkpoint, "-o", stopped, "--context=16", "--past-context=stop", "--quiet")
+    refused = run("ingot-run", stopped, "--ids=1,2,1", "-n", 40, ok=False)
+    expect(refused.returncode and "context" in refused.stderr, f"{name}: stop did not stop: {refused.stderr}")
+
+print("\n".join(problems) or f"{len(MODELS)} models, all as they should be")
+sys.exit(bool(problems))
