@@ -82,12 +82,15 @@ static int fail(const llvm::Twine &message) {
   return 1;
 }
 
+/// The value of --quiet: linking in process resets all options of the command line.
+static bool isQuiet = false;
+
 /// One line on a terminal that is written over; nothing elsewhere.
 static void showProgress(llvm::StringRef step, uint64_t done, uint64_t total) {
   static bool isTerminal = llvm::sys::Process::StandardErrIsDisplayed();
   static auto last = std::chrono::steady_clock::time_point();
   auto now = std::chrono::steady_clock::now();
-  if (!isTerminal || quiet || (total && done < total && now - last < std::chrono::milliseconds(50)))
+  if (!isTerminal || isQuiet || (total && done < total && now - last < std::chrono::milliseconds(50)))
     return;
   last = now;
   llvm::errs() << "\r\x1b[K" << step;
@@ -95,7 +98,7 @@ static void showProgress(llvm::StringRef step, uint64_t done, uint64_t total) {
     llvm::errs() << ": " << 100 * done / total << " %";
 }
 static void endProgress() {
-  if (llvm::sys::Process::StandardErrIsDisplayed() && !quiet)
+  if (llvm::sys::Process::StandardErrIsDisplayed() && !isQuiet)
     llvm::errs() << "\r\x1b[K";
 }
 
@@ -137,6 +140,7 @@ int main(int argc, char **argv) {
   options.reportPath = report;
   options.dumpFolder = dumpPhasesTo;
   options.threads = threads;
+  isQuiet = quiet;
   if (context.getNumOccurrences() && context < 1)
     return fail("--context=" + llvm::Twine(context) + ": expected at least 1 position");
   if (maxTokens < 1 || maxTokens > 65536)
@@ -171,7 +175,7 @@ int main(int argc, char **argv) {
   events.progress = showProgress;
   events.warning = [](const std::string &text) {
     endProgress();
-    if (!quiet)
+    if (!isQuiet)
       llvm::errs() << "warning: " << text << "\n";
   };
   CompileSummary summary;
@@ -179,7 +183,7 @@ int main(int argc, char **argv) {
   endProgress();
   if (error)
     return fail(llvm::toString(std::move(error)));
-  if (!options.to && !quiet)
+  if (!options.to && !isQuiet)
     llvm::errs() << options.output << ": written\n" << summary.text;
   return 0;
 }

@@ -314,6 +314,7 @@ TEST_P(OutputFileTest, LeavesNothingWhenInterrupted) {
       continue; // a named file cannot be helped
     pid_t child = fork();
     if (child == 0) {
+      ::signal(signal, SIG_DFL); // whatever this process inherited
       auto file = create(folder / "out");
       if (!file || text(file->write(0, llvm::ArrayRef<char>("new", 3))) != "")
         _exit(3);
