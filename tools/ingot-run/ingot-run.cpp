@@ -15,6 +15,7 @@ Examples:
   ingot-run m.ingot --ids-file=prompts.txt -n 20 --logits=out.f32
   ingot-run attention.ingot --input q=q.npy --input k=k.npy --output o=o.npy
   ingot-run inspect m.ingot
+  ingot-run bench m.ingot --json -p 512 -n 128
 )";
 
 void addLoadOptions(CLI::App &app, LoadOptions &load, bool required) {
@@ -109,6 +110,40 @@ int run(int argc, char **argv) {
   inspectApp->footer("\nExamples:\n  ingot-run inspect m.ingot --dispatches\n"
                      "  ingot-run inspect m.ingot --json | jq .programs\n");
 
+  VerifyOptions verify;
+  CLI::App *verifyApp = app.add_subcommand(
+      "verify", "Checks all hashes, then that chunking, threads, batches, fork and truncate leave "
+                "every bit as it is");
+  addLoadOptions(*verifyApp, verify.load, true);
+  verifyApp->add_option("-p,--prompt", verify.prompt, "Length of the prompts (default 100)");
+  verifyApp->add_option("-n,--new-tokens", verify.newTokens, "Tokens to generate (default 20)");
+  verifyApp->add_option("--seed", verify.seed, "Seed of the random prompts (default 1)");
+  verifyApp->footer("\nExample:\n  ingot-run verify m.ingot --threads=4\n");
+
+  ProfileOptions profile;
+  CLI::App *profileApp =
+      app.add_subcommand("profile", "Time and share of the machine's limits, per dispatch");
+  addLoadOptions(*profileApp, profile.load, true);
+  profileApp->add_option("-p,--prompt", profile.prompt, "Tokens to prefill (default 128)");
+  profileApp->add_option("-n,--new-tokens", profile.newTokens, "Tokens to decode (default 32)");
+  profileApp->add_flag("--json", profile.json, "As JSON");
+  profileApp->footer("\nExample:\n  ingot-run profile m.ingot -p 512 -n 64\n");
+
+  BenchOptions bench;
+  CLI::App *benchApp =
+      app.add_subcommand("bench", "Measures prefill and decode beside the machine's limits");
+  addLoadOptions(*benchApp, bench.load, true);
+  benchApp->add_option("-p,--prompt", bench.prompt, "Tokens to prefill (default 512)");
+  benchApp->add_option("-n,--new-tokens", bench.newTokens, "Tokens to decode (default 128)");
+  benchApp->add_option("--depth", bench.depth, "Positions in the cache before either (default 0)");
+  benchApp->add_option("--batch", bench.batch, "Sequences decoded together (default 1)")
+      ->check(CLI::Range(1, 4096));
+  benchApp->add_option("--repeat", bench.repeat, "Measurements, of which the median (default 5)")
+      ->check(CLI::Range(1, 1000));
+  benchApp->add_flag("--json", bench.json, "As JSON");
+  benchApp->add_flag("--no-limits", bench.noLimits, "Do not measure the machine");
+  benchApp->footer("\nExample:\n  ingot-run bench m.ingot --json -p 512 -n 128 --depth 1024\n");
+
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -122,6 +157,12 @@ int run(int argc, char **argv) {
     return runTokenize(tokenize);
   if (inspectApp->parsed())
     return runInspect(inspect);
+  if (verifyApp->parsed())
+    return runVerify(verify);
+  if (profileApp->parsed())
+    return runProfile(profile);
+  if (benchApp->parsed())
+    return runBench(bench);
   if (generate.load.path.empty())
     throw Failure("no artifact given; see ingot-run --help");
   if (!tensors.inputs.empty() || !tensors.outputs.empty()) {

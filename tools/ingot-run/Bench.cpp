@@ -1,0 +1,248 @@
+//===- Bench.cpp - rates beside the limits ---------------------------------------------------===//
+#include "Commands.h"
+#include "Limits.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+
+using namespace ingot;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  size_t n = values.size();
+  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+class Bench {
+public:
+  Bench(const BenchOptions &options, Model model)
+      : options(options), model(std::move(model)), lm(this->model.languageModel()) {
+    ingot_run_options_init(&run);
+    run.cancel = interruptToken();
+  }
+
+  Json measure();
+
+private:
+  std::vector<int32_t> someIds(uint64_t count);
+  Session filled(uint64_t depth);
+  double prefillSeconds();
+  double decodeSeconds(std::vector<Session> &sessions, uint64_t steps);
+  void step(std::vector<ingot_step_sequence> &sequences) {
+    check(ingot_step(model.get(), sequences.data(), sequences.size(), nullptr, nullptr, &run));
+  }
+  struct Cost {
+    double bytes[INGOT_COST_CLASSES] = {};
+  };
+  Cost costOf(const std::function<void()> &work);
+
+  const BenchOptions &options;
+  Model model;
+  ingot_language_model_info lm;
+  ingot_run_options run;
+  uint32_t state = 1;
+};
+
+/// Any ids will do: speed does not depend on them.
+std::vector<int32_t> Bench::someIds(uint64_t count) {
+  std::vector<int32_t> ids(count);
+  for (int32_t &id : ids) {
+    state = state * 1664525 + 1013904223;
+    id = static_cast<int32_t>((state >> 8) % lm.vocabulary);
+  }
+  return ids;
+}
+
+Session Bench::filled(uint64_t depth) {
+  Session session(model);
+  std::vector<int32_t> ids = someIds(depth);
+  std::vector<ingot_step_sequence> sequences = {
+      {session.get(), ids.data(), ids.size(), INGOT_LOGITS_NONE, nullptr, 0}};
+  if (depth)
+    step(sequences);
+  return session;
+}
+
+double Bench::prefillSeconds() {
+  Session session = filled(options.depth);
+  std::vector<int32_t> ids = someIds(options.prompt);
+  std::vector<float> logits(lm.vocabulary);
+  std::vector<ingot_step_sequence> sequences = {
+      {session.get(), ids.data(), ids.size(), INGOT_LOGITS_LAST, logits.data(), logits.size()}};
+  double begin = nowSeconds();
+  step(sequences);
+  return nowSeconds() - begin;
+}
+
+double Bench::decodeSeconds(std::vector<Session> &sessions, uint64_t steps) {
+  std::vector<std::vector<float>> logits(sessions.size(), std::vector<float>(lm.vocabulary));
+  std::vector<int32_t> ids = someIds(sessions.size() * steps);
+  double begin = nowSeconds();
+  for (uint64_t i = 0; i < steps; ++i) {
+    std::vector<ingot_step_sequence> sequences;
+    for (size_t s = 0; s < sessions.size(); ++s)
+      sequences.push_back({sessions[s].get(), &ids[i * sessions.size() + s], 1, INGOT_LOGITS_LAST,
+                           logits[s].data(), logits[s].size()});
+    step(sequences);
+  }
+  return nowSeconds() - begin;
+}
+
+/// What the plan counts for the runs inside `work`.
+Bench::Cost Bench::costOf(const std::function<void()> &work) {
+  Profile profile = model.makeProfile();
+  run.profile = profile.get();
+  work();
+  run.profile = nullptr;
+  Cost cost;
+  for (size_t p = 0; p < model.info().program_count; ++p) {
+    auto entry = Model::query<ingot_profile_entry>(
+        [&](auto *out) { return ingot_profile_get(profile.get(), p, SIZE_MAX, out); });
+    for (int c = 0; c < INGOT_COST_CLASSES; ++c)
+      cost.bytes[c] += static_cast<double>(entry.cost[c]);
+  }
+  return cost;
+}
+
+Json Bench::measure() {
+  if (lm.past_context == INGOT_PAST_STOP &&
+      options.depth + std::max(options.prompt, options.newTokens + 1) > lm.context)
+    throw Failure(options.load.path + ": the context of " + std::to_string(lm.context) +
+                  " positions is too small for this; lower -p, -n or --depth");
+  ingot_model_info info = model.info();
+  auto target = Model::query<ingot_target_info>(
+      [&](auto *out) { return ingot_model_get_target(model.get(), info.chosen_target, out); });
+  Json json = {{"schema", 1},
+               {"file", info.path},
+               {"target", target.name},
+               {"threads", info.threads},
+               {"prompt", options.prompt},
+               {"new_tokens", options.newTokens},
+               {"depth", options.depth},
+               {"batch", options.batch}};
+
+  std::vector<Session> sessions;
+  if (options.newTokens)
+    for (uint64_t b = 0; b < options.batch; ++b)
+      sessions.push_back(filled(options.depth));
+  // Once to warm up, with the costs counted; then measurements of both, interleaved.
+  Cost prefillCost, decodeCost;
+  if (options.prompt)
+    prefillCost = costOf([&] { prefillSeconds(); });
+  if (options.newTokens)
+    decodeCost = costOf([&] { decodeSeconds(sessions, 1); });
+  std::vector<double> prefill, decode;
+  ProgressLine line;
+  for (uint64_t r = 0; r < options.repeat; ++r) {
+    line.show("measuring", r, options.repeat);
+    if (options.prompt)
+      prefill.push_back(prefillSeconds());
+    if (options.newTokens) {
+      for (Session &session : sessions)
+        if (session.length() > options.depth && lm.past_context == INGOT_PAST_STOP)
+          session.truncate(options.depth);
+      decode.push_back(decodeSeconds(sessions, options.newTokens));
+    }
+  }
+  line.clear();
+  Limits limits;
+  if (!options.noLimits)
+    limits = measureLimits(info.threads);
+
+  auto share = [](double value, double limit) {
+    return limit > 0 ? Json(value / limit) : Json(nullptr);
+  };
+  if (!prefill.empty()) {
+    double seconds = median(prefill);
+    double gflops = prefillCost.bytes[INGOT_COST_FLOPS] / seconds * 1e-9;
+    json["prefill"] = {{"tok_s", static_cast<double>(options.prompt) / seconds},
+                       {"seconds", seconds},
+                       {"samples", prefill},
+                       {"flops", prefillCost.bytes[INGOT_COST_FLOPS]},
+                       {"gflops", gflops}};
+    json["prefill"]["share_of_f32"] = share(gflops, limits.f32Gflops);
+    json["prefill"]["share_of_bf16"] = share(gflops, limits.bf16Gflops);
+    json["prefill"]["share_of_int8"] = share(gflops, limits.int8Gops);
+  }
+  if (!decode.empty()) {
+    double seconds = median(decode),
+           tokens = static_cast<double>(options.newTokens * options.batch);
+    double stepBytes = decodeCost.bytes[INGOT_COST_WEIGHTS] + decodeCost.bytes[INGOT_COST_CACHE];
+    double gbs = stepBytes * static_cast<double>(options.newTokens) / seconds * 1e-9;
+    double batch = static_cast<double>(options.batch);
+    json["decode"] = {{"tok_s", tokens / seconds},
+                      {"seconds", seconds},
+                      {"samples", decode},
+                      {"bytes_per_token", stepBytes / batch},
+                      {"weight_bytes_per_token", decodeCost.bytes[INGOT_COST_WEIGHTS] / batch},
+                      {"cache_bytes_per_token", decodeCost.bytes[INGOT_COST_CACHE] / batch},
+                      {"gb_s", gbs}};
+    json["decode"]["share_of_read"] = share(gbs, limits.readGBs);
+  }
+  ingot_memory_info memory = model.memory();
+  json["memory"] = {{"file_bytes", memory.mapped_bytes},
+                    {"arena_bytes", memory.arena_bytes},
+                    {"page_bytes", memory.page_bytes_used}};
+  if (!options.noLimits)
+    json["limits"] = {{"read_gb_s", limits.readGBs},
+                      {"f32_gflops", limits.f32Gflops},
+                      {"bf16_gflops", limits.bf16Gflops},
+                      {"int8_gops", limits.int8Gops}};
+  return json;
+}
+
+std::string percent(const Json &share) {
+  if (!share.is_number())
+    return "?";
+  char text[32];
+  snprintf(text, sizeof text, "%.1f %%", 100 * share.get<double>());
+  return text;
+}
+
+void printHuman(const Json &json) {
+  printf("%s: %s, %u threads\n", json["file"].get<std::string>().c_str(),
+         json["target"].get<std::string>().c_str(), json["threads"].get<unsigned>());
+  if (json.contains("limits"))
+    printf(
+        "limits   read %.1f GB/s, f32 %.0f GFLOP/s, bf16 dot %.0f GFLOP/s, int8 dot %.0f GOP/s\n",
+        json["limits"]["read_gb_s"].get<double>(), json["limits"]["f32_gflops"].get<double>(),
+        json["limits"]["bf16_gflops"].get<double>(), json["limits"]["int8_gops"].get<double>());
+  if (json.contains("prefill")) {
+    const Json &prefill = json["prefill"];
+    printf("prefill  %8.1f tok/s   %5llu tokens   %.1f GFLOP/s, %s of f32\n",
+           prefill["tok_s"].get<double>(), json["prompt"].get<unsigned long long>(),
+           prefill["gflops"].get<double>(), percent(prefill["share_of_f32"]).c_str());
+  }
+  if (json.contains("decode")) {
+    const Json &decode = json["decode"];
+    printf("decode   %8.1f tok/s   %5llu tokens   %.2f GB/s, %s of read, %s per token\n",
+           decode["tok_s"].get<double>(), json["new_tokens"].get<unsigned long long>(),
+           decode["gb_s"].get<double>(), percent(decode["share_of_read"]).c_str(),
+           formatBytes(static_cast<uint64_t>(decode["bytes_per_token"].get<double>())).c_str());
+  }
+}
+
+} // namespace
+
+int runBench(const BenchOptions &options) {
+  Model model = loadModel(options.load);
+  if (!model.info().has_language_model)
+    throw Failure(options.load.path + ": not a language model; there is nothing to generate");
+  Json json;
+  try {
+    json = Bench(options, std::move(model)).measure();
+  } catch (const Error &error) {
+    throw Failure(options.load.path + ": " + error.what());
+  }
+  if (options.json)
+    print(json.dump(2) + "\n");
+  else
+    printHuman(json);
+  return 0;
+}

@@ -1,0 +1,167 @@
+//===- Profile.cpp - time per dispatch beside the limits -------------------------------------===//
+#include "Commands.h"
+#include "Limits.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+using namespace ingot;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+/// Dispatches of one kernel: as a rule one per layer.
+struct Line {
+  std::string kernel, location;
+  size_t count = 0;
+  uint64_t nanoseconds = 0, bytes = 0, flops = 0;
+
+  void add(const ingot_profile_entry &entry) {
+    nanoseconds += entry.nanoseconds;
+    bytes += entry.cost[INGOT_COST_WEIGHTS] + entry.cost[INGOT_COST_CACHE] +
+             entry.cost[INGOT_COST_ACTIVATIONS];
+    flops += entry.cost[INGOT_COST_FLOPS];
+  }
+};
+
+/// The time that the costs need at the machine's limits, over the time taken: 1 is the ceiling.
+double shareOfLimit(const Line &line, const Limits &limits) {
+  double least = 0;
+  if (limits.readGBs > 0)
+    least = static_cast<double>(line.bytes) / limits.readGBs;
+  if (limits.f32Gflops > 0)
+    least = std::max(least, static_cast<double>(line.flops) / limits.f32Gflops);
+  return line.nanoseconds ? least / static_cast<double>(line.nanoseconds) : 0;
+}
+
+Json programJson(const Model &model, const Profile &profile, size_t p, const Limits &limits) {
+  ingot_program_info program = model.program(p);
+  auto get = [&](size_t dispatch) {
+    return Model::query<ingot_profile_entry>(
+        [&](auto *out) { return ingot_profile_get(profile.get(), p, dispatch, out); });
+  };
+  ingot_profile_entry total = get(SIZE_MAX);
+  Json json = {{"name", program.name},
+               {"runs", total.runs},
+               {"nanoseconds", total.nanoseconds},
+               {"dispatches", Json::array()}};
+  uint64_t sum = 0;
+  for (size_t d = 0; d < program.dispatch_count; ++d) {
+    auto info = Model::query<ingot_dispatch_info>(
+        [&](auto *out) { return ingot_model_get_dispatch(model.get(), p, d, out); });
+    ingot_profile_entry entry = get(d);
+    sum += entry.nanoseconds;
+    Line line;
+    line.add(entry);
+    json["dispatches"].push_back({{"kernel", info.kernel},
+                                  {"location", info.location},
+                                  {"nanoseconds", entry.nanoseconds},
+                                  {"bytes", line.bytes},
+                                  {"flops", line.flops},
+                                  {"share_of_limit", shareOfLimit(line, limits)}});
+  }
+  json["dispatch_nanoseconds"] = sum;
+  return json;
+}
+
+void printProgram(const Json &program, const Limits &limits) {
+  double runs = program["runs"].get<double>(), total = program["nanoseconds"].get<double>();
+  printf("%s: %.0f runs, %.3f ms each\n", program["name"].get<std::string>().c_str(), runs,
+         total / runs * 1e-6);
+  std::vector<Line> lines;
+  std::map<std::string, size_t> index;
+  for (const Json &dispatch : program["dispatches"]) {
+    std::string kernel = dispatch["kernel"];
+    auto [at, isNew] = index.try_emplace(kernel, lines.size());
+    if (isNew) {
+      lines.emplace_back();
+      lines.back().kernel = kernel;
+      lines.back().location = dispatch["location"];
+    }
+    Line &line = lines[at->second];
+    ++line.count;
+    line.nanoseconds += dispatch["nanoseconds"].get<uint64_t>();
+    line.bytes += dispatch["bytes"].get<uint64_t>();
+    line.flops += dispatch["flops"].get<uint64_t>();
+  }
+  std::sort(lines.begin(), lines.end(),
+            [](const Line &a, const Line &b) { return a.nanoseconds > b.nanoseconds; });
+  printf("  %7s %7s %6s %9s %9s %7s  %s\n", "share", "ms/run", "times", "GB/s", "GFLOP/s", "limit",
+         "kernel");
+  double accounted = 0;
+  for (const Line &line : lines) {
+    double ns = std::max(1.0, static_cast<double>(line.nanoseconds));
+    accounted += static_cast<double>(line.nanoseconds);
+    printf("  %5.1f %% %7.3f %6zu %9.2f %9.2f %5.1f %%  %s (%s)\n", 100 * ns / total,
+           ns / runs * 1e-6, line.count, static_cast<double>(line.bytes) / ns,
+           static_cast<double>(line.flops) / ns, 100 * shareOfLimit(line, limits),
+           line.kernel.c_str(), line.location.c_str());
+  }
+  printf("  %5.1f %% %7.3f  between dispatches\n", 100 * (total - accounted) / total,
+         (total - accounted) / runs * 1e-6);
+}
+
+} // namespace
+
+int runProfile(const ProfileOptions &options) {
+  Model model = loadModel(options.load);
+  if (!model.info().has_language_model)
+    throw Failure(options.load.path + ": not a language model; there is nothing to generate");
+  ingot_language_model_info lm = model.languageModel();
+  if (lm.past_context == INGOT_PAST_STOP && options.prompt + options.newTokens > lm.context)
+    throw Failure(options.load.path + ": the context of " + std::to_string(lm.context) +
+                  " positions is too small for this; lower -p or -n");
+  std::vector<int32_t> prompt(std::max<uint64_t>(1, options.prompt));
+  for (size_t i = 0; i < prompt.size(); ++i)
+    prompt[i] = static_cast<int32_t>((i * 2654435761u >> 4) % lm.vocabulary);
+  std::vector<float> logits(lm.vocabulary);
+  ingot_run_options run;
+  ingot_run_options_init(&run);
+  run.cancel = interruptToken();
+  auto feed = [&](Session &session, const int32_t *ids, size_t count) {
+    ingot_step_sequence sequence = {session.get(),     ids,           count,
+                                    INGOT_LOGITS_LAST, logits.data(), logits.size()};
+    check(ingot_step(model.get(), &sequence, 1, nullptr, nullptr, &run));
+  };
+  Profile profile = model.makeProfile();
+  try {
+    { // Once without looking, to touch everything.
+      Session session(model);
+      feed(session, prompt.data(), prompt.size());
+    }
+    Session session(model);
+    run.profile = profile.get();
+    feed(session, prompt.data(), prompt.size());
+    for (uint64_t i = 0; i < options.newTokens; ++i)
+      feed(session, &prompt[i % prompt.size()], 1);
+  } catch (const Error &error) {
+    throw Failure(options.load.path + ": " + error.what());
+  }
+  Limits limits = measureLimits(model.info().threads);
+  Json json = {{"schema", 1},
+               {"file", options.load.path},
+               {"threads", model.info().threads},
+               {"limits",
+                {{"read_gb_s", limits.readGBs},
+                 {"f32_gflops", limits.f32Gflops},
+                 {"bf16_gflops", limits.bf16Gflops},
+                 {"int8_gops", limits.int8Gops}}},
+               {"programs", Json::array()}};
+  for (size_t p = 0; p < model.info().program_count; ++p) {
+    Json program = programJson(model, profile, p, limits);
+    if (program["runs"].get<uint64_t>())
+      json["programs"].push_back(program);
+  }
+  if (options.json) {
+    print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    return 0;
+  }
+  printf("%s: %u threads; limits: read %.1f GB/s, f32 %.0f GFLOP/s\n", options.load.path.c_str(),
+         model.info().threads, limits.readGBs, limits.f32Gflops);
+  for (const Json &program : json["programs"])
+    printProgram(program, limits);
+  return 0;
+}
