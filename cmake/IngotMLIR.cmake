@@ -18,6 +18,8 @@ target_include_directories(IngotCompilerFlags SYSTEM INTERFACE ${LLVM_INCLUDE_DI
 target_include_directories(IngotCompilerFlags INTERFACE ${CMAKE_SOURCE_DIR}/include
   ${CMAKE_BINARY_DIR}/include)
 target_compile_definitions(IngotCompilerFlags INTERFACE ${INGOT_LLVM_DEFINITIONS})
+# As Debian builds LLVM: its headers lay statistics out differently with assertions.
+target_compile_definitions(IngotCompilerFlags INTERFACE NDEBUG)
 target_compile_options(IngotCompilerFlags INTERFACE -fno-exceptions)
 target_link_libraries(IngotCompilerFlags INTERFACE IngotFlags MLIR LLVM)
 

@@ -45,7 +45,8 @@ Value SizeResolver::getSize(Value value, int64_t dim) {
                     : getSize(gather.getX(), dim);
   if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
     Value product;
-    for (int64_t source : collapse.getReassociationIndices()[dim]) {
+    SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+    for (int64_t source : groups[dim]) {
       Value factor = getSize(collapse.getSrc(), source);
       product = product ? Value(arith::MulIOp::create(builder, loc, product, factor)) : factor;
     }

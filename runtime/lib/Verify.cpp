@@ -28,6 +28,11 @@ template <typename T> uint32_t count(const flatbuffers::Vector<T> *vector) {
   return vector ? vector->size() : 0;
 }
 
+/// Numbers of 8 bytes lie at multiples of 8; the verifier of flatbuffers does not check it for structs.
+template <typename T> bool isAligned(const flatbuffers::Vector<T> *vector) {
+  return !vector || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
+}
+
 class Verifier {
 public:
   Verifier(const fb::Artifact &artifact, const std::string &path, uint64_t headEnd,
@@ -221,6 +226,8 @@ Error Verifier::tensors(const std::string &field, const fb::Program &program, bo
 }
 
 Error Verifier::sizes(const std::string &field, const fb::Program &program) const {
+  if (!isAligned(program.sizes()))
+    return fail(field + ".sizes", "a table that is not aligned");
   for (uint32_t i = 0; i < count(program.sizes()); ++i) {
     const fb::Size &size = *program.sizes()->Get(i);
     std::string here = at(field + ".sizes", i);
@@ -310,6 +317,8 @@ Error Verifier::batches(const std::string &field, const fb::Program &program) co
 Error Verifier::dispatch(const std::string &field, const fb::Program &program,
                          const fb::Dispatch &dispatch) const {
   uint32_t sizeCount = count(program.sizes());
+  if (!isAligned(dispatch.scalars()) || !isAligned(dispatch.cost()))
+    return fail(field, "a table that is not aligned");
   if (dispatch.kernel() >= count(a.kernels()))
     return fail(field, "no kernel %u", dispatch.kernel());
   if (dispatch.grid() >= sizeCount)
