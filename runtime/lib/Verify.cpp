@@ -30,7 +30,7 @@ template <typename T> uint32_t count(const flatbuffers::Vector<T> *vector) {
 
 /// Numbers of 8 bytes lie at multiples of 8; the verifier of flatbuffers does not check it for structs.
 template <typename T> bool isAligned(const flatbuffers::Vector<T> *vector) {
-  return !vector || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
+  return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
 }
 
 class Verifier {
