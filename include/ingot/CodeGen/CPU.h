@@ -26,15 +26,21 @@ struct CPUTarget {
   std::string name;   ///< as recorded in the artifact: "x86-64-v3", "znver4", ...
   std::string triple; ///< "x86_64-unknown-linux-gnu"
   std::string cpu;    ///< LLVM's name of the processor whose scheduling is used
-  /// Instruction set extensions that the code may use, LLVM's names, sorted; no tuning flags.
+  /// Instruction set extensions that the code needs, LLVM's names, sorted; no tuning flags.
   std::vector<std::string> features;
+  /// Extensions that kernels are designed for where that is another processor: the code does the same with
+  /// what `features` offer.
+  std::vector<std::string> emulated;
 
+  /// Whether kernels may use an extension.
   bool has(llvm::StringRef feature) const;
   bool hasAVX512() const { return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq"); }
 
   /// `name` is a level ("x86-64-v3", "x86-64-v4"), a processor ("znver4", "sapphirerapids", ...) or
   /// "native", which becomes the processor this runs on, with the features that it and its
-  /// operating system offer. Fails on an unknown name, and on a processor below x86-64-v3.
+  /// operating system offer. "znver5@x86-64-v3" is the kernels of the first in the instructions of the
+  /// second: slow, to try what the first would compute. Fails on an unknown name, and on a processor
+  /// below x86-64-v3.
   static llvm::Expected<CPUTarget> resolve(llvm::StringRef name);
 };
 

@@ -82,7 +82,7 @@ static void setAttributes(llvm::Module &module, const CPUTarget &target, llvm::T
     function.addFnAttr("no-builtins");
     function.addFnAttr("target-cpu", machine.getTargetCPU());
     function.addFnAttr("target-features", machine.getTargetFeatureString());
-    function.addFnAttr("prefer-vector-width", target.hasAVX512() ? "512" : "256");
+    function.addFnAttr("prefer-vector-width", llvm::is_contained(target.features, "avx512f") ? "512" : "256");
     function.setVisibility(llvm::GlobalValue::HiddenVisibility);
     function.setDSOLocal(true);
   }
@@ -130,6 +130,11 @@ static void compileJob(KernelJob &job, const CPUTarget &target, bool wantsText) 
   module->setDataLayout(machine->createDataLayout());
   module->setSourceFileName(job.name);
   setAttributes(*module, target, *machine);
+  if (!target.emulated.empty())
+    if (std::string unknown = emulateIntrinsics(*module); !unknown.empty()) {
+      job.error = "uses " + unknown + ", which cannot be emulated";
+      return;
+    }
   optimize(*module, *machine);
   if (wantsText) {
     llvm::raw_string_ostream(job.llvmText) << *module;

@@ -5,7 +5,15 @@
 #include "ingot/CodeGen/CPU.h"
 #include "llvm/ADT/StringMap.h"
 
+namespace llvm {
+class Module;
+} // namespace llvm
+
 namespace ingot::codegen {
+
+/// Replaces calls of intrinsics of newer processors by plain code. Returns the name of one that it does not
+/// know, or nothing.
+std::string emulateIntrinsics(llvm::Module &module);
 
 /// One kernel as an ELF object.
 struct KernelObject {

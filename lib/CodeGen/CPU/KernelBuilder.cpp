@@ -35,7 +35,8 @@ void KernelBuilder::finish() {
 void KernelBuilder::fail(Operation *op, const Twine &why) {
   if (hasFailed())
     return;
-  error = (Twine("'") + op->getName().getStringRef() + "' cannot be compiled for a CPU: " + why).str();
+  error =
+      (Twine("'") + op->getName().getStringRef() + "' cannot be compiled for a CPU: " + why).str();
   errorLoc = op->getLoc();
 }
 
@@ -108,10 +109,9 @@ Value KernelBuilder::place(Operation *op, bool speculatable, unsigned result) {
     assert(at && "operand is not visible here");
     target = std::max(target, *at);
   }
-  unsigned hash =
-      OperationEquivalence::computeHash(op, OperationEquivalence::directHashValue,
-                                        OperationEquivalence::ignoreHashValue,
-                                        OperationEquivalence::IgnoreLocations);
+  unsigned hash = OperationEquivalence::computeHash(op, OperationEquivalence::directHashValue,
+                                                    OperationEquivalence::ignoreHashValue,
+                                                    OperationEquivalence::IgnoreLocations);
   for (Operation *other : known[hash])
     if (depthOf(other->getResult(0)) &&
         OperationEquivalence::isEquivalentTo(op, other, OperationEquivalence::IgnoreLocations)) {
@@ -183,6 +183,14 @@ Value KernelBuilder::fma(Value a, Value x, Value acc) {
   if (isVector(acc))
     return make<vector::FMAOp>(a, x, acc);
   return make<math::FmaOp>(a, x, acc);
+}
+
+Value KernelBuilder::dotPairs(Value acc, Value a, Value x) {
+  auto pairs = VectorType::get({2 * kLanes}, b.getBF16Type());
+  a = make<LLVM::BitcastOp>(pairs, a);
+  x = make<LLVM::BitcastOp>(pairs, x);
+  return make<LLVM::CallIntrinsicOp>(
+      acc.getType(), b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"), ValueRange{acc, a, x});
 }
 
 Value KernelBuilder::bitcast(Type type, Value value) {
@@ -276,7 +284,7 @@ Value KernelBuilder::gep(Value base, int64_t index, Type element) {
 
 Value KernelBuilder::load(Type type, Value pointer) {
   toInnermost();
-  auto op = LLVM::LoadOp::create(b, loc, type, pointer, bytesOf(getElementTypeOrSelf(type)) ,
+  auto op = LLVM::LoadOp::create(b, loc, type, pointer, bytesOf(getElementTypeOrSelf(type)),
                                  /*isVolatile=*/false, /*isNonTemporal=*/false,
                                  /*isInvariant=*/true);
   return place(op, /*speculatable=*/false);

@@ -110,6 +110,8 @@ public:
   Value fmul(Value a, Value x) { return make<mlir::arith::MulFOp>(a, x); }
   Value fdiv(Value a, Value x) { return make<mlir::arith::DivFOp>(a, x); }
   Value fma(Value a, Value x, Value acc);
+  /// acc + the products of pairs of bf16, 16 lanes of two; one instruction of AVX512-BF16.
+  Value dotPairs(Value acc, Value a, Value x);
   /// a > x ? a : x, one instruction.
   Value fmax(Value a, Value x) { return select(fcmp(mlir::arith::CmpFPredicate::OGT, a, x), a, x); }
   Value bitcast(Type type, Value value);

@@ -1,24 +1,27 @@
-//===- Linear.cpp - projections by a packed weight ---------------------------------------------===//
+//===- Linear.cpp - projections by a packed weight
+//---------------------------------------------===//
 //
-// A work item is a panel: 64 output columns, or fewer in the last one. For each tile of rows,
-// accumulators for some vectors of the panel run over k, one fused multiply-add per step:
+// A work item is a panel: 64 output columns, or fewer in the last one. The products of some rows
+// with it (Products.h) go to scratch memory, from which the epilogue, a row of lanes at a time, is
+// evaluated like any light kernel: the linear's result at (row, column) is the sum plus the bias.
 //
-//   for k:  w = panel[k][vector];  acc[row][vector] += x[row][k] * w          (k ascending from +0)
-//
-// and go to a tile of scratch memory, from which the epilogue, a row of lanes at a time, is evaluated
-// like any light kernel: the linear's result at (row, column) is the accumulator plus the bias. The
-// order of additions depends on nothing but k, so a row has the same bits in any tile.
-//
-// With one row (decode) all vectors of the panel are one tile: the weights stream through once.
+// Rows that are not stored as the products want them (another type, or computed by light
+// operations) are first evaluated into scratch memory, a block of rows at a time, for all panels of
+// this thread.
 //
 //===----------------------------------------------------------------------------------------===//
 
 #include "Emitters.h"
-#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
+#include "Products.h"
 
 using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
+
+/// Rows whose sums are kept in scratch memory: 64 KiB.
+static constexpr int64_t kBlockRows = 256;
+/// Most scratch memory for rows that have to be evaluated first.
+static constexpr int64_t kRowBytes = 1 << 20;
 
 namespace {
 
@@ -28,12 +31,14 @@ struct LinearEmitter {
   Evaluator &eval = emission.eval;
   tfm::LinearOp linear{};
   plan::PanelLayout layout{};
-  Value weight{};   ///< the packed matrix
-  Value xRows{};    ///< f32 rows of K elements: rows [rowBegin, rowBegin + rowCount) of x
+  Value weight{}; ///< the packed matrix
+  std::optional<PanelProducts> engine{};
+  Value xRows{}; ///< rows of K elements as the products want them: rows [rowBegin, rowBegin +
+                 ///< rowCount) of x
   Value rowBegin{};
   Value rowCount{};
   SmallVector<Size, 4> leading{}; ///< dimensions that make up the rows
-  Value tile{};     ///< scratch: [tile rows][rows of a full panel] accumulators
+  Value tile{};                   ///< scratch: [block of rows][rows of a full panel] sums
   Type weightType{};
 
   /// Where a result lies: its column 0 is column `offset` of each part.
@@ -47,9 +52,6 @@ struct LinearEmitter {
   bool prepare();
   std::optional<int64_t> traceOffset(Value value, int64_t shift, llvm::DenseSet<Value> &seen);
   void panel(Value number, int64_t partLanes);
-  void products(Value firstRow, int64_t count, Value panel, int64_t lanes);
-  void products(Value rows, Value sums, int64_t count, int64_t firstVector, int64_t vectors,
-                Value panel, int64_t lanes);
   void epilogue(Value number, int64_t partLanes, Value firstRow, Value count);
 };
 
@@ -153,96 +155,6 @@ bool LinearEmitter::prepare() {
   return true;
 }
 
-/// The products of `count` rows of a tile with a panel.
-void LinearEmitter::products(Value firstRow, int64_t count, Value panel, int64_t lanes) {
-  Value rows = kb.gep(xRows, kb.mul(firstRow, layout.k), kb.f32);
-  Value tileRow = kb.rem(firstRow, emission.schedule.getTileRows());
-  Value sums = kb.gep(tile, kb.mul(tileRow, layout.rows), kb.f32);
-  // No more accumulators than the schedule's tile has: fewer rows take more vectors.
-  int64_t budget = emission.schedule.getTileRows() * emission.schedule.getTileVectors();
-  int64_t vectors = lanes / kLanes, width = std::clamp<int64_t>(budget / count, 1, vectors);
-  for (int64_t first = 0; first < vectors; first += width)
-    products(rows, sums, count, first, std::min(width, vectors - first), panel, lanes);
-}
-
-/// rows x vectors accumulators over all k, then into `into`.
-void LinearEmitter::products(Value rows, Value into, int64_t count, int64_t firstVector,
-                             int64_t vectors, Value panel, int64_t lanes) {
-  KernelBuilder::Values zeros(count * vectors, kb.zero(kb.vec(kb.f32)));
-  int64_t k = layout.k;
-  auto x = [&](Value at, int64_t ahead, int64_t row) {
-    Value pointer = kb.gep(kb.gep(rows, at, kb.f32), row * k + ahead, kb.f32);
-    return kb.broadcast(kb.loadScratch(kb.f32, pointer));
-  };
-  auto line = [&](Value at, int64_t ahead, int64_t vector, Type stored) {
-    Value pointer = kb.gep(panel, kb.mul(at, lanes), stored);
-    return kb.load(kb.vec(stored),
-                   kb.gep(pointer, ahead * lanes + (firstVector + vector) * kLanes, stored));
-  };
-  auto step = [&](KernelBuilder::Values &sums, Value at, int64_t ahead, ArrayRef<Value> weights) {
-    for (int64_t row = 0; row < count; ++row) {
-      Value factor = x(at, ahead, row);
-      for (int64_t v = 0; v < vectors; ++v)
-        sums[row * vectors + v] = kb.fma(factor, weights[v], sums[row * vectors + v]);
-    }
-  };
-  // About 16 multiply-adds in a turn of the loop.
-  int64_t unroll = 1;
-  while (unroll < 4 && unroll * count * vectors < 16)
-    unroll *= 2;
-  KernelBuilder::Values sums;
-  if (layout.pairs) {
-    // One line holds k and k + 1: the low half of each lane, then the high half.
-    Value high = kb.constantInt(kb.vec(kb.i32), int64_t(int32_t(0xffff0000)));
-    Value sixteen = kb.constantInt(kb.vec(kb.i32), 16);
-    auto pair = [&](KernelBuilder::Values &sums, Value index, int64_t ahead, bool both) {
-      KernelBuilder::Values even, odd;
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value lanesOf = line(index, ahead, v, kb.i32);
-        even.push_back(kb.bitcast(kb.vec(kb.f32), kb.make<arith::ShLIOp>(lanesOf, sixteen)));
-        odd.push_back(kb.bitcast(kb.vec(kb.f32), kb.andi(lanesOf, high)));
-      }
-      Value at = kb.mul(index, 2);
-      step(sums, at, 2 * ahead, even);
-      if (both)
-        step(sums, at, 2 * ahead + 1, odd);
-    };
-    unroll = std::max<int64_t>(1, unroll / 2);
-    int64_t whole = k / 2 / unroll * unroll;
-    sums = kb.loop(kb.c(0), kb.c(whole), kb.c(unroll), zeros,
-                   [&](Value index, ValueRange state) {
-                     KernelBuilder::Values sums(state);
-                     for (int64_t ahead = 0; ahead < unroll; ++ahead)
-                       pair(sums, index, ahead, true);
-                     return sums;
-                   });
-    for (int64_t index = whole; index < layout.lines(); ++index)
-      pair(sums, kb.c(index), 0, 2 * index + 1 < k);
-  } else {
-    auto single = [&](KernelBuilder::Values &sums, Value index, int64_t ahead) {
-      KernelBuilder::Values weights;
-      for (int64_t v = 0; v < vectors; ++v)
-        weights.push_back(kb.extend(line(index, ahead, v, kb.registerType(weightType)), kb.f32,
-                                    weightType));
-      step(sums, index, ahead, weights);
-    };
-    int64_t whole = k / unroll * unroll;
-    sums = kb.loop(kb.c(0), kb.c(whole), kb.c(unroll), zeros,
-                   [&](Value index, ValueRange state) {
-                     KernelBuilder::Values sums(state);
-                     for (int64_t ahead = 0; ahead < unroll; ++ahead)
-                       single(sums, index, ahead);
-                     return sums;
-                   });
-    for (int64_t index = whole; index < k; ++index)
-      single(sums, kb.c(index), 0);
-  }
-  for (int64_t row = 0; row < count; ++row)
-    for (int64_t v = 0; v < vectors; ++v)
-      kb.store(sums[row * vectors + v],
-               kb.gep(into, row * layout.rows + (firstVector + v) * kLanes, kb.f32));
-}
-
 void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Value count) {
   int64_t perPanel = layout.panelPartRows();
   Value firstColumn = kb.mul(number, perPanel); // of each part
@@ -299,25 +211,12 @@ void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Va
 }
 
 void LinearEmitter::panel(Value number, int64_t partLanes) {
-  int64_t lanes = partLanes * layout.parts, tileRows = emission.schedule.getTileRows();
   int64_t bytes = layout.lines() * layout.rows * layout.elementBytes * (layout.pairs ? 2 : 1);
   Value base = kb.gep(weight, kb.mul(number, bytes), kb.i8);
-  Value full = kb.mul(kb.div(rowCount, tileRows), tileRows);
-  kb.loop(kb.c(0), rowCount, kb.c(tileRows), [&](Value first) {
-    kb.branch(
-        kb.lt(first, full), TypeRange{},
-        [&] {
-          products(first, tileRows, base, lanes);
-          return KernelBuilder::Values();
-        },
-        [&] {
-          // What is left, in tiles of a half, a quarter, ... of the rows.
-          emission.rowTiles(kb.sub(rowCount, first), tileRows / 2, [&](Value row, int64_t count) {
-            products(kb.add(first, row), count, base, lanes);
-          });
-          return KernelBuilder::Values();
-        });
-    Value count = kb.min(kb.sub(rowCount, first), kb.c(tileRows));
+  kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
+    Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
+    Value rows = kb.gep(xRows, kb.mul(first, layout.k), kb.registerType(engine->rowType()));
+    engine->emit(rows, count, base, partLanes * layout.parts, tile);
     epilogue(number, partLanes, kb.add(rowBegin, first), count);
   });
 }
@@ -329,9 +228,14 @@ void codegen::emitLinear(KernelEmission &emission) {
   KernelBuilder &kb = emission.kb;
   const plan::PanelLayout &layout = emitter.layout;
   Value x = peelReshapes(emitter.linear.getX());
-  bool direct = isa<BlockArgument>(x) && getElementTypeOrSelf(x.getType()).isF32() &&
-                !isa_and_present<plan::PanelsAttr>(cast<RankedTensorType>(x.getType()).getEncoding());
-  emitter.tile = emission.scratch(emission.schedule.getTileRows() * layout.rows * 4);
+  Type element = getElementTypeOrSelf(x.getType());
+  PanelProducts &products =
+      emitter.engine.emplace(emission, layout, emitter.weightType,
+                             PanelProducts::choose(element, emitter.weightType, emission.target));
+  bool direct =
+      isa<BlockArgument>(x) && element == products.rowType() &&
+      !isa_and_present<plan::PanelsAttr>(cast<RankedTensorType>(x.getType()).getEncoding());
+  emitter.tile = emission.scratch(kBlockRows * layout.rows * 4);
 
   auto panels = [&] {
     int64_t last = layout.numPanels() - 1;
@@ -349,14 +253,15 @@ void codegen::emitLinear(KernelEmission &emission) {
     return;
   }
 
-  // A light expression: blocks of rows are evaluated into scratch memory, and all panels of this
-  // range run over one block before the next.
+  // Blocks of rows are evaluated into scratch memory, and all panels of this range run over one
+  // block before the next.
   Evaluator &eval = emission.eval;
-  constexpr int64_t kBlockRows = 32;
-  Value rowCount = emitter.rowCount, buffer = emission.scratch(kBlockRows * layout.k * 4);
-  kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
-    Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
-    Type element = getElementTypeOrSelf(emitter.linear.getX().getType());
+  Type rowType = products.rowType();
+  int64_t rowBytes = layout.k * rowType.getIntOrFloatBitWidth() / 8;
+  int64_t blockRows = std::clamp<int64_t>(kRowBytes / rowBytes, 32, kBlockRows);
+  Value rowCount = emitter.rowCount, buffer = emission.scratch(blockRows * rowBytes);
+  kb.loop(kb.c(0), rowCount, kb.c(blockRows), [&](Value first) {
+    Value count = kb.min(kb.sub(rowCount, first), kb.c(blockRows));
     unsigned last = emitter.leading.size();
     SmallVector<int64_t> breaks;
     eval.collectBreaks(emitter.linear.getX(), last, breaks);
@@ -368,8 +273,9 @@ void codegen::emitLinear(KernelEmission &emission) {
         point.coords.back() = lane;
         point.mask = mask;
         Value value = eval.broadcast(eval.at(emitter.linear.getX(), point));
-        eval.store({kb.extend(value, kb.f32, element)}, buffer, kb.f32,
-                   kb.add(kb.mul(row, layout.k), lane.base), mask);
+        if (rowType.isF32())
+          value = kb.extend(value, kb.f32, element);
+        eval.store({value}, buffer, rowType, kb.add(kb.mul(row, layout.k), lane.base), mask);
       });
     });
     emitter.xRows = buffer;

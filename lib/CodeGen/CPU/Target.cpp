@@ -25,10 +25,19 @@ static llvm::Error makeError(const llvm::Twine &message) {
 }
 
 bool CPUTarget::has(llvm::StringRef feature) const {
-  return llvm::is_contained(features, feature);
+  return llvm::is_contained(emulated.empty() ? features : emulated, feature);
 }
 
 llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
+  if (name.contains('@')) {
+    auto [designed, executed] = name.split('@');
+    llvm::Expected<CPUTarget> kernels = resolve(designed), target = resolve(executed);
+    if (!kernels || !target)
+      return llvm::joinErrors(kernels.takeError(), target.takeError());
+    target->name = kernels->name + "@" + target->name;
+    target->emulated = kernels->features;
+    return target;
+  }
   CPUTarget target;
   target.triple = "x86_64-unknown-linux-gnu";
   target.name = name == "native" ? llvm::sys::getHostCPUName().str() : name.str();

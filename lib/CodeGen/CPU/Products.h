@@ -1,0 +1,87 @@
+//===- Products.h - rows of activations times a panel of a packed weight ----------*- C++ -*-===//
+//
+// The inner part of every projection. A panel holds up to 64 output columns, which are lanes; a
+// row's sum for a lane runs over k ascending, one operation per step:
+//
+//   wide      sum = fma(x[k], w[k], sum) in f32, whatever types x and w are stored in
+//   pairs     sum = dot product of (x[k], x[k + 1]) with (w[k], w[k + 1]), bf16 into f32
+//
+// The number of rows decides only how the panel is read:
+//
+//   one row    all lanes at once, straight through the panel: one stream from memory
+//   some rows  k is cut into blocks; the tiles of a block take the panel's block from the caches
+//   many rows  a block is first widened into scratch memory, tile by tile of lanes, so that tiles
+//   read
+//              nothing but f32 in order
+//
+// A sum that is put aside between two blocks is stored in f32, as it is in a register: rows have
+// the same bits in any company.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef INGOT_LIB_CODEGEN_CPU_PRODUCTS_H
+#define INGOT_LIB_CODEGEN_CPU_PRODUCTS_H
+
+#include "Emitters.h"
+#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
+
+namespace ingot::codegen {
+
+class PanelProducts {
+public:
+  enum class Arithmetic { Wide, Pairs };
+
+  /// How rows of `x` meet `weight`, a packed matrix, on a target.
+  static Arithmetic choose(mlir::Type x, mlir::Type weight, const CPUTarget &target);
+
+  /// Reserves scratch memory.
+  PanelProducts(KernelEmission &emission, const plan::PanelLayout &layout, mlir::Type weight,
+                Arithmetic arithmetic);
+
+  /// What rows must be stored as: f32, or bf16 for pairs.
+  mlir::Type rowType() const;
+
+  /// sums[r][lane] = sum over k of x[r][k] * panel[k][lane] for `rowCount` rows. Rows of x are K
+  /// elements apart, rows of sums the lanes of a full panel.
+  void emit(mlir::Value x, mlir::Value rowCount, mlir::Value panel, int64_t lanes,
+            mlir::Value sums);
+
+private:
+  using Value = mlir::Value;
+  using Values = KernelBuilder::Values;
+
+  /// Where the weights of lanes [16 v, 16 v + 16) come from.
+  struct Source {
+    Value base;    ///< of the first lane of the tile; at k = 0, or in a slab of the block's first k
+    int64_t lanes; ///< of a line
+    bool slab;     ///< widened
+  };
+  /// Steps of k: whole lines, or (`half`) the one element that the last line of an odd K holds.
+  struct Steps {
+    Value begin, end;
+    bool half = false;
+  };
+  void block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums, Steps steps);
+  void widen(Value panel, int64_t lanes, Steps steps);
+  void tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
+             Steps steps);
+  void tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums, Steps steps);
+  /// The two or one elements of k that a line holds, widened.
+  void loadLine(const Source &source, Value line, int64_t ahead, int64_t vector,
+                llvm::SmallVectorImpl<Value> &elements);
+  void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t vectors,
+            llvm::ArrayRef<Value> weights, bool half);
+  int64_t perLine() const { return layout.pairs ? 2 : 1; }
+  int64_t lineBytes(int64_t lanes) const { return lanes * layout.elementBytes * perLine(); }
+
+  KernelEmission &emission;
+  KernelBuilder &kb;
+  const plan::PanelLayout &layout;
+  mlir::Type weight;
+  Arithmetic arithmetic;
+  int64_t tileRows, tileVectors;
+  Value slab{};
+};
+
+} // namespace ingot::codegen
+
+#endif // INGOT_LIB_CODEGEN_CPU_PRODUCTS_H
