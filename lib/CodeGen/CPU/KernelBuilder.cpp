@@ -180,9 +180,8 @@ Value KernelBuilder::select(Value condition, Value a, Value x) {
 }
 
 Value KernelBuilder::fma(Value a, Value x, Value acc) {
-  if (isVector(acc))
-    return make<vector::FMAOp>(a, x, acc);
-  return make<math::FmaOp>(a, x, acc);
+  // Not vector.fma: it becomes llvm.fmuladd, which is not fused where contraction is forbidden.
+  return make<LLVM::FMAOp>(a, x, acc);
 }
 
 Value KernelBuilder::dotPairs(Value acc, Value a, Value x) {
