@@ -66,6 +66,7 @@ public:
   LogicalResult executeLinalg(Operation *op, Frame &frame);      // LinalgOps.cpp
   LogicalResult executeTransformer(Operation *op, Frame &frame); // TransformerOps.cpp
   LogicalResult executeAttention(Operation *op, Frame &frame);   // Attention.cpp
+  LogicalResult executeExperts(Operation *op, Frame &frame);     // ExpertOps.cpp
 
   /// Whether a composite operation with results of this type computes in double, or in float.
   bool computesInDouble(mlir::Type elementType) const {

@@ -366,6 +366,8 @@ LogicalResult Interpreter::Impl::executeTransformer(Operation *op, Frame &frame)
       })
       .Case([&](tfm::UniformBatchOp op) { return executeUniformBatch(*this, op, frame); })
       .Case([&](tfm::GatherOutputsOp op) { return executeGatherOutputs(*this, op, frame); })
+      .Case<tfm::RouteOp, tfm::ExpertLinearOp, tfm::CombineOp>(
+          [&](auto op) { return executeExperts(op, frame); })
       .Default([&](Operation *) { return executeAttention(op, frame); });
 }
 

@@ -260,3 +260,75 @@ func.func @gather_outputs_c1(%x: tensor<?x8xf32>, %b: !tfm.batch) {
   %0 = tfm.gather_outputs %x batch(%b) : tensor<?x8xf32> -> tensor<4x8xf32>
   return
 }
+
+// -----
+
+func.func @route_c1(%s: tensor<?x8xf32>) {
+  // expected-error @+1 {{expected scores [S, E], ids and weights [S, k] with k from 1 to E, got 'tensor<?x8xf32>', 'tensor<?x9xi32>'}}
+  %0, %1 = tfm.route %s : tensor<?x8xf32> -> tensor<?x9xi32>, tensor<?x9xf32>
+  return
+}
+
+// -----
+
+func.func @route_c2(%s: tensor<?x8xf32>, %b: tensor<7xf32>) {
+  // expected-error @+1 {{expected a bias of 8 elements, got 'tensor<7xf32>'}}
+  %0, %1 = tfm.route %s bias(%b : tensor<7xf32>) : tensor<?x8xf32> -> tensor<?x2xi32>, tensor<?x2xf32>
+  return
+}
+
+// -----
+
+func.func @route_c3(%s: tensor<?x8xf32>) {
+  // expected-error @+1 {{expected groups that divide 8 experts and have room for 3 choices, got groups(4, 1, 1)}}
+  %0, %1 = tfm.route %s groups(4, 1, 1) : tensor<?x8xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
+  return
+}
+
+// -----
+
+func.func @expert_linear_c1(%x: tensor<?x5xf32>, %w: tensor<55x5xf32>) {
+  // expected-error @+1 {{expected the matrices of 8 experts, got 'tensor<55x5xf32>'}}
+  %0 = tfm.expert_linear %x, %w experts(8) : tensor<?x5xf32>, tensor<55x5xf32> -> tensor<?x8x7xf32>
+  return
+}
+
+// -----
+
+func.func @expert_linear_c2(%x: tensor<?x5xf32>, %w: tensor<56x5xf32>) {
+  // expected-error @+1 {{expected rows [S, 5] or [S, k, 5], ids [S, k] (absent: k is 8) and a result [S, k, 7]}}
+  %0 = tfm.expert_linear %x, %w experts(8) : tensor<?x5xf32>, tensor<56x5xf32> -> tensor<?x2x7xf32>
+  return
+}
+
+// -----
+
+func.func @expert_linear_c3(%x: tensor<?x5xf32>, %w: tensor<56x5xf32>, %b: tensor<7x8xf32>) {
+  // expected-error @+1 {{expected a bias [8, 7], got 'tensor<7x8xf32>'}}
+  %0 = tfm.expert_linear %x, %w bias(%b : tensor<7x8xf32>) experts(8) : tensor<?x5xf32>, tensor<56x5xf32> -> tensor<?x8x7xf32>
+  return
+}
+
+// -----
+
+func.func @expert_linear_c4(%x: tensor<?x5xbf16>, %w: tensor<56x5xf16>) {
+  // expected-error @+1 {{expected a result no narrower than its operands}}
+  %0 = tfm.expert_linear %x, %w experts(8) : tensor<?x5xbf16>, tensor<56x5xf16> -> tensor<?x8x7xbf16>
+  return
+}
+
+// -----
+
+func.func @combine_c1(%x: tensor<?x2x5xf32>, %w: tensor<?x3xf32>) {
+  // expected-error @+1 {{expected rows [S, k, N], weights [S, k] and a result [S, N]}}
+  %0 = tfm.combine %x, %w : tensor<?x2x5xf32>, tensor<?x3xf32> -> tensor<?x5xf32>
+  return
+}
+
+// -----
+
+func.func @combine_c2(%x: tensor<?x2x5xf32>, %w: tensor<?x2xf64>) {
+  // expected-error @+1 {{expected operands of the result's element type, got 'tensor<?x2xf64>'}}
+  %0 = tfm.combine %x, %w : tensor<?x2x5xf32>, tensor<?x2xf64> -> tensor<?x5xf32>
+  return
+}

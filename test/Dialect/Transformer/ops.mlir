@@ -48,6 +48,29 @@ func.func @rows(%ids: tensor<?xi32>, %table: tensor<11x6xf16>, %w: tensor<6xf16>
   return %4 : tensor<?x6xf32>
 }
 
+// CHECK-LABEL: func.func @experts
+func.func @experts(%x: tensor<?x5xf32>, %scores: tensor<?x8xf32>, %bias: tensor<8xbf16>, %w: tensor<56x5xbf16>,
+                   %wt: tensor<7x40xf16>, %b: tensor<8x5xf32>) -> tensor<?x5xf32> {
+  // CHECK: tfm.route %{{.*}} : tensor<?x8xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
+  %ids, %weights = tfm.route %scores : tensor<?x8xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
+  // CHECK: tfm.route %{{.*}} bias(%{{.*}} : tensor<8xbf16>) groups(4, 2, 2) normalize scale(2.500000e+00) :
+  %ids2, %weights2 = tfm.route %scores bias(%bias : tensor<8xbf16>) groups(4, 2, 2) normalize scale(2.5)
+    : tensor<?x8xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
+  // CHECK: tfm.expert_linear %{{.*}}, %{{.*}} ids(%{{.*}} : tensor<?x3xi32>) experts(8) : tensor<?x5xf32>, tensor<56x5xbf16> -> tensor<?x3x7xf32>
+  %0 = tfm.expert_linear %x, %w ids(%ids : tensor<?x3xi32>) experts(8)
+    : tensor<?x5xf32>, tensor<56x5xbf16> -> tensor<?x3x7xf32>
+  // CHECK: tfm.expert_linear %{{.*}}, %{{.*}} ids(%{{.*}}) bias(%{{.*}} : tensor<8x5xf32>) experts(8) transposed : tensor<?x3x7xf32>, tensor<7x40xf16> -> tensor<?x3x5xf32>
+  %1 = tfm.expert_linear %0, %wt ids(%ids : tensor<?x3xi32>) bias(%b : tensor<8x5xf32>) experts(8) transposed
+    : tensor<?x3x7xf32>, tensor<7x40xf16> -> tensor<?x3x5xf32>
+  // CHECK: tfm.expert_linear %{{.*}}, %{{.*}} experts(8) : tensor<?x5xf32>, tensor<56x5xbf16> -> tensor<?x8x7xf32>
+  %2 = tfm.expert_linear %x, %w experts(8) : tensor<?x5xf32>, tensor<56x5xbf16> -> tensor<?x8x7xf32>
+  // CHECK: tfm.combine %{{.*}}, %{{.*}} : tensor<?x3x5xf32>, tensor<?x3xf32> -> tensor<?x5xf32>
+  %3 = tfm.combine %1, %weights : tensor<?x3x5xf32>, tensor<?x3xf32> -> tensor<?x5xf32>
+  // CHECK: tfm.combine %{{.*}}, %{{.*}} base(%{{.*}} : tensor<?x5xf32>) :
+  %4 = tfm.combine %1, %weights2 base(%3 : tensor<?x5xf32>) : tensor<?x3x5xf32>, tensor<?x3xf32> -> tensor<?x5xf32>
+  return %4 : tensor<?x5xf32>
+}
+
 // CHECK-LABEL: func.func @attention_short_names
 func.func @attention_short_names(%q: tensor<3x4x?x8xf32>, %k: tensor<3x2x?x8xf32>, %v: tensor<3x2x?x5xf32>, %s: f32,
                                  %sinks: tensor<4xf32>, %slopes: tensor<4xbf16>) -> tensor<3x4x?x5xf32> {

@@ -1,8 +1,7 @@
 //===- TransformerOps.cpp - verification and interfaces of tfm operations ---------------------===//
 
-#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "OpSupport.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Builders.h"
 
@@ -19,44 +18,6 @@ static ParseResult parseSameType(OpAsmParser &, Type reference, Type &type) {
   return success();
 }
 static void printSameType(OpAsmPrinter &, Operation *, Type, Type) {}
-
-/// Both known and different.
-static bool differ(int64_t a, int64_t b) {
-  return !ShapedType::isDynamic(a) && !ShapedType::isDynamic(b) && a != b;
-}
-
-static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
-
-/// Whether `operand`'s element type is wider than `result`'s. f16 and bf16 do not widen to each
-/// other.
-static bool isWider(Value operand, Value result) {
-  Type from = typeOf(operand).getElementType(), to = typeOf(result).getElementType();
-  return from != to && from.getIntOrFloatBitWidth() >= to.getIntOrFloatBitWidth();
-}
-
-/// The sizes of `value` as attributes or tensor.dim operations.
-static SmallVector<OpFoldResult> sizesOf(OpBuilder &builder, Location loc, Value value) {
-  return tensor::getMixedSizes(builder, loc, value);
-}
-
-/// The dynamic dimensions of a value as factors; the static ones multiply `coefficient`.
-static CostTerm costOfShape(CostClass cost, int64_t coefficient, Value value) {
-  CostTerm term{cost, coefficient, {}};
-  for (auto [dim, size] : llvm::enumerate(typeOf(value).getShape())) {
-    if (ShapedType::isDynamic(size))
-      term.factors.push_back({value, int64_t(dim)});
-    else
-      term.coefficient *= size;
-  }
-  return term;
-}
-
-static int64_t bytesOf(Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
-
-/// Bytes of a weight operand with a static shape.
-static CostTerm costOfWeight(Value weight) {
-  return costOfShape(CostClass::Weights, bytesOf(typeOf(weight).getElementType()), weight);
-}
 
 /// Row operations: every result row comes from the same row of every operand that has rows.
 static FailureOr<int64_t> sameTokenDim(ArrayRef<int64_t> operandDims) {

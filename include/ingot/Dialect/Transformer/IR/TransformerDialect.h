@@ -22,12 +22,16 @@ namespace ingot::tfm {
 enum class CostClass { Weights, Cache, Activations, Flops };
 
 /// A run-time size that a cost grows with: a dynamic dimension of a tensor, or a size of a batch.
+/// With a limit it is min(scale * size, limit).
 struct CostFactor {
   mlir::Value value;
   /// Dimension of a tensor, or a BatchDimKind.
   int64_t dim;
   /// Sliding window of a batch's keys and pairs; 0 means all.
   int64_t window = 0;
+  int64_t scale = 1;
+  /// 0: none.
+  int64_t limit = 0;
 };
 
 /// `coefficient` (bytes or floating-point operations) times the product of `factors`.

@@ -399,6 +399,8 @@ def Transformer_YieldOp : Transformer_Op<"yield", [Pure, Terminator, ReturnLike,
   let assemblyFormat = "$value attr-dict `:` type($value)";
 }
 
+include "ingot/Dialect/Transformer/IR/TransformerExpertOps.td"
+
 //===----------------------------------------------------------------------===//
 // Phase form
 //===----------------------------------------------------------------------===//
