@@ -102,12 +102,25 @@ llvm::Error WeightPacker::copyRows(const Weight &weight, uint64_t begin, uint64_
 // Panels
 //===----------------------------------------------------------------------===//
 
-/// Makes bytes [begin, end) of a packed matrix, in whole lines: up to a line before `out` and after
-/// its end is overwritten too. The work is cut into runs of whole panels, or of lines of one panel.
+/// Makes bytes [begin, end) of packed matrices, in whole lines: up to a line before `out` and after
+/// its end is overwritten too.
 llvm::Error WeightPacker::packPanels(const Weight &weight, uint64_t begin, uint64_t end, char *out,
                                      std::vector<char> &staging) const {
+  int64_t size = weight.panels->matrixBytes(), from = int64_t(begin), to = int64_t(end);
+  for (int64_t matrix = from / size; matrix * size < to; ++matrix) {
+    int64_t first = std::max(from, matrix * size), last = std::min(to, (matrix + 1) * size);
+    if (llvm::Error error = packMatrix(weight, matrix, first - matrix * size, last - matrix * size,
+                                       out + (first - from), staging))
+      return error;
+  }
+  return llvm::Error::success();
+}
+
+/// Makes bytes [from, to) of one matrix. The work is cut into runs of whole panels, or of lines of
+/// one panel.
+llvm::Error WeightPacker::packMatrix(const Weight &weight, int64_t matrix, int64_t from, int64_t to,
+                                     char *out, std::vector<char> &staging) const {
   const PanelLayout &layout = *weight.panels;
-  int64_t from = int64_t(begin), to = int64_t(end);
   int64_t panelBytes = layout.lines() * layout.lineBytes(0);
   int64_t panel = from / panelBytes;
   int64_t line = (from - layout.panelOffset(panel)) / layout.lineBytes(panel);
@@ -128,7 +141,7 @@ llvm::Error WeightPacker::packPanels(const Weight &weight, uint64_t begin, uint6
           std::min({endLine, line + linesLeft, line + std::max<int64_t>(1, kRunBytes / lineBytes)});
     }
     if (llvm::Error error =
-            packRun(weight, panel, endPanel, line, endLine, out + (at - from), staging))
+            packRun(weight, matrix, panel, endPanel, line, endLine, out + (at - from), staging))
       return error;
     bool done = wholePanels || endLine == layout.lines();
     panel = done ? endPanel : panel;
@@ -157,8 +170,8 @@ static void scatter(const char *source, int64_t rowStride, int64_t kStride, int6
 
 /// Packs lines [firstLine, endLine) of panels [firstPanel, endPanel); all lines if there is more
 /// than one panel. `out` is where the first line goes; padding is zero there already.
-llvm::Error WeightPacker::packRun(const Weight &weight, int64_t firstPanel, int64_t endPanel,
-                                  int64_t firstLine, int64_t endLine, char *out,
+llvm::Error WeightPacker::packRun(const Weight &weight, int64_t matrix, int64_t firstPanel,
+                                  int64_t endPanel, int64_t firstLine, int64_t endLine, char *out,
                                   std::vector<char> &staging) const {
   const PanelLayout &layout = *weight.panels;
   int64_t perLine = layout.pairs ? 2 : 1;
@@ -170,8 +183,8 @@ llvm::Error WeightPacker::packRun(const Weight &weight, int64_t firstPanel, int6
     int64_t firstRow = firstPanel * layout.panelPartRows();
     int64_t endRow = std::min(endPanel * layout.panelPartRows(), layout.partRows());
     int64_t rows = endRow - firstRow;
-    if (llvm::Error error = load(weight, part * layout.partRows() + firstRow,
-                                 part * layout.partRows() + endRow, firstK, endK, staging))
+    int64_t before = matrix * layout.matrixRows() + part * layout.partRows();
+    if (llvm::Error error = load(weight, before + firstRow, before + endRow, firstK, endK, staging))
       return error;
     for (int64_t panel = firstPanel; panel < endPanel; ++panel) {
       int64_t row = (panel - firstPanel) * layout.panelPartRows();

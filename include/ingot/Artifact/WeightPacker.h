@@ -70,8 +70,11 @@ private:
   llvm::Error copyRows(const Weight &weight, uint64_t begin, uint64_t end, char *out) const;
   llvm::Error packPanels(const Weight &weight, uint64_t begin, uint64_t end, char *out,
                          std::vector<char> &staging) const;
-  llvm::Error packRun(const Weight &weight, int64_t firstPanel, int64_t endPanel, int64_t firstLine,
-                      int64_t endLine, char *out, std::vector<char> &staging) const;
+  llvm::Error packMatrix(const Weight &weight, int64_t matrix, int64_t from, int64_t to, char *out,
+                         std::vector<char> &staging) const;
+  llvm::Error packRun(const Weight &weight, int64_t matrix, int64_t firstPanel, int64_t endPanel,
+                      int64_t firstLine, int64_t endLine, char *out,
+                      std::vector<char> &staging) const;
   llvm::Error load(const Weight &weight, int64_t firstRow, int64_t endRow, int64_t firstK,
                    int64_t endK, std::vector<char> &staging) const;
 

@@ -77,3 +77,8 @@ func.func @pack_c1(%a: tensor<4x8xf32>, %b: tensor<5x8xf32>) {
   %0 = plan.pack %a, %b : tensor<4x8xf32>, tensor<5x8xf32> -> tensor<8x8xf32, #plan.panels<64, 1>>
   return
 }
+
+// -----
+
+// expected-error @+1 {{expected at least 1 matrix, got 0}}
+func.func @matrices(%w: tensor<8x8xf32, #plan.panels<64, 1, 0>>) { return }

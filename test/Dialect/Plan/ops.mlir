@@ -10,6 +10,14 @@ plan.kernel @k(%x: tensor<?x8xf32>, %w: tensor<6x8xbf16, #plan.panels<64, 1>>) -
   plan.yield %0 : tensor<?x6xf32>
 }
 
+// CHECK: plan.kernel @experts(%{{.*}}: tensor<?x8xf32>, %{{.*}}: tensor<12x8xbf16, #plan.panels<64, 1, 2>>)
+// CHECK-SAME: schedule = #plan.schedule<experts>
+plan.kernel @experts(%x: tensor<?x8xf32>, %w: tensor<12x8xbf16, #plan.panels<64, 1, 2>>) -> tensor<?x2x6xf32>
+    attributes {schedule = #plan.schedule<experts>} {
+  %0 = tfm.expert_linear %x, %w experts(2) : tensor<?x8xf32>, tensor<12x8xbf16, #plan.panels<64, 1, 2>> -> tensor<?x2x6xf32>
+  plan.yield %0 : tensor<?x2x6xf32>
+}
+
 // CHECK: plan.program @decode(%{{.*}}: tensor<?x8xf32> {plan.name = "x"}, %{{.*}}: !tfm.cache<1x8x8xf32> {plan.group = 0 : i64, plan.offset = 64 : i64})
 // CHECK-SAME: -> (tensor<?x6xf32> {plan.name = "y"})
 plan.program @decode(%x: tensor<?x8xf32> {plan.name = "x"}, %c: !tfm.cache<1x8x8xf32> {plan.group = 0 : i64, plan.offset = 64 : i64})

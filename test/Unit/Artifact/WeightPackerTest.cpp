@@ -40,7 +40,18 @@ struct Matrix {
 };
 
 /// The packing as the dialect's documentation tells it, element after element.
-std::string packByDefinition(const Matrix &m, int64_t panelRows, int64_t parts, bool pairs) {
+std::string packByDefinition(const Matrix &all, int64_t panelRows, int64_t parts, bool pairs,
+                             int64_t matrices) {
+  if (matrices > 1) {
+    std::string out;
+    size_t size = all.content.size() / size_t(matrices);
+    for (int64_t i = 0; i < matrices; ++i)
+      out += packByDefinition(
+          {all.rows / matrices, all.columns, all.bytes, all.content.substr(size_t(i) * size, size)},
+          panelRows, parts, pairs, 1);
+    return out;
+  }
+  const Matrix &m = all;
   std::string out;
   int64_t perPart = m.rows / parts, step = panelRows / parts;
   for (int64_t first = 0; first < perPart; first += step) {
@@ -87,7 +98,8 @@ struct Model {
   }
 
   void addPacked(std::vector<int64_t> sourceRows, int64_t k, int64_t panelRows, int64_t parts,
-                 int64_t bytes, bool pairs, bool transposed, bool constants = false) {
+                 int64_t bytes, bool pairs, bool transposed, bool constants = false,
+                 int64_t matrices = 1) {
     Matrix whole{0, k, bytes, ""};
     Weight weight;
     weight.elementBytes = bytes;
@@ -108,10 +120,11 @@ struct Model {
     layout.k = k;
     layout.rows = panelRows;
     layout.parts = parts;
+    layout.matrices = matrices;
     layout.elementBytes = bytes;
     layout.pairs = pairs;
     weight.panels = layout;
-    expected.push_back(packByDefinition(whole, panelRows, parts, pairs));
+    expected.push_back(packByDefinition(whole, panelRows, parts, pairs, matrices));
     weight.length = expected.back().size();
     EXPECT_EQ(layout.bytes(), int64_t(weight.length));
     weights.push_back(std::move(weight));
@@ -186,6 +199,28 @@ TEST(WeightPacker, PutsEveryElementOfOddMatricesInItsPlace) {
     }
     model.check(0);
   }
+}
+
+/// Experts: matrices one after the other, whatever sources their rows come from.
+TEST(WeightPacker, PacksSeveralMatrices) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    SCOPED_TRACE(seed);
+    Model model(100 + seed);
+    for (int i = 0; i < 4; ++i) {
+      int64_t matrices = pick(model.random, 2, 5), parts = pick(model.random, 1, 2);
+      int64_t partRows = pick(model.random, 1, 90),
+              panelRows = 16 * parts * pick(model.random, 1, 4);
+      bool pairs = pick(model.random, 0, 1), joined = pick(model.random, 0, 1);
+      std::vector<int64_t> rows(size_t(joined ? 1 : matrices * parts),
+                                joined ? matrices * parts * partRows : partRows);
+      model.addPacked(rows, pick(model.random, 1, 70), panelRows, parts, pairs ? 2 : 4, pairs,
+                      pick(model.random, 0, 1), /*constants=*/true, matrices);
+    }
+    model.check(0);
+  }
+  Model model(9);
+  model.addPacked({700, 700, 700}, 1111, 64, 2, 2, true, false, false, 3);
+  model.check(1 << 20);
 }
 
 /// Matrices that are larger than a chunk and than what is read at once, in real chunks.
@@ -308,7 +343,8 @@ TEST_P(OutputFileTest, LeavesNothingWithoutCommit) {
   EXPECT_EQ(folder.list(), Names{"out"});
 }
 
-/// Before anybody looks: a program that is started in the background inherits signals that are ignored.
+/// Before anybody looks: a program that is started in the background inherits signals that are
+/// ignored.
 [[maybe_unused]] static const bool kDefaultSignals =
     (::signal(SIGINT, SIG_DFL), ::signal(SIGTERM, SIG_DFL), true);
 

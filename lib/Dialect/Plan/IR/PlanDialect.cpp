@@ -28,10 +28,12 @@ void PlanDialect::initialize() {
 }
 
 LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t rows,
-                                 int64_t parts) {
+                                 int64_t parts, int64_t matrices) {
   if (parts < 1 || rows < 16 * parts || rows % (16 * parts))
     return emitError() << "expected panels of a multiple of 16 rows per part, got " << rows
                        << " rows in " << parts << " parts";
+  if (matrices < 1)
+    return emitError() << "expected at least 1 matrix, got " << matrices;
   return success();
 }
 
@@ -132,7 +134,8 @@ LogicalResult DispatchOp::verify() {
 
 void DispatchOp::build(OpBuilder &builder, OperationState &state, TypeRange outputs,
                        StringRef kernel, ValueRange inputs, ValueRange sizes) {
-  build(builder, state, outputs, FlatSymbolRefAttr::get(builder.getContext(), kernel), inputs, sizes,
+  build(builder, state, outputs, FlatSymbolRefAttr::get(builder.getContext(), kernel), inputs,
+        sizes,
         /*grid=*/Value(), /*costSizes=*/ValueRange(), /*slots=*/DenseI32ArrayAttr(),
         /*costClasses=*/DenseI32ArrayAttr(), /*costCoefficients=*/DenseI64ArrayAttr());
 }

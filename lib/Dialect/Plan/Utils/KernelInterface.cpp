@@ -95,13 +95,17 @@ llvm::Expected<PanelLayout> PanelLayout::get(RankedTensorType type) {
   layout.k = type.getDimSize(1);
   layout.rows = panels.getRows();
   layout.parts = panels.getParts();
+  layout.matrices = panels.getMatrices();
   layout.elementBytes = element.getIntOrFloatBitWidth() / 8;
   layout.pairs = element.isBF16();
-  if (layout.n % layout.parts)
+  if (layout.n % layout.matrices)
+    return fail(type, ": expected rows that ", layout.matrices, " matrices divide");
+  if (layout.matrixRows() % layout.parts)
     return fail(type, ": expected rows that ", layout.parts, " parts divide");
   // An upper bound of everything that is computed from the layout: all panels at full width.
   int64_t lanes = 0, bytes = 0;
-  if (llvm::AddOverflow(layout.n, layout.rows, lanes) || layout.k == INT64_MAX ||
+  if (llvm::MulOverflow(layout.rows, layout.matrices, lanes) ||
+      llvm::AddOverflow(layout.n, lanes, lanes) || layout.k == INT64_MAX ||
       llvm::MulOverflow(lanes, layout.k + 1, bytes) ||
       llvm::MulOverflow(bytes, layout.elementBytes, bytes))
     return fail(type, ": too large");

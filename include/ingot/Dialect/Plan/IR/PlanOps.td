@@ -47,15 +47,20 @@ def Plan_PanelsAttr : AttrDef<Plan_Dialect, "Panels"> {
 
     With `parts` above 1 the matrix is that many matrices of N / parts rows below each other and a panel
     holds `rows / parts` rows of each, first part first: a gate and its up projection meet in one panel.
+
+    With `matrices` above 1 (`#plan.panels<64, 1, 8>`) the rows are so many equal matrices below each
+    other, packed one after the other: the experts of a mixture, each of which is read alone.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$parts);
-  let assemblyFormat = "`<` $rows `,` $parts `>`";
+  let parameters = (ins "int64_t":$rows, "int64_t":$parts,
+                        DefaultValuedParameter<"int64_t", "1">:$matrices);
+  let assemblyFormat = "`<` $rows `,` $parts (`,` $matrices^)? `>`";
   let genVerifyDecl = 1;
 }
 
 def ScheduleKind : I32EnumAttr<"ScheduleKind", "how a kernel is generated", [
     I32EnumAttrCase<"Rows", 0, "rows">, I32EnumAttrCase<"Linear", 1, "linear">,
-    I32EnumAttrCase<"Attention", 2, "attention">, I32EnumAttrCase<"Append", 3, "append">]> {
+    I32EnumAttrCase<"Attention", 2, "attention">, I32EnumAttrCase<"Append", 3, "append">,
+    I32EnumAttrCase<"Experts", 4, "experts">, I32EnumAttrCase<"Route", 5, "route">]> {
   let cppNamespace = "::ingot::plan";
 }
 

@@ -15,6 +15,9 @@
 //   panel 0, 3 lines of 32 lanes:   k=0: rows 0..15 | rows 20..35     k=1: ...     k=2: ...
 //   panel 1, 3 lines of 32 lanes:   k=0: rows 16..19, 12 zeros | rows 36..39, 12 zeros     ...
 //
+// With `matrices` above 1 the N rows are as many equal matrices, packed one after the other; all of
+// the above is said of one of them.
+//
 // In bf16 a lane of a line holds two elements, k = 2 * line and 2 * line + 1 (zero beyond K).
 //
 // Alternatives that were refused: padding the last panel to its full width (a vocabulary of 3 would
@@ -34,10 +37,11 @@ namespace ingot::plan {
 inline constexpr int64_t kPanelLanes = 16;
 
 struct PanelLayout {
-  int64_t n = 0;            ///< rows of the matrix
+  int64_t n = 0;            ///< rows of all matrices
   int64_t k = 0;            ///< columns
   int64_t rows = 0;         ///< lanes of a full panel, all parts together
-  int64_t parts = 1;        ///< matrices below each other
+  int64_t parts = 1;        ///< what is side by side in a panel
+  int64_t matrices = 1;     ///< that are packed one after the other
   int64_t elementBytes = 0; ///< of one element
   bool pairs = false;       ///< bf16: a line holds two k
 
@@ -46,8 +50,10 @@ struct PanelLayout {
   /// the size does not fit 63 bits: after that no arithmetic below overflows.
   static llvm::Expected<PanelLayout> get(mlir::RankedTensorType type);
 
-  int64_t partRows() const { return n / parts; }         ///< rows of the matrix in one part
-  int64_t panelPartRows() const { return rows / parts; } ///< rows of one part in a full panel
+  int64_t matrixRows() const { return n / matrices; }       ///< rows of one matrix
+  int64_t partRows() const { return matrixRows() / parts; } ///< rows of a matrix in one part
+  int64_t panelPartRows() const { return rows / parts; }    ///< rows of one part in a full panel
+  /// Panels of one matrix.
   int64_t numPanels() const { return (partRows() + panelPartRows() - 1) / panelPartRows(); }
   int64_t lines() const { return pairs ? (k + 1) / 2 : k; } ///< of every panel
   /// Rows of the matrix that each part of panel `p` holds.
@@ -67,8 +73,9 @@ struct PanelLayout {
     int64_t full = lines() * rows * elementBytes * (pairs ? 2 : 1);
     return p < numPanels() || p == 0 ? p * full : (p - 1) * full + lines() * lineBytes(p - 1);
   }
-  /// Bytes of the packed matrix.
-  int64_t bytes() const { return panelOffset(numPanels()); }
+  /// Bytes of one packed matrix, and of all.
+  int64_t matrixBytes() const { return panelOffset(numPanels()); }
+  int64_t bytes() const { return matrices * matrixBytes(); }
 };
 
 } // namespace ingot::plan
