@@ -66,6 +66,10 @@ std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, const CPUTarge
       return emitLinear(emission);
     case plan::ScheduleKind::Attention:
       return emitAttention(emission);
+    case plan::ScheduleKind::Experts:
+      return emitExperts(emission);
+    case plan::ScheduleKind::Route:
+      return emitRoute(emission);
     }
   });
   kb.finish();

@@ -30,6 +30,8 @@ void emitRows(KernelEmission &emission);
 void emitAppend(KernelEmission &emission);
 void emitLinear(KernelEmission &emission);
 void emitAttention(KernelEmission &emission);
+void emitExperts(KernelEmission &emission);
+void emitRoute(KernelEmission &emission);
 
 /// The value that a result's buffer holds, past reshapes, which do not move elements.
 mlir::Value peelReshapes(mlir::Value value);

@@ -158,6 +158,8 @@ private:
   LaneValue insertSlice(mlir::tensor::InsertSliceOp op, const Point &point);
   LaneValue rotary(tfm::RotaryOp op, const Point &point);
   LaneValue softmax(tfm::SoftmaxOp op, const Point &point);
+  LaneValue combine(tfm::CombineOp op, const Point &point);
+  LaneValue expertLinear(tfm::ExpertLinearOp op, const Point &point);
   LaneValue rmsNorm(tfm::RMSNormOp op, const Point &point);
   LaneValue layerNorm(tfm::LayerNormOp op, const Point &point);
   LaneValue contraction(Type element, const Size &inner,

@@ -159,6 +159,8 @@ LaneValue Evaluator::compute(Value tensor, const Point &point) {
       })
       .Case([&](tfm::RotaryOp op) { return rotary(op, point); })
       .Case([&](tfm::SoftmaxOp op) { return softmax(op, point); })
+      .Case([&](tfm::CombineOp op) { return combine(op, point); })
+      .Case([&](tfm::ExpertLinearOp op) { return expertLinear(op, point); })
       .Case([&](tfm::RMSNormOp op) { return rmsNorm(op, point); })
       .Case([&](tfm::LayerNormOp op) { return layerNorm(op, point); })
       .Case([&](tfm::LinearOp op) {
@@ -920,6 +922,56 @@ LaneValue Evaluator::contraction(Type element, const Size &inner,
                   })
               .front();
   });
+  return {sum};
+}
+
+/// One element on matrices that are not packed.
+LaneValue Evaluator::expertLinear(tfm::ExpertLinearOp op, const Point &point) {
+  Type element = elementOf(op.getResult()), wide = computeType(kb, element);
+  Coord token = point.coords[0], choice = point.coords[1], column = point.coords[2];
+  Coord expert = choice;
+  if (op.getIds()) {
+    Value id = at(op.getIds(), withCoords(point, {token, choice})).value;
+    id = kb.make<arith::ExtSIOp>(kb.shapedAs(id, kb.i64), id);
+    int64_t experts = op.getExperts();
+    expert = KernelBuilder::isVector(id) ? vectorCoord(id, 0, experts) : uniform(id, 0, experts);
+  }
+  int64_t columns = op.getN(), inner = op.getK();
+  Coord row = add(scale(expert, {kb.c(columns), columns}), column);
+  LaneValue sum = contraction(
+      wide, {kb.c(inner), inner},
+      [&](Coord k) {
+        Point from = op.hasRowPerChoice() ? withCoords(point, {token, choice, k})
+                                          : withCoords(point, {token, k});
+        return wideAt(op.getX(), from, wide);
+      },
+      [&](Coord k) {
+        Point from = op.getTransposed() ? withCoords(point, {k, row}) : withCoords(point, {row, k});
+        return wideAt(op.getWeight(), from, wide);
+      },
+      point);
+  if (op.getBias()) {
+    LaneValue bias = wideAt(op.getBias(), withCoords(point, {expert, column}), wide);
+    Value value = KernelBuilder::isVector(sum.value) ? broadcast(bias) : bias.value;
+    sum.value = kb.fadd(sum.value, value);
+  }
+  return {kb.truncate(sum.value, element)};
+}
+
+/// A chain of fused multiply-adds over the choices, from the base.
+LaneValue Evaluator::combine(tfm::CombineOp op, const Point &point) {
+  Type element = elementOf(op.getResult());
+  const Coord &token = point.coords[0];
+  bool uniform = isUniform(point);
+  auto shaped = [&](LaneValue value) { return uniform ? value.value : broadcast(value); };
+  Value sum = op.getBase() ? shaped(at(op.getBase(), point))
+                           : kb.zero(uniform ? element : Type(kb.vec(element)));
+  int64_t chosen = cast<RankedTensorType>(op.getX().getType()).getDimSize(1);
+  for (int64_t j = 0; j < chosen; ++j) {
+    LaneValue weight = at(op.getWeights(), withCoords(point, {token, fixed(j)}));
+    LaneValue x = at(op.getX(), withCoords(point, {token, fixed(j), point.coords[1]}));
+    sum = kb.fma(shaped(weight), shaped(x), sum);
+  }
   return {sum};
 }
 

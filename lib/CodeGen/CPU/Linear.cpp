@@ -11,57 +11,17 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
-#include "Emitters.h"
-#include "Products.h"
+#include "LinearEmitter.h"
 
 using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
 
-/// Rows whose sums are kept in scratch memory: 64 KiB.
-static constexpr int64_t kBlockRows = 256;
-/// Most scratch memory for rows that have to be evaluated first.
-static constexpr int64_t kRowBytes = 1 << 20;
-
-namespace {
-
-struct LinearEmitter {
-  KernelEmission &emission;
-  KernelBuilder &kb = emission.kb;
-  Evaluator &eval = emission.eval;
-  tfm::LinearOp linear{};
-  plan::PanelLayout layout{};
-  Value weight{}; ///< the packed matrix
-  std::optional<PanelProducts> engine{};
-  Value xRows{}; ///< rows of K elements as the products want them: rows [rowBegin, rowBegin +
-                 ///< rowCount) of x
-  Value rowBegin{};
-  Value rowCount{};
-  SmallVector<Size, 4> leading{}; ///< dimensions that make up the rows
-  Value tile{};                   ///< scratch: [block of rows][rows of a full panel] sums
-  Type weightType{};
-
-  /// Where a result lies: its column 0 is column `offset` of each part.
-  struct Result {
-    unsigned index;
-    Value value;
-    int64_t offset, size;
-  };
-  SmallVector<Result> results{};
-
-  bool prepare();
-  std::optional<int64_t> traceOffset(Value value, int64_t shift, llvm::DenseSet<Value> &seen);
-  void panel(Value number, int64_t partLanes);
-  void epilogue(Value number, int64_t partLanes, Value firstRow, Value count);
-};
-
-} // namespace
-
 /// The column of the linear's result that column 0 of `value` is, for all ways from one to the
 /// other; nothing where there is none. Column numbers are taken modulo the size of a part.
 std::optional<int64_t> LinearEmitter::traceOffset(Value value, int64_t shift,
                                                   llvm::DenseSet<Value> &seen) {
-  if (value == linear.getResult())
+  if (value == linear->getResult(0))
     return shift % layout.partRows();
   Operation *op = value.getDefiningOp();
   if (!op || !isa<RankedTensorType>(value.getType()) || !seen.insert(value).second)
@@ -99,40 +59,38 @@ std::optional<int64_t> LinearEmitter::traceOffset(Value value, int64_t shift,
   return found;
 }
 
-bool LinearEmitter::prepare() {
+bool LinearEmitter::prepare(Operation *op, Value x, Value matrix, Value biasOperand) {
   Block &body = emission.kernel.getBody().front();
   auto fail = [&](Operation *op, const Twine &why) {
     kb.fail(op, why);
     return false;
   };
-  for (tfm::LinearOp op : body.getOps<tfm::LinearOp>()) {
-    if (!isa_and_present<plan::PanelsAttr>(op.getWeight().getType().getEncoding()))
-      continue;
-    if (linear)
-      return fail(op, "expected one linear on a packed weight");
-    linear = op;
-  }
-  if (!linear)
-    return fail(emission.kernel, "expected a linear on a packed weight");
-  auto weightArgument = dyn_cast<BlockArgument>(linear.getWeight());
-  if (!weightArgument || linear.getTransposed())
+  linear = op;
+  bias = biasOperand;
+  auto weightArgument = dyn_cast<BlockArgument>(matrix);
+  if (!weightArgument || op->hasAttr("transposed"))
     return fail(linear, "expected its weight to be an operand of the kernel, stored [N, K]");
   llvm::Expected<plan::PanelLayout> expected =
-      plan::PanelLayout::get(cast<RankedTensorType>(linear.getWeight().getType()));
+      plan::PanelLayout::get(cast<RankedTensorType>(matrix.getType()));
   if (!expected)
     return fail(linear, llvm::toString(expected.takeError()));
   layout = *expected;
-  weightType = linear.getWeight().getType().getElementType();
+  weightType = getElementTypeOrSelf(matrix.getType());
+  auto resultType = cast<RankedTensorType>(linear->getResult(0).getType());
   if (!isa<Float32Type, Float16Type, BFloat16Type>(weightType) ||
-      !getElementTypeOrSelf(linear.getResult().getType()).isF32())
+      !resultType.getElementType().isF32())
     return fail(linear, "expected a weight of f32, f16 or bf16 and a result of f32");
   weight = eval.operandBuffer(weightArgument.getArgNumber());
+  Type element = getElementTypeOrSelf(x.getType());
+  engine.emplace(emission, layout, weightType,
+                 PanelProducts::choose(element, weightType, emission.target));
+  tile = emission.scratch(kBlockRows * layout.rows * 4);
 
-  auto xType = cast<RankedTensorType>(linear.getX().getType());
   rowBegin = kb.c(0);
   rowCount = kb.c(1);
-  for (int64_t d = 0; d + 1 < xType.getRank(); ++d) {
-    leading.push_back(eval.dim(linear.getX(), d));
+  for (int64_t d = 0; d + 1 < resultType.getRank(); ++d) {
+    int64_t size = resultType.getDimSize(d);
+    leading.push_back(resultType.isDynamicDim(d) ? eval.dim(x, d) : Size{kb.c(size), size});
     rowCount = kb.mul(rowCount, leading.back().value);
   }
 
@@ -147,7 +105,7 @@ bool LinearEmitter::prepare() {
     if (kb.hasFailed())
       return false;
     int64_t size = type.getRank() ? type.getShape().back() : 1;
-    if (!offset || type.getRank() != xType.getRank() || *offset + size > layout.partRows())
+    if (!offset || type.getRank() != resultType.getRank() || *offset + size > layout.partRows())
       return fail(source.getDefiningOp() ? source.getDefiningOp() : yield.getOperation(),
                   "expected a result of element-wise operations on columns of the linear");
     results.push_back({unsigned(index), source, *offset, size});
@@ -160,18 +118,22 @@ void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Va
   Value firstColumn = kb.mul(number, perPanel); // of each part
   kb.loop(kb.c(0), count, kb.c(1), [&](Value tileRow) {
     Value row = kb.add(firstRow, tileRow);
+    if (list)
+      row = kb.make<arith::ExtSIOp>(kb.i64, kb.loadScratch(kb.i32, kb.gep(list, row, kb.i32)));
     SmallVector<Coord, 4> rowCoords = eval.delinearize(eval.uniform(row), leading);
     kb.loop(kb.c(0), kb.c(partLanes), kb.c(kLanes), [&](Value lane) {
       Value column = kb.add(firstColumn, lane);
       // The linear's value: the accumulator, and the bias.
-      eval.define(linear.getResult(), [&](const Point &point) -> LaneValue {
+      eval.define(linear->getResult(0), [&](const Point &point) -> LaneValue {
         const Coord &at = point.coords.back();
         int64_t part = at.low / layout.partRows();
         Value address = kb.gep(kb.gep(tile, kb.mul(tileRow, layout.rows), kb.f32),
                                kb.add(lane, part * partLanes), kb.f32);
         Value sum = kb.loadScratch(kb.vec(kb.f32), address);
-        if (Value bias = linear.getBias()) {
+        if (bias) {
           Point column{{at}, point.mask, point.guarded};
+          if (expert)
+            column.coords.insert(column.coords.begin(), eval.uniform(expert));
           Value value = eval.broadcast(eval.at(bias, column));
           sum = kb.fadd(sum, kb.extend(value, kb.f32, getElementTypeOrSelf(bias.getType())));
         }
@@ -213,40 +175,50 @@ void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Va
 void LinearEmitter::panel(Value number, int64_t partLanes) {
   int64_t bytes = layout.lines() * layout.rows * layout.elementBytes * (layout.pairs ? 2 : 1);
   Value base = kb.gep(weight, kb.mul(number, bytes), kb.i8);
-  kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
-    Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
-    Value rows = kb.gep(xRows, kb.mul(first, layout.k), kb.registerType(engine->rowType()));
+  if (expert)
+    base = kb.gep(base, kb.mul(expert, layout.matrixBytes()), kb.i8);
+  kb.loop(kb.c(0), rowCount, kb.c(blockRows), [&](Value first) {
+    Value count = kb.min(kb.sub(rowCount, first), kb.c(blockRows));
+    Value rows = gather
+                     ? gather(first, count)
+                     : kb.gep(xRows, kb.mul(first, layout.k), kb.registerType(engine->rowType()));
     engine->emit(rows, count, base, partLanes * layout.parts, tile);
     epilogue(number, partLanes, kb.add(rowBegin, first), count);
   });
 }
 
+void LinearEmitter::panels(Value begin, Value end) {
+  int64_t last = layout.numPanels() - 1;
+  bool narrow = layout.partLanes(last) != layout.panelPartRows();
+  Value wholeEnd = narrow ? kb.min(end, kb.c(last)) : end;
+  kb.loop(begin, wholeEnd, kb.c(1), [&](Value number) { panel(number, layout.panelPartRows()); });
+  if (narrow)
+    kb.branch(kb.lt(kb.c(last), end), [&] { panel(kb.c(last), layout.partLanes(last)); });
+}
+
 void codegen::emitLinear(KernelEmission &emission) {
-  LinearEmitter emitter{emission};
-  if (!emitter.prepare())
-    return;
   KernelBuilder &kb = emission.kb;
+  LinearEmitter emitter{emission};
+  tfm::LinearOp linear;
+  for (tfm::LinearOp op : emission.kernel.getBody().front().getOps<tfm::LinearOp>()) {
+    if (!isa_and_present<plan::PanelsAttr>(op.getWeight().getType().getEncoding()))
+      continue;
+    if (linear)
+      return kb.fail(op, "expected one linear on a packed weight");
+    linear = op;
+  }
+  if (!linear)
+    return kb.fail(emission.kernel, "expected a linear on a packed weight");
+  if (!emitter.prepare(linear, linear.getX(), linear.getWeight(), linear.getBias()))
+    return;
   const plan::PanelLayout &layout = emitter.layout;
-  Value x = peelReshapes(emitter.linear.getX());
+  PanelProducts &products = *emitter.engine;
+  Value x = peelReshapes(linear.getX());
   Type element = getElementTypeOrSelf(x.getType());
-  PanelProducts &products =
-      emitter.engine.emplace(emission, layout, emitter.weightType,
-                             PanelProducts::choose(element, emitter.weightType, emission.target));
   bool direct =
       isa<BlockArgument>(x) && element == products.rowType() &&
       !isa_and_present<plan::PanelsAttr>(cast<RankedTensorType>(x.getType()).getEncoding());
-  emitter.tile = emission.scratch(kBlockRows * layout.rows * 4);
-
-  auto panels = [&] {
-    int64_t last = layout.numPanels() - 1;
-    bool narrow = layout.partLanes(last) != layout.panelPartRows();
-    Value wholeEnd = narrow ? kb.min(kb.end(), kb.c(last)) : kb.end();
-    kb.loop(kb.begin(), wholeEnd, kb.c(1),
-            [&](Value number) { emitter.panel(number, layout.panelPartRows()); });
-    if (narrow)
-      kb.branch(kb.lt(kb.c(last), kb.end()),
-                [&] { emitter.panel(kb.c(last), layout.partLanes(last)); });
-  };
+  auto panels = [&] { emitter.panels(kb.begin(), kb.end()); };
   if (direct) {
     emitter.xRows = emission.eval.operandBuffer(cast<BlockArgument>(x).getArgNumber());
     panels();
@@ -258,13 +230,13 @@ void codegen::emitLinear(KernelEmission &emission) {
   Evaluator &eval = emission.eval;
   Type rowType = products.rowType();
   int64_t rowBytes = layout.k * rowType.getIntOrFloatBitWidth() / 8;
-  int64_t blockRows = std::clamp<int64_t>(kRowBytes / rowBytes, 32, kBlockRows);
+  int64_t blockRows = LinearEmitter::getEvaluatedRows(rowBytes);
   Value rowCount = emitter.rowCount, buffer = emission.scratch(blockRows * rowBytes);
   kb.loop(kb.c(0), rowCount, kb.c(blockRows), [&](Value first) {
     Value count = kb.min(kb.sub(rowCount, first), kb.c(blockRows));
     unsigned last = emitter.leading.size();
     SmallVector<int64_t> breaks;
-    eval.collectBreaks(emitter.linear.getX(), last, breaks);
+    eval.collectBreaks(linear.getX(), last, breaks);
     kb.loop(kb.c(0), count, kb.c(1), [&](Value row) {
       Point point;
       point.coords = eval.delinearize(eval.uniform(kb.add(first, row)), emitter.leading);
@@ -272,7 +244,7 @@ void codegen::emitLinear(KernelEmission &emission) {
       eval.forLanes({kb.c(layout.k), layout.k}, breaks, [&](Coord lane, Value mask) {
         point.coords.back() = lane;
         point.mask = mask;
-        Value value = eval.broadcast(eval.at(emitter.linear.getX(), point));
+        Value value = eval.broadcast(eval.at(linear.getX(), point));
         if (rowType.isF32())
           value = kb.extend(value, kb.f32, element);
         eval.store({value}, buffer, rowType, kb.add(kb.mul(row, layout.k), lane.base), mask);

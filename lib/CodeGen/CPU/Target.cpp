@@ -72,7 +72,7 @@ plan::ScheduleAttr codegen::getDefaultSchedule(plan::KernelOp kernel, const CPUT
                             : has((tfm::AttentionOp *)nullptr)   ? plan::ScheduleKind::Attention
                             : has((tfm::CacheAppendOp *)nullptr) ? plan::ScheduleKind::Append
                                                                  : plan::ScheduleKind::Rows;
-  if (kind != plan::ScheduleKind::Linear)
+  if (kind != plan::ScheduleKind::Linear && kind != plan::ScheduleKind::Experts)
     return given ? given : plan::ScheduleAttr::get(context, kind, 1, 1);
   // Accumulators, a line of weights and a broadcast in 32 registers of 16 lanes, or in 16 of 8.
   return target.hasAVX512() ? plan::ScheduleAttr::get(context, kind, 8, 2)

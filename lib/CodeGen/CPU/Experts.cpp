@@ -1,0 +1,182 @@
+//===- Experts.cpp - rows times the matrices of the experts that they go to
+//--------------------===//
+//
+// A work item is a panel of one expert's matrix. It lists the rows that go to the expert, by
+// looking through the ids, and is for these rows what a panel of a linear is for all rows
+// (Linear.cpp): so a row has the same bits alone and in company, whatever the router decides for
+// others. An expert that nobody goes to costs a look at the ids; its matrix is not read.
+//
+// Panels are the outer dimension of the work items and experts the inner: threads that take a
+// contiguous share each have a part of every expert, and none waits for another whatever is chosen.
+//
+// The list has a limit, since scratch memory has a size at compile time: when it may overflow, what
+// it names is computed. 2,048 rows of an expert amortise reading its panel.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "LinearEmitter.h"
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::codegen;
+
+/// Choices that are looked through at once, and rows that the list holds.
+static constexpr int64_t kBlock = 512, kListed = 2048;
+
+namespace {
+
+struct ExpertsEmitter {
+  KernelEmission &emission;
+  KernelBuilder &kb = emission.kb;
+  Evaluator &eval = emission.eval;
+  tfm::ExpertLinearOp op{};
+  LinearEmitter linear{emission};
+  Value ids{};  ///< i32, one per choice; null: choice j of a token is expert j
+  Value list{}; ///< i32 numbers of choices
+  Value x{}, gathered{};
+
+  Value append(Value choice, Value count);
+  Value listBlock(Value first, Value end, Value expert, Value count);
+  Value gather(Value first, Value count);
+  void item(Value number);
+};
+
+} // namespace
+
+/// Appends `choice`; the caller decides whether the count grows.
+Value ExpertsEmitter::append(Value choice, Value count) {
+  kb.store(kb.make<arith::TruncIOp>(kb.i32, choice), kb.gep(list, count, kb.i32));
+  return kb.add(count, 1);
+}
+
+/// Appends the choices of [first, end), or tokens without ids, that go to the expert. Returns how
+/// many are listed then.
+Value ExpertsEmitter::listBlock(Value first, Value end, Value expert, Value count) {
+  int64_t chosen = op.getChosen();
+  if (!ids)
+    return kb
+        .loop(first, end, kb.c(1), {count},
+              [&](Value token, ValueRange state) -> KernelBuilder::Values {
+                return {append(kb.add(kb.mul(token, chosen), expert), state.front())};
+              })
+        .front();
+  Value wanted = kb.make<arith::TruncIOp>(kb.i32, expert);
+  // Writes always and counts what matches: no branch to predict.
+  auto one = [&](Value choice, Value count) {
+    Value id = kb.load(kb.i32, kb.gep(ids, choice, kb.i32));
+    Value more = append(choice, count);
+    return kb.select(kb.cmp(arith::CmpIPredicate::eq, id, wanted), more, count);
+  };
+  Value wholeEnd = kb.add(first, kb.mul(kb.div(kb.sub(end, first), kLanes), kLanes));
+  Value listed = kb.loop(first, wholeEnd, kb.c(kLanes), {count},
+                         [&](Value at, ValueRange state) -> KernelBuilder::Values {
+                           Value lanes = kb.load(kb.vec(kb.i32), kb.gep(ids, at, kb.i32));
+                           Value some = kb.anyLane(
+                               kb.cmp(arith::CmpIPredicate::eq, lanes, kb.broadcast(wanted)));
+                           return kb.branch(
+                               some, {kb.i64},
+                               [&]() -> KernelBuilder::Values {
+                                 Value count = state.front();
+                                 for (int64_t lane = 0; lane < kLanes; ++lane)
+                                   count = one(kb.add(at, lane), count);
+                                 return {count};
+                               },
+                               [&]() -> KernelBuilder::Values { return {state.front()}; });
+                         })
+                     .front();
+  return kb
+      .loop(wholeEnd, end, kb.c(1), {listed},
+            [&](Value at, ValueRange state) -> KernelBuilder::Values {
+              return {one(at, state.front())};
+            })
+      .front();
+}
+
+/// Rows [first, first + count) of the list, one after the other as products want them. One row is
+/// where it is already.
+Value ExpertsEmitter::gather(Value first, Value count) {
+  int64_t k = linear.layout.k;
+  Type element = getElementTypeOrSelf(op.getX().getType()), rowType = linear.engine->rowType();
+  auto rowOf = [&](Value index) {
+    Value choice = kb.loadScratch(kb.i32, kb.gep(list, index, kb.i32));
+    Value row = kb.make<arith::ExtSIOp>(kb.i64, choice);
+    if (!op.hasRowPerChoice())
+      row = kb.div(row, op.getChosen());
+    return kb.gep(x, kb.mul(row, k), kb.registerType(element));
+  };
+  auto copy = [&]() -> KernelBuilder::Values {
+    kb.loop(kb.c(0), count, kb.c(1), [&](Value index) {
+      Value from = rowOf(kb.add(first, index));
+      Value into = kb.gep(gathered, kb.mul(index, k), kb.registerType(rowType));
+      eval.forLanes({kb.c(k), k}, {}, [&](Coord lane, Value mask) {
+        Point point{{lane}, mask, false};
+        Value value = eval.broadcast(eval.load(from, element, lane, point));
+        if (rowType != element)
+          value = kb.extend(value, rowType, element);
+        eval.store({value}, into, rowType, lane.base, mask);
+      });
+    });
+    return {gathered};
+  };
+  if (rowType != element)
+    return copy().front();
+  return kb
+      .branch(
+          kb.cmp(arith::CmpIPredicate::eq, count, kb.c(1)), {kb.ptr},
+          [&]() -> KernelBuilder::Values { return {rowOf(first)}; }, copy)
+      .front();
+}
+
+void ExpertsEmitter::item(Value number) {
+  int64_t experts = op.getExperts();
+  Value expert = kb.rem(number, experts), panel = kb.div(number, experts);
+  Value total = ids ? kb.mul(linear.leading[0].value, op.getChosen()) : linear.leading[0].value;
+  linear.expert = expert;
+  kb.loop(kb.c(0), total, kb.c(kBlock), {kb.c(0)},
+          [&](Value first, ValueRange state) -> KernelBuilder::Values {
+            Value end = kb.min(kb.add(first, kBlock), total);
+            Value count = listBlock(first, end, expert, state.front());
+            Value last = kb.cmp(arith::CmpIPredicate::eq, end, total);
+            Value full = kb.lt(kb.c(kListed - kBlock), count);
+            return kb.branch(
+                kb.ori(last, full), {kb.i64},
+                [&]() -> KernelBuilder::Values {
+                  linear.rowCount = count;
+                  linear.panels(panel, kb.add(panel, 1));
+                  return {kb.c(0)};
+                },
+                [&]() -> KernelBuilder::Values { return {count}; });
+          });
+}
+
+void codegen::emitExperts(KernelEmission &emission) {
+  KernelBuilder &kb = emission.kb;
+  auto linears = emission.kernel.getBody().front().getOps<tfm::ExpertLinearOp>();
+  if (!llvm::hasSingleElement(linears))
+    return kb.fail(emission.kernel, "expected one tfm.expert_linear");
+  ExpertsEmitter emitter{emission};
+  emitter.op = *linears.begin();
+  tfm::ExpertLinearOp op = emitter.op;
+  if (!isa_and_present<plan::PanelsAttr>(op.getWeight().getType().getEncoding()))
+    return kb.fail(op, "expected matrices that are packed");
+  auto buffer = [&](Value operand) -> Value {
+    auto argument = dyn_cast<BlockArgument>(peelReshapes(operand));
+    return argument ? emission.eval.operandBuffer(argument.getArgNumber()) : Value();
+  };
+  LinearEmitter &linear = emitter.linear;
+  if (!linear.prepare(op, op.getX(), op.getWeight(), op.getBias()))
+    return;
+  if (linear.layout.matrices != int64_t(op.getExperts()))
+    return kb.fail(op, "expected a packed matrix for each expert");
+  emitter.x = buffer(op.getX());
+  emitter.ids = op.getIds() ? buffer(op.getIds()) : Value();
+  if (!emitter.x || (op.getIds() && !emitter.ids))
+    return kb.fail(op, "expected rows and ids that are operands of the kernel");
+  int64_t rowBytes = linear.layout.k * linear.engine->rowType().getIntOrFloatBitWidth() / 8;
+  linear.blockRows = LinearEmitter::getEvaluatedRows(rowBytes);
+  emitter.gathered = emission.scratch(linear.blockRows * rowBytes);
+  linear.gather = [&](Value first, Value count) { return emitter.gather(first, count); };
+  // One more, for what is written but not counted.
+  linear.list = emitter.list = emission.scratch((kListed + 1) * 4);
+  kb.loop(kb.begin(), kb.end(), kb.c(1), [&](Value number) { emitter.item(number); });
+}
