@@ -7,6 +7,7 @@
 #include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include <cmath>
 #include <map>
 
 using namespace mlir;
@@ -15,7 +16,7 @@ using namespace ingot::tfm;
 
 static constexpr const char *kClassNames[] = {"weights", "cache", "activations", "flops"};
 
-/// A size that costs grow with, as people name it: "1", "tokens", "pairs", "dim 2 of arg0".
+/// A size that costs grow with, as people name it: "tokens", "pairs", "dim 2 of arg0".
 static std::string nameSize(Value size, plan::ProgramOp program) {
   if (auto batchDim = size.getDefiningOp<BatchDimOp>())
     return stringifyBatchDimKind(batchDim.getKind()).str() +
@@ -29,7 +30,9 @@ static std::string nameSize(Value size, plan::ProgramOp program) {
     }
   IntegerAttr constant;
   if (matchPattern(size, m_Constant(&constant)))
-    return "1";
+    return std::to_string(constant.getInt());
+  if (auto min = size.getDefiningOp<arith::MinSIOp>())
+    return "min(" + nameSize(min.getLhs(), program) + ", " + nameSize(min.getRhs(), program) + ")";
   std::string text;
   if (Operation *op = size.getDefiningOp())
     for (Value operand : op->getOperands())
@@ -48,9 +51,76 @@ static void addCosts(plan::DispatchOp dispatch, plan::ProgramOp program, Totals 
   for (auto [size, cost, coefficient] : llvm::zip(
            dispatch.getCostSizes(), *dispatch.getCostClasses(), *dispatch.getCostCoefficients())) {
     IntegerAttr constant;
-    int64_t factor = matchPattern(size, m_Constant(&constant)) ? constant.getInt() : 1;
-    totals[{cost, nameSize(size, program)}] += coefficient * factor;
+    if (matchPattern(size, m_Constant(&constant)))
+      totals[{cost, "1"}] += coefficient * constant.getInt();
+    else
+      totals[{cost, nameSize(size, program)}] += coefficient;
   }
+}
+
+//===----------------------------------------------------------------------===//
+// Experts
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Matrices of which a step reads those of the experts that its tokens go to.
+struct ExpertMatrices {
+  int64_t bytes; ///< of one expert
+  int64_t experts, chosen;
+
+  /// What a step of so many tokens reads if routers choose evenly: an expert is met unless every
+  /// token passes it by.
+  double expectedBytes(int64_t tokens) const {
+    double passed = std::pow(1 - double(chosen) / double(experts), double(tokens));
+    return double(bytes) * double(experts) * (1 - passed);
+  }
+};
+} // namespace
+
+/// The expert matrices of a program, from costs per min(chosen * tokens, experts).
+static SmallVector<ExpertMatrices> collectExperts(plan::ProgramOp program) {
+  SmallVector<ExpertMatrices> result;
+  program.walk([&](plan::DispatchOp dispatch) {
+    if (!dispatch.getCostClasses())
+      return;
+    for (auto [size, cost, bytes] : llvm::zip(dispatch.getCostSizes(), *dispatch.getCostClasses(),
+                                              *dispatch.getCostCoefficients())) {
+      auto min = size.getDefiningOp<arith::MinSIOp>();
+      IntegerAttr experts, chosen;
+      if (cost != int32_t(CostClass::Weights) || !min ||
+          !matchPattern(min.getRhs(), m_Constant(&experts)))
+        continue;
+      auto choices = min.getLhs().getDefiningOp<arith::MulIOp>();
+      bool several = choices && matchPattern(choices.getRhs(), m_Constant(&chosen));
+      result.push_back({bytes, experts.getInt(), several ? chosen.getInt() : 1});
+    }
+  });
+  return result;
+}
+
+/// All programs of a model have the same experts.
+static SmallVector<ExpertMatrices> collectExperts(ModuleOp module) {
+  for (auto program : module.getOps<plan::ProgramOp>())
+    if (SmallVector<ExpertMatrices> found = collectExperts(program); !found.empty())
+      return found;
+  return {};
+}
+
+/// Batches whose expected reads are reported.
+static constexpr int64_t kBatches[] = {1, 4, 16};
+
+static double sumOfExpected(ArrayRef<ExpertMatrices> matrices, int64_t tokens) {
+  double sum = 0;
+  for (const ExpertMatrices &each : matrices)
+    sum += each.expectedBytes(tokens);
+  return sum;
+}
+
+static int64_t sumOfAll(ArrayRef<ExpertMatrices> matrices) {
+  int64_t sum = 0;
+  for (const ExpertMatrices &each : matrices)
+    sum += each.bytes * each.experts;
+  return sum;
 }
 
 static std::string formatQuantity(int64_t value, bool isFlops) {
@@ -78,6 +148,17 @@ std::string Report::getText() {
   for (const AttentionSite &site : sites)
     if (!site.raised())
       out << "  not fused: " << site.location << ": " << site.detail << "\n";
+  if (SmallVector<ExpertMatrices> experts = collectExperts(module); !experts.empty()) {
+    out << "experts: " << formatQuantity(sumOfAll(experts), false);
+    for (int64_t tokens : kBatches) {
+      std::string bytes = formatQuantity(int64_t(sumOfExpected(experts, tokens)), false);
+      if (tokens == 1)
+        out << "; a token reads " << bytes;
+      else
+        out << ", " << tokens << " about " << bytes;
+    }
+    out << "\n";
+  }
   for (auto program : module.getOps<plan::ProgramOp>()) {
     Totals totals;
     int64_t dispatches = 0;
@@ -123,6 +204,17 @@ std::string Report::getJson() {
           json.attribute("detail", site.detail);
         });
     });
+    if (SmallVector<ExpertMatrices> experts = collectExperts(module); !experts.empty())
+      json.attributeObject("experts", [&] {
+        json.attribute("bytes", sumOfAll(experts));
+        json.attributeArray("expected", [&] {
+          for (int64_t tokens : kBatches)
+            json.object([&] {
+              json.attribute("tokens", tokens);
+              json.attribute("bytes", int64_t(sumOfExpected(experts, tokens)));
+            });
+        });
+      });
     json.attributeObject("config", [&] {
       strings("read", import.fieldsRead);
       strings("without_effect", import.fieldsWithoutEffect);

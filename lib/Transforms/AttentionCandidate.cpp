@@ -21,7 +21,8 @@ using namespace ingot::tfm;
 
 std::optional<Failure> AttentionCandidate::match() {
   for (auto step : {&AttentionCandidate::classifyIterators, &AttentionCandidate::matchProbabilities,
-                    &AttentionCandidate::matchScores, &AttentionCandidate::matchLayouts})
+                    &AttentionCandidate::matchScores, &AttentionCandidate::matchLayouts,
+                    &AttentionCandidate::matchSinks})
     if (std::optional<Failure> failure = (this->*step)())
       return failure;
   return std::nullopt;
@@ -56,6 +57,17 @@ static Indices indicesOf(ArrayRef<unsigned> dims, ArrayRef<int64_t> sizes) {
   for (unsigned iterator : dims)
     indices.push_back(wholeIndex(iterator, sizes[iterator]));
   return indices;
+}
+
+std::optional<SinkColumn> ingot::matchSinkColumn(Operation *softmax) {
+  int64_t dim;
+  auto concat = softmaxInput(softmax, dim).getDefiningOp<tensor::ConcatOp>();
+  if (!concat || int64_t(concat.getDim()) != dim || concat.getInputs().size() != 2)
+    return std::nullopt;
+  SinkColumn result{concat.getInputs()[0], concat.getInputs()[1]};
+  if (cast<RankedTensorType>(result.column.getType()).getDimSize(dim) != 1)
+    return std::nullopt;
+  return result;
 }
 
 std::optional<Failure> AttentionCandidate::matchProbabilities() {
@@ -101,6 +113,17 @@ std::optional<Failure> AttentionCandidate::matchProbabilities() {
                      softmax};
   }
   probabilityIndices = node->indices;
+  if (!sinkColumn)
+    return std::nullopt;
+  // All probabilities but the extra column's meet values: their numbers must agree.
+  std::pair<Value, int64_t> scores = sizeOrigin(sinkColumn->scores, dim), keys;
+  for (auto [d, iterator] : llvm::enumerate(values.dims[1 - probabilities]))
+    if (iterator == vars.key)
+      keys = sizeOrigin(values.operands[1 - probabilities], d);
+  int64_t known = cast<RankedTensorType>(sinkColumn->scores.getType()).getDimSize(dim);
+  bool agree = ShapedType::isDynamic(known) ? scores == keys : known == vars.sizes[vars.key];
+  if (!agree)
+    return Failure{NotRaised::Selection, "only some of the probabilities meet values", softmax};
   return std::nullopt;
 }
 
@@ -146,7 +169,7 @@ std::optional<Access> AttentionCandidate::accessOf(Value operand, ArrayRef<Index
 
 std::optional<Failure> AttentionCandidate::matchScores() {
   int64_t dim;
-  Value input = softmaxInput(softmax, dim);
+  Value input = sinkColumn ? sinkColumn->scores : softmaxInput(softmax, dim);
   // Which of the products in the scores is the one of queries and keys?
   ElementTracer survey([](Operation *op) { return productOf(op).has_value(); },
                        /*throughSlices=*/true);
@@ -307,6 +330,28 @@ std::optional<Failure> AttentionCandidate::matchLayouts() {
   if (form.hasFiniteMask && !provablyKeepsAKey(form.keep, vars))
     form = decomposeScore(score, vars, /*finiteMasks=*/false);
   return std::nullopt;
+}
+
+/// The extra column must be a number for each head.
+std::optional<Failure> AttentionCandidate::matchSinks() {
+  if (!sinkColumn)
+    return std::nullopt;
+  int64_t dim;
+  (void)softmaxInput(softmax, dim);
+  Indices indices = probabilityIndices;
+  indices[dim] = Index();
+  std::optional<Access> access = accessOf(sinkColumn->column, indices, nullptr);
+  if (access) {
+    Layout wanted{SmallVector<Digit, 2>(heads.begin(), heads.end())};
+    Layout layout = access->layout;
+    refineLayouts({&layout, &wanted});
+    if (canRelayout(layout, wanted)) {
+      sinks = *access;
+      return std::nullopt;
+    }
+  }
+  return Failure{NotRaised::NoScores, "the extra column of the scores is not a number per head",
+                 softmax};
 }
 
 //===----------------------------------------------------------------------===//
@@ -516,6 +561,13 @@ std::string AttentionCandidate::build(OpBuilder &builder) {
   if (form.terms.size() == 1 && isAlibi(form.terms[0]))
     slopes = buildSlopes(builder, form.terms[0]);
 
+  Value sinksValue;
+  if (sinkColumn) {
+    Layout layout = sinks.layout, wanted{SmallVector<Digit, 2>(heads.begin(), heads.end())};
+    refineLayouts({&layout, &wanted});
+    sinksValue = relayout(builder, loc, sinks.value, layout, wanted, sizeOf);
+  }
+
   SmallVector<int64_t> shape;
   for (const auto &dim : canonicalOut) {
     shape.push_back(1);
@@ -531,8 +583,7 @@ std::string AttentionCandidate::build(OpBuilder &builder) {
   Location fused = builder.getFusedLoc({softmax->getLoc(), valuesOp->getLoc()});
   auto attention = AttentionOp::create(builder, fused, RankedTensorType::get(shape, elementType),
                                        operands[0], operands[1], operands[2], /*cache=*/Value(),
-                                       /*batch=*/Value(), scaleValue,
-                                       /*sinks=*/Value());
+                                       /*batch=*/Value(), scaleValue, sinksValue);
   buildScoreRegion(builder, attention, slopes);
   if (form.keep.kind != Predicate::True)
     buildMaskRegion(builder, attention);
@@ -561,6 +612,8 @@ std::string AttentionCandidate::build(OpBuilder &builder) {
     os << ", soft-cap";
   if (slopes)
     os << ", alibi";
+  if (sinksValue)
+    os << ", sinks";
   if (!attention.getScore().empty() && !matchScore(attention.getScore()))
     os << ", score region";
   os << ", " << plural(headCount / kvHeadCount, "query head") << " per key head";

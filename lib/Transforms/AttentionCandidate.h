@@ -25,13 +25,21 @@ struct Failure {
   mlir::Operation *blame = nullptr;
 };
 
+/// A softmax over scores and one more column.
+struct SinkColumn {
+  mlir::Value scores, column;
+};
+std::optional<SinkColumn> matchSinkColumn(mlir::Operation *softmax);
+
 /// A softmax and a product that its probabilities enter.
 class AttentionCandidate {
 public:
   AttentionCandidate(mlir::Operation *softmax, mlir::Operation *valuesOp, const Product &values,
                      unsigned probabilities)
       : softmax(softmax), valuesOp(valuesOp), values(values), probabilities(probabilities),
-        tracer([=](mlir::Operation *op) { return op == softmax; }, /*throughSlices=*/false) {}
+        sinkColumn(matchSinkColumn(softmax)),
+        tracer([=](mlir::Operation *op) { return op == softmax; },
+               /*throughSlices=*/sinkColumn.has_value()) {}
 
   /// Checks everything; afterwards `build` cannot fail.
   std::optional<Failure> match();
@@ -43,6 +51,7 @@ private:
   std::optional<Failure> matchProbabilities();
   std::optional<Failure> matchScores();
   std::optional<Failure> matchLayouts();
+  std::optional<Failure> matchSinks();
   std::optional<Access> accessOf(mlir::Value operand, llvm::ArrayRef<Index> indices,
                                  Factor *factor);
   bool isAlibi(const std::pair<Factor, Node *> &term) const;
@@ -57,6 +66,7 @@ private:
   Product values;
   unsigned probabilities;
   mlir::Location loc = valuesOp->getLoc();
+  std::optional<SinkColumn> sinkColumn;
   ElementTracer tracer;
 
   /// Iterators of the product with the values are the loop variables; one more for q k^T.
@@ -71,7 +81,7 @@ private:
   /// Of the queries and the keys.
   Factor operandFactor;
   ScoreForm form;
-  Access q, k, v;
+  Access q, k, v, sinks;
   Layout out;
   /// The layouts of tfm.attention.
   Layout canonicalQ, canonicalK, canonicalV, canonicalOut;

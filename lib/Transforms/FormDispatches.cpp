@@ -2,10 +2,10 @@
 //
 // A function becomes a list of dispatches in three steps.
 //
-// 1. Heavy operations (a linear on a weight, attention, a cache append) found a kernel each. A
-// linear
-//    takes in the element-wise operations that follow it (its epilogue), attention the reshape of
-//    its result.
+// 1. Heavy operations (a linear on a weight, one or of experts, attention, a cache append, a
+// router's
+//    choice) found a kernel each. A linear takes in the element-wise operations that follow it (its
+//    epilogue), attention the reshape of its result, a choice the softmax before it.
 // 2. Everything else is light. A light value is *materialised*, that is computed by a kernel of its
 // own,
 //    where a heavy kernel reads its rows, where it leaves the function, or where recomputing it in
@@ -59,7 +59,7 @@ static bool hasRowStatistics(Operation *op) { return isa<RMSNormOp, LayerNormOp>
 
 /// Operations that are too dear to compute again in every reader.
 static bool isDear(Operation *op) {
-  if (isa<SoftmaxOp, MatmulOp, LinearOp>(op))
+  if (isa<SoftmaxOp, MatmulOp, LinearOp, ExpertLinearOp>(op))
     return true;
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
   return linalgOp && linalgOp.getNumReductionLoops() > 0;
@@ -117,6 +117,7 @@ private:
   void growLinear(Cluster &cluster);
   bool isReadyBefore(Value value, Operation *position) const;
   void growAttention(Cluster &cluster);
+  void growRoute(Cluster &cluster, RouteOp route);
   void chooseLightRoots();
   unsigned countReaders(Operation *op) const;
   void addLightCluster(Value value);
@@ -140,9 +141,11 @@ private:
 bool DispatchFormer::isHeavy(Operation *op) const {
   if (auto linear = dyn_cast<LinearOp>(op))
     return weights.contains(linear.getWeight());
+  if (auto linear = dyn_cast<ExpertLinearOp>(op))
+    return weights.contains(linear.getWeight());
   if (auto attention = dyn_cast<AttentionOp>(op))
     return attention.isPhaseForm();
-  return isa<CacheAppendOp>(op);
+  return isa<CacheAppendOp, RouteOp>(op);
 }
 
 //===----------------------------------------------------------------------===//
@@ -246,6 +249,15 @@ void DispatchFormer::growAttention(Cluster &cluster) {
   cluster.results.push_back(result);
 }
 
+/// The choice reads a token's scores once, so their softmax needs no memory.
+void DispatchFormer::growRoute(Cluster &cluster, RouteOp route) {
+  Operation *scores = route.getScores().getDefiningOp();
+  if (isa_and_nonnull<SoftmaxOp>(scores) && scores->hasOneUse() && scores->getBlock() == &block)
+    taken.insert(scores);
+  taken.insert(route);
+  llvm::append_range(cluster.results, route.getResults());
+}
+
 //===----------------------------------------------------------------------===//
 // Light kernels
 //===----------------------------------------------------------------------===//
@@ -271,13 +283,18 @@ void DispatchFormer::chooseLightRoots() {
     // Rows of heavy linears, and what leaves the function.
     if (auto linear = dyn_cast<LinearOp>(op); linear && isHeavy(linear))
       addLightCluster(linear.getX());
+    if (auto linear = dyn_cast<ExpertLinearOp>(op); linear && isHeavy(linear)) {
+      addLightCluster(linear.getX());
+      if (linear.getIds())
+        addLightCluster(linear.getIds());
+    }
     if (isa<func::CallOp, func::ReturnOp>(op))
       for (Value operand : op.getOperands())
         addLightCluster(operand);
     if (taken.contains(&op) || op.getNumResults() != 1 || !isTensor(op.getResult(0)))
       continue;
     bool store = isDear(&op);
-    if (hasRowStatistics(&op) || isTranscendental(&op) || isa<RotaryOp>(op))
+    if (hasRowStatistics(&op) || isTranscendental(&op) || isa<RotaryOp, CombineOp>(op))
       store |= countReaders(&op) > 1;
     if (store)
       addLightCluster(op.getResult(0));
@@ -428,8 +445,13 @@ LogicalResult DispatchFormer::run() {
     if (!isHeavy(&op))
       continue;
     Cluster cluster{plan::ScheduleKind::Linear, &op, &op, {}};
-    if (isa<LinearOp>(op)) {
+    if (isa<LinearOp, ExpertLinearOp>(op)) {
+      if (isa<ExpertLinearOp>(op))
+        cluster.kind = plan::ScheduleKind::Experts;
       growLinear(cluster);
+    } else if (auto route = dyn_cast<RouteOp>(op)) {
+      cluster.kind = plan::ScheduleKind::Route;
+      growRoute(cluster, route);
     } else if (isa<AttentionOp>(op)) {
       cluster.kind = plan::ScheduleKind::Attention;
       growAttention(cluster);

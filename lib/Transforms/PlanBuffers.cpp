@@ -222,14 +222,15 @@ SizeResolver ProgramPlanner::resolverFor(plan::DispatchOp dispatch, plan::Kernel
 
 FailureOr<Value> ProgramPlanner::getGrid(plan::DispatchOp dispatch, plan::KernelOp kernel) {
   switch (kernel.getSchedule()->getKind()) {
-  case plan::ScheduleKind::Linear: {
+  case plan::ScheduleKind::Linear:
+  case plan::ScheduleKind::Experts: {
     for (Type type : kernel.getArgumentTypes())
       if (auto matrix = dyn_cast<RankedTensorType>(type);
           matrix && isa_and_nonnull<plan::PanelsAttr>(matrix.getEncoding())) {
         llvm::Expected<plan::PanelLayout> layout = plan::PanelLayout::get(matrix);
         if (!layout)
           return kernel.emitOpError(llvm::toString(layout.takeError()));
-        return constant(layout->numPanels());
+        return constant(layout->numPanels() * layout->matrices);
       }
     return kernel.emitOpError("expected a packed weight, as select-schedule makes it");
   }
@@ -245,6 +246,7 @@ FailureOr<Value> ProgramPlanner::getGrid(plan::DispatchOp dispatch, plan::Kernel
     auto append = *kernel.getBody().getOps<CacheAppendOp>().begin();
     return resolverFor(dispatch, kernel).getSize(append.getK(), 0);
   }
+  case plan::ScheduleKind::Route:
   case plan::ScheduleKind::Rows: {
     auto type = cast<RankedTensorType>(kernel.getResultTypes().front());
     SmallVector<Value> factors;
@@ -286,6 +288,11 @@ void ProgramPlanner::addCost(plan::DispatchOp dispatch, plan::KernelOp kernel) {
         } else {
           factors.push_back(resolver.getSize(factor.value, factor.dim));
         }
+        if (factor.scale != 1)
+          factors.back() = product(factor.scale, factors.back());
+        if (factor.limit)
+          factors.back() = arith::MinSIOp::create(builder, dispatch.getLoc(), factors.back(),
+                                                  constant(factor.limit));
       }
       add(term.cost, term.coefficient, factors);
     }

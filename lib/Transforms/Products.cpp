@@ -107,9 +107,16 @@ std::pair<Value, int64_t> sizeOrigin(Value value, int64_t dim) {
       }
     } else if (isa<tensor::CastOp, RMSNormOp, LayerNormOp, RotaryOp, SoftmaxOp>(op) ||
                (isa<LinearOp>(op) && dim + 1 < cast<RankedTensorType>(value.getType()).getRank()) ||
-               (isa<EmbeddingOp, PositionsOp>(op) && dim == 0)) {
+               (isa<EmbeddingOp, PositionsOp, RouteOp, ExpertLinearOp, CombineOp>(op) &&
+                dim == 0)) {
       if (isa<RankedTensorType>(op->getOperand(0).getType()))
         next.emplace(op->getOperand(0), dim);
+    } else if (auto matmul = dyn_cast<MatmulOp>(op)) {
+      int64_t last = cast<RankedTensorType>(value.getType()).getRank() - 1;
+      if (dim == last)
+        next.emplace(matmul.getB(), matmul.getTransposeB() ? last - 1 : last);
+      else
+        next.emplace(matmul.getA(), dim);
     } else if (OpTrait::hasElementwiseMappableTraits(op)) {
       for (Value operand : op->getOperands())
         if (isa<RankedTensorType>(operand.getType())) {

@@ -100,6 +100,11 @@ static llvm::DenseMap<Operation *, int64_t> countCalls(ModuleOp module) {
   return calls;
 }
 
+/// Whether the probabilities are those of a router, which chooses experts and weighs no values.
+static bool isRouter(Operation *softmax) {
+  return llvm::all_of(softmax->getUsers(), [](Operation *user) { return isa<RouteOp>(user); });
+}
+
 namespace {
 struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> {
   using RaiseAttentionBase::RaiseAttentionBase;
@@ -122,7 +127,7 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
           softmaxes.push_back(op);
       });
       for (Operation *softmax : softmaxes) {
-        if (softmax->use_empty())
+        if (softmax->use_empty() || isRouter(softmax))
           continue;
         AttentionSite site;
         site.function = function.getName().str();

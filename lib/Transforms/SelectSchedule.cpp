@@ -40,12 +40,14 @@ public:
   }
 
   void scheduleLinear(plan::KernelOp kernel);
+  void scheduleExperts(plan::KernelOp kernel);
   void scheduleAttention(plan::KernelOp kernel);
   void shareTables(plan::KernelOp kernel);
   int64_t numPacked = 0, numShared = 0;
 
 private:
-  void pack(plan::KernelOp kernel, BlockArgument weight, bool transposed, int64_t parts);
+  void pack(plan::KernelOp kernel, BlockArgument weight, bool transposed, int64_t parts,
+            int64_t matrices = 1);
 
   ModuleOp module;
   SymbolTable symbols;
@@ -56,11 +58,12 @@ private:
 
 /// Gives the kernel's matrix a packed type and packs it at every dispatch.
 void ScheduleSelector::pack(plan::KernelOp kernel, BlockArgument weight, bool transposed,
-                            int64_t parts) {
+                            int64_t parts, int64_t matrices) {
   auto type = cast<RankedTensorType>(weight.getType());
   int64_t n = type.getDimSize(transposed ? 1 : 0), k = type.getDimSize(transposed ? 0 : 1);
   auto packedType = RankedTensorType::get(
-      {n, k}, type.getElementType(), plan::PanelsAttr::get(module.getContext(), kPanelRows, parts));
+      {n, k}, type.getElementType(),
+      plan::PanelsAttr::get(module.getContext(), kPanelRows, parts, matrices));
   weight.setType(packedType);
   SmallVector<Type> inputs(kernel.getArgumentTypes());
   inputs[weight.getArgNumber()] = packedType;
@@ -75,13 +78,24 @@ void ScheduleSelector::pack(plan::KernelOp kernel, BlockArgument weight, bool tr
   }
 }
 
+/// form-dispatches takes slices in only where they are equal parts of all columns.
+static int64_t countParts(Operation *linear) {
+  int64_t parts = llvm::count_if(linear->getUsers(),
+                                 [](Operation *user) { return isa<tensor::ExtractSliceOp>(user); });
+  return std::max<int64_t>(parts, 1);
+}
+
 void ScheduleSelector::scheduleLinear(plan::KernelOp kernel) {
   auto linear = *kernel.getBody().getOps<LinearOp>().begin();
   auto weight = cast<BlockArgument>(linear.getWeight());
-  // form-dispatches takes slices in only where they are equal parts of all columns.
-  int64_t parts = llvm::count_if(linear->getUsers(),
-                                 [](Operation *user) { return isa<tensor::ExtractSliceOp>(user); });
-  pack(kernel, weight, linear.getTransposed(), std::max<int64_t>(parts, 1));
+  pack(kernel, weight, linear.getTransposed(), countParts(linear));
+  linear.setTransposed(false);
+}
+
+void ScheduleSelector::scheduleExperts(plan::KernelOp kernel) {
+  auto linear = *kernel.getBody().getOps<ExpertLinearOp>().begin();
+  auto weight = cast<BlockArgument>(linear.getWeight());
+  pack(kernel, weight, linear.getTransposed(), countParts(linear), linear.getExperts());
   linear.setTransposed(false);
 }
 
@@ -132,6 +146,8 @@ struct SelectSchedulePass : ingot::impl::SelectScheduleBase<SelectSchedulePass> 
       }
       if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Linear)
         selector.scheduleLinear(kernel);
+      else if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Experts)
+        selector.scheduleExperts(kernel);
       else if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Attention)
         selector.scheduleAttention(kernel);
     }

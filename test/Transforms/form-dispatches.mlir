@@ -83,3 +83,49 @@ func.func @negative_weight_is_an_input(%x: tensor<?x6xf32>, %w: tensor<4x6xf32>)
   %0 = tfm.linear %x, %w : tensor<?x6xf32>, tensor<4x6xf32> -> tensor<?x4xf32>
   return %0 : tensor<?x4xf32>
 }
+
+// -----
+
+// A mixture of experts: the choice takes in the softmax, the experts' product the gate and the up half; the sum
+// of the experts goes with the residual.
+// CHECK: plan.kernel @linear(
+// CHECK: plan.kernel @route
+// CHECK-SAME: -> (tensor<?x2xi32>, tensor<?x2xf32>) attributes {schedule = #plan.schedule<route>}
+// CHECK: tfm.softmax
+// CHECK: tfm.route
+// CHECK: plan.kernel @expert_linear(
+// CHECK-SAME: -> tensor<?x2x5xf32> attributes {schedule = #plan.schedule<experts>}
+// CHECK: tfm.expert_linear
+// CHECK: arith.mulf
+// CHECK: plan.kernel @expert_linear_0(
+// CHECK-SAME: schedule = #plan.schedule<experts>
+// CHECK: plan.kernel @addf
+// CHECK-SAME: schedule = #plan.schedule<rows>
+// CHECK: tfm.combine
+// CHECK: arith.addf
+// CHECK-LABEL: func.func @mixture
+// CHECK: plan.dispatch @linear
+// CHECK: %[[R:.*]]:2 = plan.dispatch @route
+// CHECK: %[[U:.*]] = plan.dispatch @expert_linear(%{{.*}}, %{{.*}}, %[[R]]#0, %{{.*}})
+// CHECK: %[[D:.*]] = plan.dispatch @expert_linear_0(%[[U]], %{{.*}}, %[[R]]#0)
+// CHECK: plan.dispatch @addf(%{{.*}}, %[[D]], %[[R]]#1)
+func.func @mixture(%x: tensor<?x6xf32>) -> tensor<?x6xf32> {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?x6xf32>
+  %wr = tfm.parameter "r" from "m" at 0 : tensor<4x6xf32>
+  %w0 = tfm.parameter "0" from "m" at 96 : tensor<20x6xf32>
+  %w1 = tfm.parameter "1" from "m" at 576 : tensor<20x6xf32>
+  %wd = tfm.parameter "d" from "m" at 1056 : tensor<24x5xf32>
+  %wu = tensor.concat dim(0) %w0, %w1 : (tensor<20x6xf32>, tensor<20x6xf32>) -> tensor<40x6xf32>
+  %l = tfm.linear %x, %wr : tensor<?x6xf32>, tensor<4x6xf32> -> tensor<?x4xf32>
+  %p = tfm.softmax %l dim(1) : tensor<?x4xf32>
+  %ids, %w = tfm.route %p normalize : tensor<?x4xf32> -> tensor<?x2xi32>, tensor<?x2xf32>
+  %gu = tfm.expert_linear %x, %wu ids(%ids : tensor<?x2xi32>) experts(4) : tensor<?x6xf32>, tensor<40x6xf32> -> tensor<?x2x10xf32>
+  %g = tensor.extract_slice %gu[0, 0, 0] [%n, 2, 5] [1, 1, 1] : tensor<?x2x10xf32> to tensor<?x2x5xf32>
+  %u = tensor.extract_slice %gu[0, 0, 5] [%n, 2, 5] [1, 1, 1] : tensor<?x2x10xf32> to tensor<?x2x5xf32>
+  %m = arith.mulf %g, %u : tensor<?x2x5xf32>
+  %d = tfm.expert_linear %m, %wd ids(%ids : tensor<?x2xi32>) experts(4) : tensor<?x2x5xf32>, tensor<24x5xf32> -> tensor<?x2x6xf32>
+  %s = tfm.combine %d, %w : tensor<?x2x6xf32>, tensor<?x2xf32> -> tensor<?x6xf32>
+  %y = arith.addf %x, %s : tensor<?x6xf32>
+  return %y : tensor<?x6xf32>
+}

@@ -69,3 +69,28 @@ func.func @groups(%q: tensor<?x2x4xf32>, %b: !tfm.batch, %c0: !tfm.cache<2x4x4xf
   %2 = plan.dispatch @global(%q, %d2, %b) sizes(%n) : (tensor<?x2x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.batch) -> tensor<?x8xf32>
   return %0, %1, %2, %d0, %d1, %d2 : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, !tfm.cache<2x4x4xf32>, !tfm.cache<2x4x4xf32>, !tfm.cache<2x4x4xf32>
 }
+
+plan.kernel @experts(%x: tensor<?x6xf32>, %w: tensor<320x6xf32, #plan.panels<64, 1, 4>>, %ids: tensor<?x2xi32>) -> tensor<?x2x80xf32>
+    attributes {schedule = #plan.schedule<experts>} {
+  %0 = tfm.expert_linear %x, %w ids(%ids : tensor<?x2xi32>) experts(4)
+    : tensor<?x6xf32>, tensor<320x6xf32, #plan.panels<64, 1, 4>> -> tensor<?x2x80xf32>
+  plan.yield %0 : tensor<?x2x80xf32>
+}
+
+// Two panels of four experts are the work; the weights are those of at most two experts a token, and of four.
+// CHECK-LABEL: plan.program @mixture
+// CHECK-DAG: %[[E:.*]] = arith.constant 4 : index
+// CHECK-DAG: %[[G:.*]] = arith.constant 8 : index
+// CHECK: %[[N:.*]] = tensor.dim
+// CHECK: %[[C:.*]] = arith.muli %[[N]], %c2
+// CHECK: %[[MIN:.*]] = arith.minsi %[[C]], %[[E]]
+// CHECK: plan.dispatch @experts{{.*}} grid(%[[G]]) {{.*}} cost(%[[MIN]], %[[N]]{{.*}}) classes [0, 3, 2, 2] coefficients [1920,
+func.func @mixture(%x: tensor<?x6xf32> {plan.name = "x"}, %ids: tensor<?x2xi32> {plan.name = "ids"}) -> (tensor<?x2x80xf32> {plan.name = "y"}) {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?x6xf32>
+  %p = tfm.parameter "w" from "m" at 0 : tensor<320x6xf32>
+  %w = plan.pack %p : tensor<320x6xf32> -> tensor<320x6xf32, #plan.panels<64, 1, 4>>
+  %0 = plan.dispatch @experts(%x, %w, %ids) sizes(%n)
+    : (tensor<?x6xf32>, tensor<320x6xf32, #plan.panels<64, 1, 4>>, tensor<?x2xi32>) -> tensor<?x2x80xf32>
+  return %0 : tensor<?x2x80xf32>
+}

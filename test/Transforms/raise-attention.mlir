@@ -766,3 +766,72 @@ func.func @mask_times_scores(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: t
   %o = tfm.matmul %p, %v : tensor<2x3x3xf32>, tensor<2x3x8xf32> -> tensor<2x3x8xf32>
   return %o : tensor<2x3x8xf32>
 }
+
+// -----
+
+// One more column of scores, a number for each head, is a sink.
+// CHECK-LABEL: @sinks
+// CHECK-SAME: %[[Q:[a-z0-9]+]]: tensor<4x?x8xf32>, %[[K:[a-z0-9]+]]: tensor<2x?x8xf32>, %[[T:[a-z0-9]+]]: tensor<4xf32>
+// CHECK: tfm.attention %[[Q]], %[[K]], %[[K]] sinks(%[[T]] : tensor<4xf32>) : tensor<4x?x8xf32>
+// CHECK-NOT: tensor.concat
+func.func @sinks(%q: tensor<4x?x8xf32>, %k: tensor<2x?x8xf32>, %sinks: tensor<4xf32>) -> tensor<4x?x8xf32> {
+  %c1 = arith.constant 1 : index
+  %m = tensor.dim %q, %c1 : tensor<4x?x8xf32>
+  %n = tensor.dim %k, %c1 : tensor<2x?x8xf32>
+  %e = tensor.empty(%n) : tensor<2x2x?x8xf32>
+  %r = linalg.broadcast ins(%k : tensor<2x?x8xf32>) outs(%e : tensor<2x2x?x8xf32>) dimensions = [1]
+  %k4 = tensor.collapse_shape %r [[0, 1], [2], [3]] : tensor<2x2x?x8xf32> into tensor<4x?x8xf32>
+  %s = tfm.matmul %q, %k4 transpose_b : tensor<4x?x8xf32>, tensor<4x?x8xf32> -> tensor<4x?x?xf32>
+  %f = tensor.empty(%m) : tensor<4x?xf32>
+  %t = linalg.broadcast ins(%sinks : tensor<4xf32>) outs(%f : tensor<4x?xf32>) dimensions = [1]
+  %column = tensor.expand_shape %t [[0], [1, 2]] output_shape [4, %m, 1] : tensor<4x?xf32> into tensor<4x?x1xf32>
+  %all = tensor.concat dim(2) %s, %column : (tensor<4x?x?xf32>, tensor<4x?x1xf32>) -> tensor<4x?x?xf32>
+  // expected-remark @below {{attention raised (no mask, sinks, 2 query heads per key head)}}
+  %p = tfm.softmax %all dim(2) : tensor<4x?x?xf32>
+  %w = tensor.extract_slice %p[0, 0, 0] [4, %m, %n] [1, 1, 1] : tensor<4x?x?xf32> to tensor<4x?x?xf32>
+  %o = tfm.matmul %w, %k4 : tensor<4x?x?xf32>, tensor<4x?x8xf32> -> tensor<4x?x8xf32>
+  return %o : tensor<4x?x8xf32>
+}
+
+// -----
+
+// The column differs between queries: that is no sink.
+// CHECK-LABEL: @negative_sink_per_query
+// CHECK: tfm.softmax
+func.func @negative_sink_per_query(%q: tensor<4x5x8xf32>, %k: tensor<4x5x8xf32>, %column: tensor<4x5x1xf32>) -> tensor<4x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<4x5x8xf32>, tensor<4x5x8xf32> -> tensor<4x5x5xf32>
+  %all = tensor.concat dim(2) %s, %column : (tensor<4x5x5xf32>, tensor<4x5x1xf32>) -> tensor<4x5x6xf32>
+  // expected-remark @below {{attention not raised: the extra column of the scores is not a number per head}}
+  %p = tfm.softmax %all dim(2) : tensor<4x5x6xf32>
+  %w = tensor.extract_slice %p[0, 0, 0] [4, 5, 5] [1, 1, 1] : tensor<4x5x6xf32> to tensor<4x5x5xf32>
+  %o = tfm.matmul %w, %k : tensor<4x5x5xf32>, tensor<4x5x8xf32> -> tensor<4x5x8xf32>
+  return %o : tensor<4x5x8xf32>
+}
+
+// -----
+
+// Not all probabilities meet values.
+// CHECK-LABEL: @negative_sink_and_selection
+// CHECK: tfm.softmax
+func.func @negative_sink_and_selection(%q: tensor<4x5x8xf32>, %k: tensor<4x5x8xf32>, %column: tensor<4x5x1xf32>, %v: tensor<4x3x8xf32>)
+    -> tensor<4x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<4x5x8xf32>, tensor<4x5x8xf32> -> tensor<4x5x5xf32>
+  %all = tensor.concat dim(2) %s, %column : (tensor<4x5x5xf32>, tensor<4x5x1xf32>) -> tensor<4x5x6xf32>
+  // expected-remark @below {{attention not raised: only some of the probabilities meet values}}
+  %p = tfm.softmax %all dim(2) : tensor<4x5x6xf32>
+  %w = tensor.extract_slice %p[0, 0, 0] [4, 5, 3] [1, 1, 1] : tensor<4x5x6xf32> to tensor<4x5x3xf32>
+  %o = tfm.matmul %w, %v : tensor<4x5x3xf32>, tensor<4x3x8xf32> -> tensor<4x5x8xf32>
+  return %o : tensor<4x5x8xf32>
+}
+
+// -----
+
+// A router's probabilities weigh no values: nothing is missed.
+// CHECK-LABEL: @router
+// CHECK: tfm.softmax
+// CHECK: tfm.route
+func.func @router(%logits: tensor<?x4xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %p = tfm.softmax %logits dim(1) : tensor<?x4xf32>
+  %ids, %w = tfm.route %p : tensor<?x4xf32> -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %ids, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}

@@ -45,3 +45,14 @@ func.func @grouped(%q: tensor<?x8x4xf32>, %c: !tfm.cache<1x4x4xf32>, %b: !tfm.ba
   %0 = tfm.attention %q, %c batch(%b) causal : tensor<?x8x4xf32>, !tfm.cache<1x4x4xf32> -> tensor<?x8x4xf32>
   return %0 : tensor<?x8x4xf32>
 }
+
+// The matrices of experts are packed one after the other, also from parts that are stored turned.
+// CHECK-LABEL: func.func @experts
+// CHECK: plan.pack %{{.*}}, %{{.*}} transposed : tensor<6x4xf32>, tensor<6x4xf32> -> tensor<8x6xf32, #plan.panels<64, 1, 2>>
+func.func @experts(%x: tensor<?x6xf32>) -> tensor<?x2x4xf32> {
+  %a = tfm.parameter "a" from "m" at 0 : tensor<6x4xf32>
+  %b = tfm.parameter "b" from "m" at 96 : tensor<6x4xf32>
+  %w = tensor.concat dim(1) %a, %b : (tensor<6x4xf32>, tensor<6x4xf32>) -> tensor<6x8xf32>
+  %0 = tfm.expert_linear %x, %w experts(2) transposed : tensor<?x6xf32>, tensor<6x8xf32> -> tensor<?x2x4xf32>
+  return %0 : tensor<?x2x4xf32>
+}
