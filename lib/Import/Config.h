@@ -28,7 +28,7 @@ namespace ingot::importer {
 /// Bounds of sizes. They are far beyond any model, and keep products within 64 bits and hostile
 /// configs from taking memory before the checkpoint contradicts them.
 constexpr int64_t maxLayers = 10'000, maxHeads = 1 << 16, maxHeadDim = 1 << 16, maxWidth = 1 << 24,
-                  maxVocab = 1 << 26, maxPositions = (int64_t(1) << 31) - 1;
+                  maxVocab = 1 << 26, maxExperts = 1 << 14, maxPositions = (int64_t(1) << 31) - 1;
 
 class Config {
 public:

@@ -1,6 +1,6 @@
 //===- Decoder.cpp - decoder-only language models by their structures -------------------------===//
 
-#include "Decoder.h"
+#include "LayerEmitter.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -24,9 +24,10 @@ namespace {
 /// One operand of a layer's body beside x.
 struct Operand {
   enum Kind { Weight, Cosines, Sines, Scale } kind;
-  /// Weight: the tensor, with '*', and its shape.
+  /// Weight: the tensor, with '*', its shape, and the first element of the part that is meant.
   std::string name;
   SmallVector<int64_t> shape;
+  int64_t offset;
   Type type;
 };
 
@@ -52,28 +53,41 @@ private:
   bool headIsSeparate();
   const TensorInfo *resolve(const std::string &fullName, ArrayRef<int64_t> shape);
   std::string fullName(StringRef name, size_t layer) const;
-  Value parameter(const std::string &fullName, ArrayRef<int64_t> shape);
+  Value parameter(const std::string &fullName, ArrayRef<int64_t> stored, int64_t offset,
+                  ArrayRef<int64_t> shape);
+  Value parameter(const std::string &fullName, ArrayRef<int64_t> shape) {
+    return parameter(fullName, shape, 0, shape);
+  }
   Value parameterOf(StringRef name, ArrayRef<int64_t> shape) {
     return parameter(prefix + name.str(), shape);
   }
+  bool isFurtherLayer(StringRef name) const;
   void reportUnused();
 
   // Bodies of layers.
   Body *bodyOf(size_t layer);
   Body *emitBody(size_t layer);
   Value operand(Body &body, Operand::Kind kind, Type type, StringRef name = "",
-                ArrayRef<int64_t> shape = {});
+                ArrayRef<int64_t> shape = {}, int64_t offset = 0);
+  /// Makes a part of a layer's weight an operand of its body.
+  Value partOf(Body &body, size_t layer, const std::string &name, ArrayRef<int64_t> stored,
+               int64_t offset, ArrayRef<int64_t> shape) {
+    const TensorInfo *info = resolve(fullName(name, layer), stored);
+    Type type = info ? info->elementType : top.b.getF32Type();
+    return operand(body, Operand::Weight, RankedTensorType::get(shape, type), name, stored, offset);
+  }
   /// A function that makes weights of a layer operands of its body.
   auto weightsOf(Body &body, size_t layer) {
     return [this, &body, layer](const std::string &name, ArrayRef<int64_t> shape) {
-      const TensorInfo *info = resolve(fullName(name, layer), shape);
-      Type type = info ? info->elementType : top.b.getF32Type();
-      return operand(body, Operand::Weight, RankedTensorType::get(shape, type), name, shape);
+      return partOf(body, layer, name, shape, 0, shape);
     };
   }
+  LayerEmitter emitterOf(GraphBuilder &g, Body &body, size_t layer);
   Value emitLayer(GraphBuilder &g, Body &body, size_t layer, Value x);
   Value emitAttention(GraphBuilder &g, Body &body, size_t layer, Value x);
   Value emitFeedForward(GraphBuilder &g, Body &body, size_t layer, Value x);
+  Value emitFeedForward(GraphBuilder &g, const FeedForwardSpec &ff, Body &body, size_t layer,
+                        Value x);
 
   /// How the weights of the code being emitted are made, from a name with ".weight" and a shape.
   using WeightFn = function_ref<Value(const std::string &, ArrayRef<int64_t>)>;
@@ -147,15 +161,17 @@ const TensorInfo *DecoderBuilder::resolve(const std::string &name, ArrayRef<int6
 }
 
 /// A parameter in @forward; an undefined tensor after an error.
-Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> shape) {
-  Value &value = parameters[name];
-  const TensorInfo *info = resolve(name, shape);
+Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> stored, int64_t offset,
+                                ArrayRef<int64_t> shape) {
+  const TensorInfo *info = resolve(name, stored);
   if (!info)
     return tensor::EmptyOp::create(top.b, top.loc, shape, top.b.getF32Type());
+  int64_t bytes = info->elementType.getIntOrFloatBitWidth() / 8;
+  Value &value = parameters[offset ? name + "@" + std::to_string(offset) : name];
   if (!value)
     value = tfm::ParameterOp::create(top.b, top.nameLoc(name),
                                      RankedTensorType::get(shape, info->elementType), name,
-                                     info->file, info->offset);
+                                     info->file, info->offset + offset * bytes);
   return value;
 }
 
@@ -197,13 +213,23 @@ bool DecoderBuilder::headIsSeparate() {
   return true;
 }
 
+/// Whether a tensor belongs to a layer after those that the model runs.
+bool DecoderBuilder::isFurtherLayer(StringRef name) const {
+  if (!spec.hasFurtherLayers || !name.consume_front(prefix) ||
+      !name.consume_front(StringRef(spec.layers.front().name).split('*').first))
+    return false;
+  uint64_t number;
+  return !name.consumeInteger(10, number) && number >= spec.layers.size();
+}
+
 void DecoderBuilder::reportUnused() {
   ImportReport &report = diagnostics.getReport();
   for (const auto &[name, info] : checkpoint.tensors) {
     if (used.contains(name))
       continue;
     StringRef text = name;
-    if (llvm::any_of(spec.redundantTensors, [&](StringRef end) { return text.ends_with(end); }))
+    if (isFurtherLayer(text) ||
+        llvm::any_of(spec.redundantTensors, [&](StringRef end) { return text.ends_with(end); }))
       report.tensorsWithoutEffect.push_back(name);
     else
       report.tensorsUnused.push_back(name);
@@ -249,20 +275,65 @@ Value DecoderBuilder::emitLinear(GraphBuilder &g, const LinearSpec &linear, int6
 
 /// The body's next operand, or the one that was asked for before.
 Value DecoderBuilder::operand(Body &body, Operand::Kind kind, Type type, StringRef name,
-                              ArrayRef<int64_t> shape) {
+                              ArrayRef<int64_t> shape, int64_t offset) {
   Block &block = body.function.getBody().front();
   for (auto [i, known] : llvm::enumerate(body.operands))
-    if (known.kind == kind && known.name == name)
+    if (known.kind == kind && known.name == name && known.offset == offset)
       return block.getArgument(i + 1);
-  body.operands.push_back({kind, name.str(), llvm::to_vector(shape), type});
+  body.operands.push_back({kind, name.str(), llvm::to_vector(shape), offset, type});
   static constexpr StringLiteral roles[] = {"", "rotary.cos", "rotary.sin", "attention.scale"};
   return block.addArgument(
       type, top.nameLoc(kind == Operand::Weight ? prefix + name.str() : roles[kind].str()));
 }
 
+/// What structures in files of their own see of this builder, for one layer.
+LayerEmitter DecoderBuilder::emitterOf(GraphBuilder &g, Body &body, size_t layer) {
+  return {g,
+          prefix,
+          [&, layer](const LinearSpec &linear, int64_t size, Value x) {
+            return emitLinear(g, linear, size, x, weightsOf(body, layer));
+          },
+          [&, layer](const NormSpec &norm, Value x) {
+            return emitNorm(g, norm, x, weightsOf(body, layer));
+          },
+          [&, layer](const FeedForwardSpec &ff, Value x) {
+            return emitFeedForward(g, ff, body, layer, x);
+          },
+          [this, layer](StringRef name) {
+            return checkpoint.tensors.find(fullName(name, layer)) != nullptr;
+          },
+          [&, layer](const std::string &name, ArrayRef<int64_t> stored, int64_t offset,
+                     ArrayRef<int64_t> shape) {
+            return partOf(body, layer, name, stored, offset, shape);
+          }};
+}
+
 Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, Value x) {
   const AttentionSpec &attention = spec.layers[layer].attention;
   auto weight = weightsOf(body, layer);
+  std::string module = StringRef(attention.output.name).rsplit('.').first.str();
+  auto rotary = [&]() -> std::pair<Value, Value> {
+    GraphBuilder::At at(g, prefix + module + ".rotary");
+    int64_t half = spec.rotaries[*attention.rotary].frequencies.size();
+    RankedTensorType table = g.f32({dynamic, half});
+    Value cos = operand(body, Operand::Cosines, table);
+    return {cos, operand(body, Operand::Sines, table)};
+  };
+  // One scale for every layer of this structure is a constant, otherwise an operand.
+  auto scaleOf = [&]() -> Value {
+    bool shared = llvm::all_of(spec.layers, [&](const LayerSpec &other) {
+      return other.attention.scale == attention.scale || !other.sameStructure(*body.layer);
+    });
+    if (!shared)
+      return operand(body, Operand::Scale, g.b.getF32Type());
+    return attention.scale == 1 ? Value() : g.constant(attention.scale);
+  };
+  if (attention.latent.rank) {
+    auto [cos, sin] = rotary();
+    Value result =
+        emitLatentAttention(emitterOf(g, body, layer), attention, x, cos, sin, scaleOf());
+    return emitLinear(g, attention.output, spec.hidden, result, weight);
+  }
   int64_t size = attention.headDim;
   int64_t querySize = attention.heads * size, keySize = attention.kvHeads * size;
   Value q, k, v;
@@ -277,38 +348,45 @@ Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, V
     k = emitLinear(g, attention.key, keySize, x, weight);
     v = emitLinear(g, attention.value, keySize, x, weight);
   }
-  std::string module = StringRef(attention.output.name).rsplit('.').first.str();
   Value result;
   {
     GraphBuilder::At at(g, prefix + module);
-    q = emitNorm(g, attention.queryNorm, g.splitLast(q, size), weight);
-    k = emitNorm(g, attention.keyNorm, g.splitLast(k, size), weight);
+    if (attention.normsAllHeads) {
+      q = emitNorm(g, attention.queryNorm, q, weight);
+      k = emitNorm(g, attention.keyNorm, k, weight);
+    }
+    if (attention.clip != 0)
+      for (Value *states : {&q, &k, &v})
+        *states = g.clamp(*states, -attention.clip, attention.clip);
+    q = g.splitLast(q, size);
+    k = g.splitLast(k, size);
     v = g.splitLast(v, size);
+    if (!attention.normsAllHeads) {
+      q = emitNorm(g, attention.queryNorm, q, weight);
+      k = emitNorm(g, attention.keyNorm, k, weight);
+    }
     if (attention.rotary) {
+      auto [cos, sin] = rotary();
       GraphBuilder::At at(g, prefix + module + ".rotary");
-      int64_t half = spec.rotaries[*attention.rotary].frequencies.size();
-      RankedTensorType table = g.f32({dynamic, half});
-      Value cos = operand(body, Operand::Cosines, table),
-            sin = operand(body, Operand::Sines, table);
       q = g.rotate(q, cos, sin, attention.interleaved);
       k = g.rotate(k, cos, sin, attention.interleaved);
     }
-    // One scale for every layer of this structure is a constant, otherwise an operand.
-    bool shared = llvm::all_of(spec.layers, [&](const LayerSpec &other) {
-      return other.attention.scale == attention.scale || !other.sameStructure(*body.layer);
-    });
-    Value scale;
-    if (!shared)
-      scale = operand(body, Operand::Scale, g.b.getF32Type());
-    else if (attention.scale != 1)
-      scale = g.constant(attention.scale);
-    result = g.attention(q, k, v, scale, attention.softcap, attention.window);
+    Value sinks;
+    if (!attention.sinks.empty())
+      sinks = weight(attention.sinks, {attention.heads});
+    result = g.attention(q, k, v, scaleOf(), attention.softcap, attention.window, sinks);
   }
   return emitLinear(g, attention.output, spec.hidden, result, weight);
 }
 
 Value DecoderBuilder::emitFeedForward(GraphBuilder &g, Body &body, size_t layer, Value x) {
-  const FeedForwardSpec &ff = spec.layers[layer].feedForward;
+  const LayerSpec &of = spec.layers[layer];
+  return of.mixture.experts ? emitMixture(emitterOf(g, body, layer), of.mixture, x)
+                            : emitFeedForward(g, of.feedForward, body, layer, x);
+}
+
+Value DecoderBuilder::emitFeedForward(GraphBuilder &g, const FeedForwardSpec &ff, Body &body,
+                                      size_t layer, Value x) {
   auto weight = weightsOf(body, layer);
   Value gate = ff.gated ? emitLinear(g, ff.gate, ff.size, x, weight) : Value();
   Value up = emitLinear(g, ff.up, ff.size, x, weight);
@@ -422,7 +500,8 @@ Value DecoderBuilder::emitForward(Value ids) {
     for (const Operand &operand : body->operands) {
       switch (operand.kind) {
       case Operand::Weight:
-        operands.push_back(parameter(fullName(operand.name, i), operand.shape));
+        operands.push_back(parameter(fullName(operand.name, i), operand.shape, operand.offset,
+                                     cast<RankedTensorType>(operand.type).getShape()));
         break;
       case Operand::Cosines:
         operands.push_back(rotaries[*layer.attention.rotary].first);

@@ -57,6 +57,23 @@ struct NormSpec {
   auto key() const { return std::tie(kind, eps, name, bias, offset); }
 };
 
+/// Keys and values of all heads come from one latent per token: `AttentionSpec::key` makes the
+/// latent and the key that heads share, `value` is the matrix from the latent to the heads' keys
+/// and values, `keyNorm` the latent's norm. A head's key is headDim - rotated elements of its own,
+/// then the shared ones.
+struct LatentSpec {
+  /// Size of the latent; 0: keys and values are made by their own matrices.
+  int64_t rank = 0;
+  /// Elements of the shared key, the ones that positions rotate.
+  int64_t rotated = 0;
+  int64_t valueSize = 0;
+  /// Queries are made of a latent of this size, normed by `queryNorm`; 0: of the input.
+  int64_t queryRank = 0;
+  LinearSpec queryDown;
+
+  auto key() const { return std::make_tuple(rank, rotated, valueSize, queryRank, queryDown.key()); }
+};
+
 struct AttentionSpec {
   int64_t heads = 0, kvHeads = 0, headDim = 0;
   /// `query` makes queries, keys and values side by side; `key` and `value` are not used.
@@ -64,6 +81,13 @@ struct AttentionSpec {
   LinearSpec query, key, value, output;
   /// Norms of every head of queries and keys, before rotation; one weight of headDim elements.
   NormSpec queryNorm, keyNorm;
+  /// The norms are of all heads together.
+  bool normsAllHeads = false;
+  /// Elements of queries, keys and values are cut to [-clip, clip]; 0: they are not.
+  double clip = 0;
+  /// A tensor [heads] with one more logit for every softmax; empty: there is none.
+  std::string sinks;
+  LatentSpec latent;
   /// Number of the table in DecoderSpec::rotaries that queries and keys are rotated by.
   std::optional<size_t> rotary;
   /// Rotated pairs are neighbours, not halves.
@@ -78,8 +102,8 @@ struct AttentionSpec {
   void setBias(bool bias) { query.bias = key.bias = value.bias = output.bias = bias; }
   auto structure() const {
     return std::make_tuple(heads, kvHeads, headDim, fused, query.key(), key.key(), value.key(),
-                           output.key(), queryNorm.key(), keyNorm.key(), rotary.has_value(),
-                           interleaved, softcap, window);
+                           output.key(), queryNorm.key(), keyNorm.key(), normsAllHeads, clip, sinks,
+                           latent.key(), rotary.has_value(), interleaved, softcap, window);
   }
 };
 
@@ -96,12 +120,53 @@ struct FeedForwardSpec {
   }
 };
 
+/// A feed-forward network of experts: every token goes to `chosen` of them. See Mixture.cpp.
+struct MixtureSpec {
+  /// 0: the layer has a plain feed-forward network.
+  int64_t experts = 0;
+  int64_t chosen = 0;
+  /// Names that the network's module may have; the first whose router is there is taken.
+  std::vector<std::string> modules;
+  /// Names inside the module: the router, and the matrices of expert N, "experts.N.gate_proj".
+  std::string router = "gate", gate = "gate_proj", up = "up_proj", down = "down_proj";
+  bool routerBias = false;
+  enum Scores { Softmax, Sigmoid } scores = Softmax;
+  /// A tensor [experts] in the module that is added to the scores for the choice alone; or empty.
+  std::string choiceBias;
+  /// The choice is among the experts of the `keep` best of `groups`; see tfm.route.
+  int64_t groups = 1, keep = 1, best = 1;
+  /// The weights of a token are divided by their sum, and multiplied by `scale`.
+  bool normalize = false;
+  double scale = 1;
+  /// Width of an expert, and its activation of the gate.
+  int64_t size = 0;
+  Activation activation = Activation::Silu;
+  /// All experts are in tensors [experts, in, out]; columns of gate and up alternate.
+  bool transposed = false, interleaved = false;
+  bool expertBias = false;
+  /// Above 0: min(gate, limit) * sigmoid(slope * min(gate, limit)) * (clamp(up) + 1).
+  double limit = 0, slope = 1;
+  /// An expert that every token goes to (size 0: none), weighted by the sigmoid of a linear of this
+  /// name (empty: not).
+  FeedForwardSpec shared;
+  std::string sharedGate;
+
+  auto structure() const {
+    return std::make_tuple(experts, chosen, modules, router, gate, up, down, routerBias, scores,
+                           choiceBias, std::make_tuple(groups, keep, best, normalize, scale), size,
+                           activation, transposed, interleaved, expertBias, limit, slope,
+                           shared.structure(), sharedGate);
+  }
+};
+
 struct LayerSpec {
   /// Module of the layer, for locations: "layers.*".
   std::string name;
   NormSpec attentionNorm, attentionPostNorm, feedForwardNorm, feedForwardPostNorm;
   AttentionSpec attention;
   FeedForwardSpec feedForward;
+  /// Instead of feedForward, if it has experts.
+  MixtureSpec mixture;
   bool parallel = false;
   double residualScale = 1;
 
@@ -111,7 +176,7 @@ struct LayerSpec {
       return std::make_tuple(layer.attentionNorm.key(), layer.attentionPostNorm.key(),
                              layer.feedForwardNorm.key(), layer.feedForwardPostNorm.key(),
                              layer.attention.structure(), layer.feedForward.structure(),
-                             layer.parallel, layer.residualScale);
+                             layer.mixture.structure(), layer.parallel, layer.residualScale);
     };
     return all(*this) == all(other);
   }
@@ -144,6 +209,8 @@ struct DecoderSpec {
 
   /// Fields of this family's config that nothing depends on, beside those that never matter.
   std::vector<std::string> fieldsWithoutEffect;
+  /// The checkpoint may have more layers than the model runs (layers that predict further tokens).
+  bool hasFurtherLayers = false;
   /// Ends of names of tensors that hold nothing that the graph needs.
   std::vector<std::string> redundantTensors = {".rotary_emb.inv_freq"};
 };

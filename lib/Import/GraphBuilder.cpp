@@ -132,6 +132,14 @@ Value GraphBuilder::sigmoid(Value x) {
   return div(fill(typeOf(x), 1), add(e, 1));
 }
 
+Value GraphBuilder::clamp(Value x, std::optional<double> low, std::optional<double> high) {
+  if (low)
+    x = arith::MaximumFOp::create(b, loc, x, fill(typeOf(x), *low));
+  if (high)
+    x = arith::MinimumFOp::create(b, loc, x, fill(typeOf(x), *high));
+  return x;
+}
+
 Value GraphBuilder::softcap(Value x, double limit) { return mul(tanh(div(x, limit)), limit); }
 
 Value GraphBuilder::activation(Value x, Activation kind) {
@@ -288,7 +296,8 @@ Value GraphBuilder::causalMask(Value tokens, int64_t window) {
   return arith::AndIOp::create(b, loc, keep, near);
 }
 
-Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap, int64_t window) {
+Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap, int64_t window,
+                              Value sinks) {
   int64_t heads = typeOf(q).getDimSize(1), valueSize = typeOf(v).getDimSize(2);
   SmallVector<int64_t> shape = {heads, dynamic, dynamic};
   Value mask = broadcast(causalMask(q, window), shape, {0});
@@ -300,7 +309,17 @@ Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap
     scores = softcap(scores, cap);
   Value never = fill(f32(shape), -3.4028234663852886e38);
   scores = arith::SelectOp::create(b, loc, mask, scores, never);
+  if (sinks) {
+    // One column more, which goes into the sums and is dropped after that.
+    Value column = splitLast(broadcast(widen(sinks), {heads, dynamic}, {1}), 1);
+    scores = tensor::ConcatOp::create(b, loc, 2, ValueRange{scores, column});
+  }
   Value weights = tfm::SoftmaxOp::create(b, loc, scores, b.getI64IntegerAttr(2));
+  if (sinks) {
+    SmallVector<OpFoldResult> offsets(3, b.getIndexAttr(0)), strides(3, b.getIndexAttr(1)),
+        sizes = {b.getIndexAttr(heads), tokenCount, tokenCount};
+    weights = tensor::ExtractSliceOp::create(b, loc, f32(shape), weights, offsets, sizes, strides);
+  }
   Value result = tfm::MatmulOp::create(b, loc, f32({heads, dynamic, valueSize}), weights,
                                        headsFirst(v, heads), /*transpose_b=*/false);
   return joinLast(transpose(result, {1, 0, 2}));

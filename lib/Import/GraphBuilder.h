@@ -95,6 +95,8 @@ public:
   mlir::Value mul(mlir::Value x, double y);
   mlir::Value div(mlir::Value x, double y);
   mlir::Value tanh(mlir::Value x);
+  /// Elements below `low` become low, those above `high` high; no bound where it is absent.
+  mlir::Value clamp(mlir::Value x, std::optional<double> low, std::optional<double> high);
   mlir::Value sigmoid(mlir::Value x);
   /// limit * tanh(x / limit)
   mlir::Value softcap(mlir::Value x, double limit);
@@ -121,9 +123,10 @@ public:
   /// pairs are halves of the rotated part, or neighbours.
   mlir::Value rotate(mlir::Value x, mlir::Value cos, mlir::Value sin, bool interleaved);
   /// softmax(mask(cap(q k^T * scale))) v of q [S, H, D] and k, v [S, KVH, D]: causal, only the last
-  /// `window` keys (0: all), scores capped at `cap` (0: not). `scale` is f32. Result [S, H * D].
+  /// `window` keys (0: all), scores capped at `cap` (0: not). `scale` is f32. With `sinks` [H] each
+  /// softmax has one more score, which no value belongs to. Result [S, H * D].
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value scale, double cap,
-                        int64_t window);
+                        int64_t window, mlir::Value sinks = {});
 
   mlir::Value constant(double value);
 

@@ -14,7 +14,15 @@ MODELS = [
     ("llama", []),
     ("llama", ["--dtype=BF16", "num_attention_heads=3", "num_key_value_heads=1", "head_dim=20", "hidden_size=24", "intermediate_size=41"]),
     ("gpt2", ["--dtype=F16", "n_layer=3", "n_positions=32"]),
+    ("mixtral", ["num_local_experts=5", "intermediate_size=70", "--dtype=BF16"]),
+    ("qwen2_moe", ["num_experts_per_tok=3"]),
+    ("olmoe", ["--dtype=F16"]),
+    ("gpt_oss", ["intermediate_size=19"]),
+    ("deepseek_v2", ["kv_lora_rank=21", "num_attention_heads=5", "num_key_value_heads=5"]),
+    ("deepseek_v3", ["n_routed_experts=24", "n_group=4", "--dtype=BF16"]),
 ]
+# The policies at the end of the context are tried on the first models.
+WITH_POLICIES = 3
 
 
 def run(*command, ok=True):
@@ -83,6 +91,8 @@ for number, (family, options) in enumerate(MODELS):
     run("ingot-compile", elsewhere, "-o", again, "--jobs=1", "--quiet")
     expect(again.read_bytes() == model.read_bytes(), f"{name}: compiling again gives other bytes")
 
+    if number >= WITH_POLICIES:
+        continue
     # With and without a cache a policy is the same definition.
     for policy in ("slide", "restart", "restart:7"):
         bits = set()
@@ -96,6 +106,39 @@ for number, (family, options) in enumerate(MODELS):
     run("ingot-compile", checkpoint, "-o", stopped, "--context=16", "--past-context=stop", "--quiet")
     refused = run("ingot-run", stopped, "--ids=1,2,1", "-n", 40, ok=False)
     expect(refused.returncode and "context" in refused.stderr, f"{name}: stop did not stop: {refused.stderr}")
+
+# One tensor for all experts of a layer is the same model as a tensor for each, and has the same bits.
+sys.path.append(str(source / "test/Import/Inputs"))
+import checkpoint as checkpoints
+
+separate, joined = folder / "separate", folder / "joined"
+checkpoints.write(separate, checkpoints.MIXTRAL)
+header, data = checkpoints.split((separate / "model.safetensors").read_bytes())
+tensors = {n: (t["shape"], data[slice(*t["data_offsets"])]) for n, t in header.items() if n != "__metadata__"}
+for layer in range(2):
+    old, new = f"model.layers.{layer}.block_sparse_moe.", f"model.layers.{layer}.mlp."
+    experts = [[tensors.pop(f"{old}experts.{e}.{w}.weight")[1] for w in ("w1", "w3", "w2")] for e in range(4)]
+    tensors[new + "experts.gate_up_proj"] = [4, 40, 12], b"".join(gate + up for gate, up, _ in experts)
+    tensors[new + "experts.down_proj"] = [4, 12, 20], b"".join(down for *_, down in experts)
+    tensors[new + "gate.weight"] = tensors.pop(old + "gate.weight")
+header, data = {}, b""
+for name, (shape, content) in tensors.items():
+    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+    data += content
+shutil.rmtree(joined, ignore_errors=True)
+joined.mkdir()
+(joined / "config.json").write_text((separate / "config.json").read_text())
+(joined / "model.safetensors").write_bytes(checkpoints.wrap(json.dumps(header).encode(), data))
+results = set()
+for form in (separate, joined):
+    model = folder / f"{form.name}.ingot"
+    run("ingot-compile", form, "-o", model, "--quiet", "--strict")
+    results.add(logits(model, range(11), 0)[1])
+expect(len(results) == 1, "mixtral: one tensor for all experts is another model")
+
+# What a token reads of the experts is reported.
+report = run("ingot-compile", separate, "-o", folder / "reported.ingot").stderr
+expect("experts: 23.04 kB; a token reads 11.52 kB, 4 about" in report, f"mixtral: no experts in the report: {report}")
 
 print("\n".join(problems) or f"{len(MODELS)} models, all as they should be")
 sys.exit(bool(problems))

@@ -12,13 +12,20 @@ using namespace ingot::importer;
 ArrayRef<Family> importer::families() {
   static constexpr Family table[] = {
       {"cohere", "CohereForCausalLM", fillCohere, 5, 255001},
+      {"deepseek_v2", "DeepseekV2ForCausalLM", fillDeepSeekV2, 1, 2},
+      {"deepseek_v3", "DeepseekV3ForCausalLM", fillDeepSeekV3, 0, 1},
       {"gemma2", "Gemma2ForCausalLM", fillGemma2, 2, 1},
       {"gpt2", "GPT2LMHeadModel", fillGPT2, 50256, 50256},
+      {"gpt_oss", "GptOssForCausalLM", fillGptOss, -1, -1},
       {"granite", "GraniteForCausalLM", fillGranite, 1, 2},
       {"llama", "LlamaForCausalLM", fillLlama, 1, 2},
       {"mistral", "MistralForCausalLM", fillMistral, 1, 2},
+      {"mixtral", "MixtralForCausalLM", fillMixtral, 1, 2},
+      {"olmoe", "OlmoeForCausalLM", fillOlmoe, -1, 50279},
       {"qwen2", "Qwen2ForCausalLM", fillQwen2, -1, -1},
+      {"qwen2_moe", "Qwen2MoeForCausalLM", fillQwen2Moe, -1, -1},
       {"qwen3", "Qwen3ForCausalLM", fillQwen3, -1, -1},
+      {"qwen3_moe", "Qwen3MoeForCausalLM", fillQwen3Moe, -1, -1},
   };
   return table;
 }

@@ -74,22 +74,42 @@ void readLayerTypes(Config &config, DecoderSpec &spec, int64_t window,
 
 /// What Llama and many after it have in common: sizes, heads, rotary positions, a gated
 /// feed-forward network, norms before attention and feed-forward, and all names. No biases. `tied`
-/// is the default of tie_word_embeddings, `activation` the name of the activation's field.
+/// is the default of tie_word_embeddings, `activation` the name of the activation's field (empty:
+/// it is not read), `theta` the default base of the positions.
 LayerSpec readLlamaLayer(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm,
-                         llvm::StringRef activation = "hidden_act");
+                         llvm::StringRef activation = "hidden_act", double theta = 10000);
+
+/// The names outside the layers, and tie_word_embeddings.
+void nameLikeLlama(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm);
+
+/// gate_proj, up_proj and down_proj in `module`, without size and activation.
+FeedForwardSpec gatedFeedForward(const std::string &module);
+
+/// Number and choice of experts; size and activation are those of the layer's feed-forward network,
+/// scores are a softmax. `experts` is the name of the number of experts, which may be 0; without a
+/// `defaultChosen` num_experts_per_tok must be there.
+MixtureSpec readMixture(Config &config, const LayerSpec &layer, llvm::StringRef experts,
+                        int64_t defaultExperts, int64_t defaultChosen);
 
 //===----------------------------------------------------------------------===//
 // Families
 //===----------------------------------------------------------------------===//
 
 void fillCohere(Config &config, DecoderSpec &spec);
+void fillDeepSeekV2(Config &config, DecoderSpec &spec);
+void fillDeepSeekV3(Config &config, DecoderSpec &spec);
 void fillGemma2(Config &config, DecoderSpec &spec);
 void fillGPT2(Config &config, DecoderSpec &spec);
+void fillGptOss(Config &config, DecoderSpec &spec);
 void fillGranite(Config &config, DecoderSpec &spec);
 void fillLlama(Config &config, DecoderSpec &spec);
 void fillMistral(Config &config, DecoderSpec &spec);
+void fillMixtral(Config &config, DecoderSpec &spec);
+void fillOlmoe(Config &config, DecoderSpec &spec);
 void fillQwen2(Config &config, DecoderSpec &spec);
+void fillQwen2Moe(Config &config, DecoderSpec &spec);
 void fillQwen3(Config &config, DecoderSpec &spec);
+void fillQwen3Moe(Config &config, DecoderSpec &spec);
 
 } // namespace ingot::importer
 

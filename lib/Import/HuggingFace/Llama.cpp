@@ -4,33 +4,45 @@
 
 using namespace ingot::importer;
 
-LayerSpec ingot::importer::readLlamaLayer(Config &config, DecoderSpec &spec, bool tied,
-                                          const NormSpec &norm, llvm::StringRef activation) {
-  readSizes(config, spec);
+void ingot::importer::nameLikeLlama(Config &config, DecoderSpec &spec, bool tied,
+                                    const NormSpec &norm) {
   spec.prefixes = {"model.", ""};
   spec.embedding = "embed_tokens";
   spec.head.name = "lm_head";
   spec.tiedHead = config.flag("tie_word_embeddings", tied);
   spec.finalNorm = norm.named("norm");
+}
+
+FeedForwardSpec ingot::importer::gatedFeedForward(const std::string &module) {
+  FeedForwardSpec ff;
+  ff.gated = true;
+  ff.gate.name = module + ".gate_proj";
+  ff.up.name = module + ".up_proj";
+  ff.down.name = module + ".down_proj";
+  return ff;
+}
+
+LayerSpec ingot::importer::readLlamaLayer(Config &config, DecoderSpec &spec, bool tied,
+                                          const NormSpec &norm, llvm::StringRef activation,
+                                          double theta) {
+  readSizes(config, spec);
+  nameLikeLlama(config, spec, tied, norm);
 
   LayerSpec layer;
   layer.name = "layers.*";
   layer.attentionNorm = norm.named("layers.*.input_layernorm");
   layer.feedForwardNorm = norm.named("layers.*.post_attention_layernorm");
   AttentionSpec &attention = layer.attention = readHeads(config, spec);
-  readRotary(config, spec, attention, /*partial=*/false);
+  readRotary(config, spec, attention, /*partial=*/false, theta);
   attention.query.name = "layers.*.self_attn.q_proj";
   attention.key.name = "layers.*.self_attn.k_proj";
   attention.value.name = "layers.*.self_attn.v_proj";
   attention.output.name = "layers.*.self_attn.o_proj";
 
-  FeedForwardSpec &ff = layer.feedForward;
-  ff.gated = true;
-  ff.size = config.integer("intermediate_size", 1, maxWidth);
-  ff.activation = readActivation(config, activation, "silu");
-  ff.gate.name = "layers.*.mlp.gate_proj";
-  ff.up.name = "layers.*.mlp.up_proj";
-  ff.down.name = "layers.*.mlp.down_proj";
+  layer.feedForward = gatedFeedForward("layers.*.mlp");
+  layer.feedForward.size = config.integer("intermediate_size", 1, maxWidth);
+  if (!activation.empty())
+    layer.feedForward.activation = readActivation(config, activation, "silu");
   return layer;
 }
 

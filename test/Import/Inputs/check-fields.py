@@ -92,6 +92,10 @@ def same(family, base, changes, **options):
         failures.append(f"{family} {base} {changes}: expected the same graph, {err}{other_err}")
 
 
+def add_further_layer(tensors):
+    tensors["model.layers.2.enorm.weight"] = "F32", [12]
+
+
 def table():
     for family in checkpoint.FAMILIES:
         base = getattr(checkpoint, family.upper())
@@ -111,16 +115,16 @@ def table():
         covered[family] |= {"model_type", "pruned_heads"}
 
     # What families named like Llama share.
-    for family in [f for f in checkpoint.FAMILIES if f != "gpt2"]:
+    for family in [f for f in checkpoint.FAMILIES if f not in ["gpt2", "gpt_oss"] + checkpoint.LATENT]:
         case(family, {}, {"hidden_size": 36})
         case(family, {}, {"intermediate_size": 21})
-        case(family, {}, {"num_hidden_layers": 3})
+        case(family, {}, {"num_hidden_layers": getattr(checkpoint, family.upper())["num_hidden_layers"] + 1})
         case(family, {}, {"num_key_value_heads": 6})
         case(family, {}, {"num_key_value_heads": REMOVE})
         case(family, {}, {"max_position_embeddings": 65})
         eps = "layer_norm_eps" if family == "cohere" else "rms_norm_eps"
         case(family, {}, {eps: 1e-4})
-        same(family, {eps: 1e-5 if family == "cohere" else 1e-6}, {eps: REMOVE})
+        same(family, {eps: 1e-5 if family in ("cohere", "mixtral", "olmoe") else 1e-6}, {eps: REMOVE})
         activation = "hidden_activation" if family == "gemma2" else "hidden_act"
         case(family, {}, {activation: "relu"})
         case(family, {}, {"rope_parameters.rope_theta": 20000})
@@ -133,7 +137,7 @@ def table():
         case(family, {"rope_parameters": REMOVE, "num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": 4},
              {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 2}, "num_attention_heads")
         case(family, {}, {"head_dim": 8}, "head_dim")
-        if family not in ("mistral", "qwen2"):
+        if family not in ("mistral", "qwen2", "mixtral", "qwen2_moe"):
             case(family, {}, {"attention_bias": True})
 
     case("mistral", {}, {"sliding_window": 6})
@@ -169,6 +173,86 @@ def table():
     refused("llama", {}, {"rope_interleaved": True}, "expected false")
     refused("qwen2", {}, {"use_mrope": True}, "expected false")
     same("gemma2", {}, {"hidden_act": "relu"})
+
+    # Mixtures of experts.
+    LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
+    for family in checkpoint.MIXTURES:
+        old = {"qwen2_moe": "num_experts", "qwen3_moe": "num_experts", "olmoe": "num_experts", "deepseek_v2": "n_routed_experts",
+               "deepseek_v3": "n_routed_experts"}.get(family, "num_local_experts")
+        count = getattr(checkpoint, family.upper())[old]
+        case(family, {}, {old: 2 * count})
+        same(family, {}, {old: REMOVE, "num_local_experts" if old != "num_local_experts" else "num_experts": count})
+        case(family, {}, {"num_experts_per_tok": 1})
+        same(family, {}, {"num_experts_per_tok": REMOVE, "experts_per_token": 2})
+        refused(family, {}, {"num_experts_per_tok": count + 1}, f"expected at most the {count} experts, got {count + 1}")
+        same(family, {}, {"router_aux_loss_coef": 3.0, "output_router_logits": True})
+        covered[family] |= {"experts_per_token", "num_local_experts" if old != "num_local_experts" else "num_experts"}
+    case("mixtral", {}, {"sliding_window": None})
+    same("mixtral", {"sliding_window": None}, {"sliding_window": REMOVE})
+    same("mixtral", {}, {"router_jitter_noise": 0.5})
+    for family in ("qwen2_moe", "qwen3_moe"):
+        case(family, {}, {"moe_intermediate_size": 8})
+        case(family, {}, {"norm_topk_prob": not getattr(checkpoint, family.upper())["norm_topk_prob"]})
+        case(family, {}, {"mlp_only_layers": []})
+        case(family, {"mlp_only_layers": []}, {"decoder_sparse_step": 2})
+        same(family, {"mlp_only_layers": []}, {"mlp_only_layers": REMOVE, "decoder_sparse_step": REMOVE})
+        case(family, {}, {"sliding_window": 6})
+        case(family, {}, {"use_sliding_window": False})
+        same(family, {"use_sliding_window": False}, {"sliding_window": 0})
+    case("qwen2_moe", {}, {"shared_expert_intermediate_size": 8})
+    case("qwen2_moe", {}, {"qkv_bias": False})
+    case("qwen2_moe", {}, {"max_window_layers": 3})
+    case("qwen2_moe", {}, {"layer_types": ["full_attention", "sliding_attention", "full_attention"]})
+    same("qwen2_moe", {"layer_types": ["sliding_attention", "full_attention", "full_attention"]}, {"layer_types": REMOVE})
+    same("qwen3_moe", {}, {"max_window_layers": 0})
+    case("olmoe", {}, {"norm_topk_prob": True})
+    case("olmoe", {}, {"clip_qkv": 0.25})
+    case("olmoe", {}, {"clip_qkv": None})
+    refused("olmoe", {}, {"clip_qkv": 0}, "expected a number greater than 0")
+
+    for field, value in (("hidden_size", 36), ("intermediate_size", 21), ("num_hidden_layers", 3), ("num_attention_heads", 4),
+                         ("num_key_value_heads", 6), ("head_dim", 8), ("max_position_embeddings", 65), ("rms_norm_eps", 1e-4),
+                         ("rope_parameters.rope_theta", 20000), ("rope_parameters", LINEAR), ("sliding_window", None),
+                         ("sliding_window", 6), ("layer_types", LAYERS[::-1]), ("swiglu_limit", 3.0), ("swiglu_alpha", 1.5),
+                         ("attention_bias", False)):
+        case("gpt_oss", {}, {field: value})
+    case("gpt_oss", {}, {"rope_parameters": LINEAR}, "rope_parameters.rope_type")
+    case("gpt_oss", {"rope_parameters": LINEAR}, {"rope_parameters.factor": 3.0})
+    same("gpt_oss", {"rms_norm_eps": 1e-5, "layer_types": LAYERS}, {
+        "rms_norm_eps": REMOVE, "layer_types": REMOVE, "swiglu_limit": REMOVE, "swiglu_alpha": REMOVE, "hidden_act": "relu"})
+    refused("gpt_oss", {}, {"rope_parameters": REMOVE}, "expected the parameters of the positions")
+
+    for family in checkpoint.LATENT:
+        for field, value in (("hidden_size", 36), ("intermediate_size", 21), ("num_hidden_layers", 3), ("hidden_act", "relu"),
+                             ("max_position_embeddings", 65), ("rms_norm_eps", 1e-4), ("rope_parameters.rope_theta", 20000),
+                             ("rope_parameters", LINEAR), ("kv_lora_rank", 7), ("q_lora_rank", 6), ("q_lora_rank", None),
+                             ("qk_rope_head_dim", 6), ("qk_nope_head_dim", 4), ("v_head_dim", 6), ("moe_intermediate_size", 8),
+                             ("n_shared_experts", 1), ("routed_scaling_factor", 2.0), ("first_k_dense_replace", 0),
+                             ("n_group", 2), ("topk_group", 3), ("attention_bias", True)):
+            case(family, {}, {field: value})
+        case(family, {}, {"num_attention_heads": 4, "num_key_value_heads": 4})
+        case(family, {}, {"rope_parameters": LINEAR}, "rope_parameters.rope_type")
+        case(family, {"rope_parameters": LINEAR}, {"rope_parameters.factor": 3.0})
+        case(family, {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16,
+                                          "mscale": 0.7, "mscale_all_dim": 0.7, "rope_theta": 10000.0}},
+             {"rope_parameters.mscale_all_dim": 1.5})
+        covered[family] |= {"rope_parameters.mscale", "rope_parameters.original_max_position_embeddings"}
+        same(family, {}, {"num_key_value_heads": REMOVE, "head_dim": 9, "qk_head_dim": 9, "num_nextn_predict_layers": 1})
+        refused(family, {}, {"num_key_value_heads": 1}, "expected the 3 attention heads, nothing else is supported")
+        refused(family, {}, {"n_group": 4}, "that divide the 6 experts, got 4")
+        refused(family, {}, {"topk_group": 4}, "expected groups with room for 2 experts, at most 3, got 4")
+        refused(family, {}, {"moe_layer_freq": 2}, "expected")
+        refused(family, {}, {"scoring_func": "relu"}, "got 'relu'")
+        refused(family, {}, {"topk_method": "best"}, "got 'best'")
+    case("deepseek_v2", {}, {"mlp_bias": True})
+    case("deepseek_v2", {}, {"topk_method": "greedy"})
+    same("deepseek_v2", {}, {"scoring_func": "softmax", "norm_topk_prob": True})
+    case("deepseek_v3", {}, {"rope_interleave": False})
+    case("deepseek_v3", {}, {"norm_topk_prob": False})
+    same("deepseek_v3", {}, {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "rope_interleave": REMOVE})
+    # Tensors of layers that predict further tokens are no surprise.
+    same("deepseek_v3", {}, {"num_nextn_predict_layers": 1},
+         change=add_further_layer)
 
     # Llama
     case("llama", {}, {"num_attention_heads": 4})

@@ -38,8 +38,77 @@ GEMMA2 = like_llama("gemma2", "Gemma2ForCausalLM", drop=("mlp_bias", "hidden_act
                     attn_logit_softcapping=3.0, final_logit_softcapping=4.0)
 COHERE = like_llama("cohere", "CohereForCausalLM", drop=("mlp_bias", "rms_norm_eps"), layer_norm_eps=1e-5,
                     logit_scale=0.25, tie_word_embeddings=True)
+# Mixtures of experts. Layer 1 of Qwen's has a plain feed-forward network.
+MIXTRAL = like_llama("mixtral", "MixtralForCausalLM", sliding_window=5, num_local_experts=4, num_experts_per_tok=2)
+QWEN2_MOE = like_llama("qwen2_moe", "Qwen2MoeForCausalLM", drop=("attention_bias", "mlp_bias", "head_dim"), hidden_size=24,
+                       qkv_bias=True, num_hidden_layers=3, num_experts=5, num_experts_per_tok=2, moe_intermediate_size=7,
+                       shared_expert_intermediate_size=9, norm_topk_prob=False, decoder_sparse_step=1, mlp_only_layers=[1],
+                       sliding_window=5, use_sliding_window=True, max_window_layers=1)
+QWEN3_MOE = like_llama("qwen3_moe", "Qwen3MoeForCausalLM", drop=("mlp_bias",), num_experts=5, num_experts_per_tok=2,
+                       moe_intermediate_size=7, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[1],
+                       sliding_window=5, use_sliding_window=True)
+OLMOE = like_llama("olmoe", "OlmoeForCausalLM", drop=("mlp_bias",), num_experts=4, num_experts_per_tok=2,
+                   norm_topk_prob=False, clip_qkv=0.5)
+GPT_OSS = like_llama("gpt_oss", "GptOssForCausalLM", drop=("mlp_bias", "attention_bias", "hidden_act"), sliding_window=5,
+                     num_local_experts=4, num_experts_per_tok=2, swiglu_limit=7.0, swiglu_alpha=1.702)
+DEEPSEEK = {"num_attention_heads": 3, "num_key_value_heads": 3, "kv_lora_rank": 6, "q_lora_rank": 5, "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 3, "v_head_dim": 5, "moe_intermediate_size": 7, "n_shared_experts": 2, "n_routed_experts": 6,
+            "num_experts_per_tok": 2, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1, "n_group": 3, "topk_group": 2}
+DEEPSEEK_V2 = like_llama("deepseek_v2", "DeepseekV2ForCausalLM", drop=("head_dim",), topk_method="group_limited_greedy", **DEEPSEEK)
+DEEPSEEK_V3 = like_llama("deepseek_v3", "DeepseekV3ForCausalLM", drop=("head_dim", "mlp_bias"), rope_interleave=True,
+                         norm_topk_prob=True, **DEEPSEEK)
 # Families whose tensors are those of Llama, and the differences.
 NORMS = {"gemma2": ["post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"], "cohere": []}
+
+
+def mixture_shapes(c, i):
+    """The feed-forward network of layer i where it is a mixture, else nothing."""
+    h, kind, p = c["hidden_size"], c["model_type"], f"model.layers.{i}.mlp."
+    experts = c.get("num_local_experts") or c.get("num_experts") or c.get("n_routed_experts")
+    if kind not in MIXTURES or not experts:
+        return {}
+    if i in (c.get("mlp_only_layers") or []) or (i + 1) % c.get("decoder_sparse_step", 1) or i < c.get("first_k_dense_replace", 0):
+        return {}
+    f = c.get("moe_intermediate_size", c["intermediate_size"])
+    if kind == "gpt_oss":
+        return {p + "router.weight": [experts, h], p + "router.bias": [experts],
+                p + "experts.gate_up_proj": [experts, h, 2 * f], p + "experts.gate_up_proj_bias": [experts, 2 * f],
+                p + "experts.down_proj": [experts, f, h], p + "experts.down_proj_bias": [experts, h]}
+    gate, up, down = "gate_proj", "up_proj", "down_proj"
+    if kind == "mixtral":
+        p, gate, up, down = f"model.layers.{i}.block_sparse_moe.", "w1", "w3", "w2"
+    shapes = {p + "gate.weight": [experts, h]}
+    for e in range(experts):
+        shapes.update({f"{p}experts.{e}.{gate}.weight": [f, h], f"{p}experts.{e}.{up}.weight": [f, h],
+                       f"{p}experts.{e}.{down}.weight": [h, f]})
+    shared, size = ("shared_expert.", c.get("shared_expert_intermediate_size")) if kind == "qwen2_moe" else (
+        "shared_experts.", f * c.get("n_shared_experts", 0))
+    if size:
+        for name, out, inner in (("gate_proj", size, h), ("up_proj", size, h), ("down_proj", h, size)):
+            shapes[p + shared + name + ".weight"] = [out, inner]
+            if c.get("mlp_bias"):
+                shapes[p + shared + name + ".bias"] = [out]
+    if kind == "qwen2_moe":
+        shapes[p + "shared_expert_gate.weight"] = [1, h]
+    if kind == "deepseek_v3":
+        shapes[p + "gate.e_score_correction_bias"] = [experts]
+    return shapes
+
+
+def latent_shapes(c, p):
+    h, heads, rank, rope = c["hidden_size"], c["num_attention_heads"], c["kv_lora_rank"], c["qk_rope_head_dim"]
+    plain, value, lora = c["qk_nope_head_dim"], c["v_head_dim"], c.get("q_lora_rank")
+    shapes = {p + "kv_a_proj_with_mqa.weight": [rank + rope, h], p + "kv_a_layernorm.weight": [rank],
+              p + "kv_b_proj.weight": [heads * (plain + value), rank], p + "o_proj.weight": [h, heads * value]}
+    if lora:
+        shapes.update({p + "q_a_proj.weight": [lora, h], p + "q_a_layernorm.weight": [lora],
+                       p + "q_b_proj.weight": [heads * (plain + rope), lora]})
+    else:
+        shapes[p + "q_proj.weight"] = [heads * (plain + rope), h]
+    if c.get("attention_bias"):
+        for name in ("kv_a_proj_with_mqa", "o_proj") + (("q_a_proj",) if lora else ()):
+            shapes[p + name + ".bias"] = [shapes[p + name + ".weight"][0]]
+    return shapes
 
 
 def llama_shapes(c):
@@ -56,15 +125,27 @@ def llama_shapes(c):
         shapes[p + "input_layernorm.weight"] = [h]
         for norm in NORMS.get(kind, ["post_attention_layernorm"]):
             shapes[p + norm + ".weight"] = [h]
-        if kind == "qwen3":
+        if kind in ("qwen3", "qwen3_moe"):
             shapes[p + "self_attn.q_norm.weight"] = shapes[p + "self_attn.k_norm.weight"] = [d]
-        for name, out, inner, bias in (
-                ("self_attn.q_proj", q, h, "attention_bias"), ("self_attn.k_proj", kv, h, "attention_bias"),
-                ("self_attn.v_proj", kv, h, "attention_bias"), ("self_attn.o_proj", h, q, "attention_bias"),
-                ("mlp.gate_proj", f, h, "mlp_bias"), ("mlp.up_proj", f, h, "mlp_bias"),
-                ("mlp.down_proj", h, f, "mlp_bias")):
+        if kind == "olmoe":
+            shapes[p + "self_attn.q_norm.weight"], shapes[p + "self_attn.k_norm.weight"] = [q], [kv]
+        if kind == "gpt_oss":
+            shapes[p + "self_attn.sinks"] = [c["num_attention_heads"]]
+        qkv_bias = {"qwen2": True, "qwen2_moe": c.get("qkv_bias", True)}.get(kind)
+        all_bias = c.get("attention_bias", kind == "gpt_oss")
+        parts = [("self_attn.q_proj", q, h, qkv_bias or all_bias), ("self_attn.k_proj", kv, h, qkv_bias or all_bias),
+                 ("self_attn.v_proj", kv, h, qkv_bias or all_bias), ("self_attn.o_proj", h, q, all_bias)]
+        if kind in LATENT:
+            parts = []
+            shapes.update(latent_shapes(c, p + "self_attn."))
+        mixture = mixture_shapes(c, i)
+        shapes.update(mixture)
+        if not mixture:
+            bias = c.get("mlp_bias")
+            parts += [("mlp.gate_proj", f, h, bias), ("mlp.up_proj", f, h, bias), ("mlp.down_proj", h, f, bias)]
+        for name, out, inner, bias in parts:
             shapes[p + name + ".weight"] = [out, inner]
-            if c.get(bias) or kind == "qwen2" and name[-6:] in ("q_proj", "k_proj", "v_proj"):
+            if bias:
                 shapes[p + name + ".bias"] = [out]
     return shapes
 
@@ -88,7 +169,9 @@ def gpt2_shapes(c):
     return shapes
 
 
-FAMILIES = ["llama", "gpt2", "mistral", "granite", "qwen2", "qwen3", "gemma2", "cohere"]
+LATENT = ["deepseek_v2", "deepseek_v3"]
+MIXTURES = ["mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "gpt_oss"] + LATENT
+FAMILIES = ["llama", "gpt2", "mistral", "granite", "qwen2", "qwen3", "gemma2", "cohere"] + MIXTURES
 
 
 def product(shape):

@@ -164,7 +164,7 @@ TEST_F(Zoo, EveryModelOfASupportedFamily) {
     checkModel((models + "/zoo/" + name).str(), zooTolerance);
     ++count;
   }
-  EXPECT_GE(count, 31u);
+  EXPECT_GE(count, 38u);
 }
 
 /// Configs as version 4 of the library writes them describe the same graphs.

@@ -164,17 +164,19 @@ TEST_F(GraphBuilderTest, Rotary) {
 TEST_F(GraphBuilderTest, Attention) {
   constexpr int64_t tokens = 9, heads = 6, kvHeads = 2, size = 5;
   Tensor q = random({tokens, heads, size}), k = random({tokens, kvHeads, size}),
-         v = random({tokens, kvHeads, size});
+         v = random({tokens, kvHeads, size}), sinks = random({heads});
   for (int64_t window : {0, 1, 4}) {
     for (double cap : {0.0, 2.0}) {
-      Tensor y = run({q, k, v}, [&](GraphBuilder &g, mlir::ValueRange args) {
-        return g.attention(args[0], args[1], args[2], g.constant(0.375), cap, window);
+      bool hasSinks = window == 4;
+      Tensor y = run({q, k, v, sinks}, [&](GraphBuilder &g, mlir::ValueRange args) {
+        return g.attention(args[0], args[1], args[2], g.constant(0.375), cap, window,
+                           hasSinks ? args[3] : mlir::Value());
       });
       for (int64_t i = 0; i < tokens; ++i) {
         for (int64_t h = 0; h < heads; ++h) {
           int64_t kv = h / (heads / kvHeads);
           std::vector<double> sum(size, 0);
-          double total = 0;
+          double total = hasSinks ? std::exp(sinks.floatAt(h)) : 0;
           for (int64_t j = window ? std::max<int64_t>(0, i - window + 1) : 0; j <= i; ++j) {
             double score = 0;
             for (int64_t d = 0; d < size; ++d)

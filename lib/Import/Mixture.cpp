@@ -1,0 +1,184 @@
+//===- Mixture.cpp - mixtures of experts ------------------------------------------------------===//
+//
+// One graph for all routers and all ways to store experts:
+//
+//   scores = softmax or sigmoid of router(x)          [S, E]
+//   ids, weights = route(scores)                      [S, k]
+//   inner = act(gate part) * up part of x times the experts' gate and up matrices    [S, k, I]
+//   result = shared(x) + sum of weights * (inner times the experts' down matrices)   [S, H]
+//
+// Checkpoints store a tensor for each expert and matrix, or one for all experts of a layer. The
+// graph has one operand in both cases: the experts' matrices below each other, the rows of gate and
+// up of an expert side by side, so that its bytes lie together.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "LayerEmitter.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::importer;
+
+static constexpr int64_t dynamic = ShapedType::kDynamic;
+
+Value LayerEmitter::join(ArrayRef<Value> matrices, int64_t dim) const {
+  if (matrices.size() == 1)
+    return matrices.front();
+  return tensor::ConcatOp::create(g.b, g.loc, dim, matrices);
+}
+
+namespace {
+
+class MixtureEmitter {
+public:
+  MixtureEmitter(const LayerEmitter &emitter, const MixtureSpec &spec, Value x)
+      : emitter(emitter), g(emitter.g), spec(spec), x(x),
+        hidden(cast<RankedTensorType>(x.getType()).getShape().back()) {
+    module = spec.modules.front();
+    for (const std::string &candidate : spec.modules)
+      if (emitter.has(candidate + "." + spec.router + ".weight")) {
+        module = candidate;
+        break;
+      }
+  }
+
+  Value emit();
+
+private:
+  std::string name(const Twine &last) const { return module + "." + last.str(); }
+  std::string expert(int64_t number, StringRef matrix) const {
+    return name("experts." + Twine(number) + "." + matrix + ".weight");
+  }
+  void route();
+  Value gateAndUp();
+  Value activate(Value both);
+  Value down(Value inner);
+  Value shared();
+  /// Rows x times matrices [size, inner] of all experts.
+  Value product(Value rows, Value matrices, Value bias, int64_t size, bool transposed);
+
+  const LayerEmitter &emitter;
+  GraphBuilder &g;
+  const MixtureSpec &spec;
+  Value x, ids, weights;
+  int64_t hidden;
+  std::string module;
+};
+
+} // namespace
+
+void MixtureEmitter::route() {
+  LinearSpec router{name(spec.router), spec.routerBias};
+  Value logits = emitter.linear(router, spec.experts, x);
+  GraphBuilder::At at(g, emitter.prefix + name("route"));
+  Value scores = spec.scores == MixtureSpec::Sigmoid
+                     ? g.sigmoid(logits)
+                     : tfm::SoftmaxOp::create(g.b, g.loc, logits, g.b.getI64IntegerAttr(1));
+  Value bias;
+  if (!spec.choiceBias.empty())
+    bias = emitter.weight(name(spec.choiceBias), {spec.experts});
+  auto idsType = RankedTensorType::get({dynamic, spec.chosen}, g.b.getI32Type());
+  auto route = tfm::RouteOp::create(
+      g.b, g.loc, TypeRange{idsType, g.f32({dynamic, spec.chosen})}, scores, bias,
+      g.b.getI64IntegerAttr(spec.groups), g.b.getI64IntegerAttr(spec.keep),
+      g.b.getI64IntegerAttr(spec.best), spec.normalize ? g.b.getUnitAttr() : UnitAttr(),
+      g.b.getF64FloatAttr(spec.scale));
+  ids = route.getIds();
+  weights = route.getWeights();
+}
+
+Value MixtureEmitter::product(Value rows, Value matrices, Value bias, int64_t size,
+                              bool transposed) {
+  return tfm::ExpertLinearOp::create(g.b, g.loc, g.f32({dynamic, spec.chosen, size}), rows,
+                                     matrices, ids, bias, g.b.getI64IntegerAttr(spec.experts),
+                                     transposed ? g.b.getUnitAttr() : UnitAttr());
+}
+
+Value MixtureEmitter::gateAndUp() {
+  int64_t experts = spec.experts, size = 2 * spec.size;
+  std::string fused = name("experts.gate_up_proj");
+  GraphBuilder::At at(g, emitter.prefix + fused);
+  Value bias;
+  if (spec.expertBias)
+    bias = emitter.weight(fused + "_bias", {experts, size});
+  SmallVector<Value> matrices;
+  if (spec.transposed) {
+    for (int64_t e = 0; e < experts; ++e)
+      matrices.push_back(
+          emitter.part(fused, {experts, hidden, size}, e * hidden * size, {hidden, size}));
+    return product(x, emitter.join(matrices, 1), bias, size, /*transposed=*/true);
+  }
+  if (emitter.has(fused)) {
+    Value all = emitter.part(fused, {experts, size, hidden}, 0, {experts * size, hidden});
+    return product(x, all, bias, size, /*transposed=*/false);
+  }
+  for (int64_t e = 0; e < experts; ++e)
+    for (const std::string &matrix : {spec.gate, spec.up})
+      matrices.push_back(emitter.weight(expert(e, matrix), {spec.size, hidden}));
+  return product(x, emitter.join(matrices, 0), bias, size, /*transposed=*/false);
+}
+
+Value MixtureEmitter::activate(Value both) {
+  GraphBuilder::At at(g, emitter.prefix + name("experts.activation"));
+  int64_t size = spec.size;
+  Value gate = spec.interleaved ? g.sliceLast(both, 0, size, 2) : g.sliceLast(both, 0, size);
+  Value up = spec.interleaved ? g.sliceLast(both, 1, size, 2) : g.sliceLast(both, size, size);
+  if (spec.limit == 0)
+    return g.mul(g.activation(gate, spec.activation), up);
+  // Clamped; the sigmoid has a slope of its own and the linear half is around one.
+  gate = g.clamp(gate, std::nullopt, spec.limit);
+  up = g.clamp(up, -spec.limit, spec.limit);
+  return g.mul(g.mul(gate, g.sigmoid(g.mul(gate, spec.slope))), g.add(up, 1));
+}
+
+Value MixtureEmitter::down(Value inner) {
+  int64_t experts = spec.experts, size = spec.size;
+  std::string fused = name("experts.down_proj");
+  GraphBuilder::At at(g, emitter.prefix + fused);
+  Value bias;
+  if (spec.expertBias)
+    bias = emitter.weight(fused + "_bias", {experts, hidden});
+  SmallVector<Value> matrices;
+  if (spec.transposed) {
+    for (int64_t e = 0; e < experts; ++e)
+      matrices.push_back(
+          emitter.part(fused, {experts, size, hidden}, e * size * hidden, {size, hidden}));
+    return product(inner, emitter.join(matrices, 1), bias, hidden, /*transposed=*/true);
+  }
+  if (emitter.has(fused)) {
+    Value all = emitter.part(fused, {experts, hidden, size}, 0, {experts * hidden, size});
+    return product(inner, all, bias, hidden, /*transposed=*/false);
+  }
+  for (int64_t e = 0; e < experts; ++e)
+    matrices.push_back(emitter.weight(expert(e, spec.down), {hidden, size}));
+  return product(inner, emitter.join(matrices, 0), bias, hidden, /*transposed=*/false);
+}
+
+/// What experts that every token goes to make of it; null without any.
+Value MixtureEmitter::shared() {
+  if (spec.shared.size == 0)
+    return {};
+  Value result = emitter.feedForward(spec.shared, x);
+  if (spec.sharedGate.empty())
+    return result;
+  Value gate = g.sigmoid(emitter.linear(LinearSpec{name(spec.sharedGate)}, 1, x));
+  GraphBuilder::At at(g, emitter.prefix + name(spec.sharedGate));
+  gate =
+      tensor::CollapseShapeOp::create(g.b, g.loc, gate, SmallVector<ReassociationIndices>{{0, 1}});
+  return g.mul(g.broadcast(gate, {dynamic, hidden}, {1}), result);
+}
+
+Value MixtureEmitter::emit() {
+  Value base = shared();
+  route();
+  Value result = down(activate(gateAndUp()));
+  GraphBuilder::At at(g, emitter.prefix + name("combine"));
+  return tfm::CombineOp::create(g.b, g.loc, g.f32({dynamic, hidden}), result, weights, base);
+}
+
+Value importer::emitMixture(const LayerEmitter &emitter, const MixtureSpec &mixture, Value x) {
+  return MixtureEmitter(emitter, mixture, x).emit();
+}
