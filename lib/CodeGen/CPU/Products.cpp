@@ -99,22 +99,23 @@ void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
 void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
                           Value sums, Steps steps) {
   int64_t vectors = lanes / kLanes, elementBytes = kb.bytesOf(kb.registerType(rowType()));
-  auto columns = [&](Value first, int64_t count) {
-    Source source{{}, fromSlab ? count * kLanes : lanes, fromSlab};
-    source.base =
-        fromSlab ? kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32)
-                 : kb.gep(panel, kb.mul(first, kLanes * layout.elementBytes * perLine()), kb.i8);
-    emission.rowTiles(rowCount, tileRows, [&](Value row, int64_t rows) {
+  // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
+  emission.rowTiles(rowCount, tileRows, [&](Value row, int64_t rows) {
+    Value xRows = kb.gep(x, kb.mul(row, layout.k * elementBytes), kb.i8);
+    auto columns = [&](Value first, int64_t count) {
+      Source source{{}, fromSlab ? count * kLanes : lanes, fromSlab};
+      source.base =
+          fromSlab ? kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32)
+                   : kb.gep(panel, kb.mul(first, kLanes * layout.elementBytes * perLine()), kb.i8);
       Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
-      tile(kb.gep(x, kb.mul(row, layout.k * elementBytes), kb.i8), rows, count, source, into,
-           steps);
-    });
-  };
-  int64_t whole = vectors / tileVectors * tileVectors;
-  kb.loop(kb.c(0), kb.c(whole), kb.c(tileVectors),
-          [&](Value first) { columns(first, tileVectors); });
-  if (whole < vectors)
-    columns(kb.c(whole), vectors - whole);
+      tile(xRows, rows, count, source, into, steps);
+    };
+    int64_t whole = vectors / tileVectors * tileVectors;
+    kb.loop(kb.c(0), kb.c(whole), kb.c(tileVectors),
+            [&](Value first) { columns(first, tileVectors); });
+    if (whole < vectors)
+      columns(kb.c(whole), vectors - whole);
+  });
 }
 
 void PanelProducts::loadLine(const Source &source, Value line, int64_t ahead, int64_t vector,
