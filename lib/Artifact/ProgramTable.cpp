@@ -524,9 +524,9 @@ llvm::Error ProgramTable::addOperations() {
     auto dispatch = dyn_cast<plan::DispatchOp>(op);
     if (!dispatch) {
       if (!getBinary(&op) && !isCast(&op) &&
-          !isa<plan::SlotOp, plan::PackOp, plan::YieldOp, tfm::ParameterOp, tfm::BatchDimOp,
-               tfm::UniformBatchOp, arith::ConstantOp, arith::CmpIOp, tensor::DimOp, cf::AssertOp>(
-              op))
+          !isa<plan::SlotOp, plan::PackOp, plan::YieldOp, tfm::ParameterOp, tfm::ConvertWeightOp,
+               tfm::BatchDimOp, tfm::UniformBatchOp, arith::ConstantOp, arith::CmpIOp,
+               tensor::DimOp, cf::AssertOp>(op))
         return makeError("expected a flat program, got ", op.getName().getStringRef(),
                          getWhere(&op));
       continue;

@@ -144,31 +144,42 @@ int64_t artifact::getElementBytes(fb::ElementType type) {
 
 bool WeightTable::isWeight(Value value) {
   Operation *op = value.getDefiningOp();
-  return isa_and_nonnull<tfm::ParameterOp, plan::PackOp>(op) ||
+  return isa_and_nonnull<tfm::ParameterOp, tfm::ConvertWeightOp, plan::PackOp>(op) ||
          (isa_and_nonnull<arith::ConstantOp>(op) && isa<RankedTensorType>(value.getType()));
 }
 
 /// Bytes of a tensor that is stored row by row.
-static llvm::Expected<uint64_t> getRowsBytes(RankedTensorType type, int64_t elementBytes) {
-  int64_t bytes = elementBytes;
+static llvm::Expected<uint64_t> getRowsBytes(RankedTensorType type) {
   if (!type.hasStaticShape() || type.getRank() > kMaxRank)
     return makeError(type, " has no static shape of at most ", kMaxRank, " dimensions");
-  for (int64_t extent : type.getShape())
-    if (llvm::MulOverflow(bytes, extent, bytes))
-      return makeError(type, " is too large");
-  return uint64_t(bytes);
+  if (std::optional<int64_t> bytes = tfm::getStorageBytes(type))
+    return uint64_t(*bytes);
+  return makeError(type, " is too large");
 }
 
-llvm::Expected<WeightSource> WeightTable::getSource(Value value, int64_t elementBytes,
-                                                    llvm::raw_ostream &key) {
+llvm::Expected<WeightSource> WeightTable::getSource(Value value, llvm::raw_ostream &key) {
   auto type = cast<RankedTensorType>(value.getType());
   if (type.getEncoding())
     return makeError("expected a weight that is not packed, got ", type);
   WeightSource source;
-  llvm::Expected<uint64_t> length = getRowsBytes(type, elementBytes);
+  llvm::Expected<uint64_t> length = getRowsBytes(type);
   if (!length)
     return length.takeError();
   source.length = *length;
+  if (auto convert = value.getDefiningOp<tfm::ConvertWeightOp>()) {
+    if (convert.getWeight().getDefiningOp<tfm::ConvertWeightOp>())
+      return makeError("expected a weight that is converted once, got one that was ",
+                       convert.getWeight().getType(), " before");
+    key << "as " << type << ' ';
+    llvm::Expected<WeightSource> inner = getSource(convert.getWeight(), key);
+    if (!inner)
+      return inner.takeError();
+    inner->conversion = {
+        *tfm::getStorageFormat(getElementTypeOrSelf(convert.getWeight().getType())),
+        *tfm::getStorageFormat(type.getElementType()), inner->length};
+    inner->length = *length;
+    return inner;
+  }
   if (auto parameter = value.getDefiningOp<tfm::ParameterOp>()) {
     source.name = cleanName(parameter.getName(), "weight");
     source.file = parameter.getFile().str();
@@ -203,7 +214,9 @@ llvm::Expected<WeightSource> WeightTable::getSource(Value value, int64_t element
     if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())
       source.constant = blob->getData();
   }
-  if (source.constant.size() != source.length && source.constant.size() != size_t(elementBytes))
+  if (source.constant.size() != source.length &&
+      source.constant.size() !=
+          size_t(getElementBytes(artifact::getElementType(type.getElementType()))))
     return makeError("expected ", source.length, " bytes of a constant, got ",
                      source.constant.size());
   return source;
@@ -233,7 +246,7 @@ llvm::Expected<unsigned> WeightTable::add(Value value) {
   else
     sources.push_back(value);
   for (Value sourceValue : sources) {
-    llvm::Expected<WeightSource> source = getSource(sourceValue, weight.elementBytes, keyStream);
+    llvm::Expected<WeightSource> source = getSource(sourceValue, keyStream);
     if (!source)
       return source.takeError();
     if (!source->name.empty())
@@ -259,7 +272,7 @@ llvm::Expected<unsigned> WeightTable::add(Value value) {
   } else if (weight.transposed) {
     return makeError("expected a transposed matrix to be packed in panels, got ", type);
   } else {
-    llvm::Expected<uint64_t> length = getRowsBytes(type, weight.elementBytes);
+    llvm::Expected<uint64_t> length = getRowsBytes(type);
     if (!length)
       return length.takeError();
     weight.length = *length;

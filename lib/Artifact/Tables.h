@@ -59,8 +59,7 @@ public:
   std::vector<Weight> take() { return std::move(weights); }
 
 private:
-  llvm::Expected<WeightSource> getSource(mlir::Value value, int64_t elementBytes,
-                                         llvm::raw_ostream &key);
+  llvm::Expected<WeightSource> getSource(mlir::Value value, llvm::raw_ostream &key);
 
   std::vector<Weight> weights;
   llvm::DenseMap<mlir::Value, unsigned> known;

@@ -40,7 +40,7 @@ llvm::Error WeightPacker::open() {
       if (!number)
         return number.takeError();
       source.fileNumber = int(*number);
-      if (llvm::Error error = files.checkRange(*number, source.offset, source.length, source.name))
+      if (llvm::Error error = files.checkRange(*number, source.offset, source.getStored(), source.name))
         return error;
     }
   return llvm::Error::success();
@@ -68,18 +68,38 @@ llvm::Expected<llvm::ArrayRef<char>> WeightPacker::pack(uint64_t begin, uint64_t
   return llvm::ArrayRef<char>(chunk, size);
 }
 
-llvm::Error WeightPacker::read(const Weight &weight, const WeightSource &source, uint64_t offset,
-                               llvm::MutableArrayRef<char> out) const {
+/// Bytes of a source as they are stored.
+llvm::Error WeightPacker::readStored(const WeightSource &source, uint64_t offset,
+                                     llvm::MutableArrayRef<char> out) const {
   if (source.fileNumber >= 0)
     return files.read(unsigned(source.fileNumber), source.offset + offset, out);
-  if (source.constant.size() == source.length) {
+  if (source.constant.size() == source.getStored()) {
     memcpy(out.data(), source.constant.data() + offset, out.size());
     return llvm::Error::success();
   }
   // One element that repeats. Reads start and end anywhere.
-  uint64_t period = uint64_t(weight.elementBytes);
   for (size_t i = 0; i < out.size(); ++i)
-    out[i] = source.constant[(offset + i) % period];
+    out[i] = source.constant[(offset + i) % source.constant.size()];
+  return llvm::Error::success();
+}
+
+/// Bytes of a source as the weight has them: from the blocks around them, if it is converted.
+llvm::Error WeightPacker::read(const WeightSource &source, uint64_t offset,
+                               llvm::MutableArrayRef<char> out) const {
+  if (!source.conversion || out.empty())
+    return readStored(source, offset, out);
+  formats::Format from = source.conversion->from, to = source.conversion->to;
+  // Block lengths are powers of two: whole blocks of the longer are whole blocks of both.
+  uint64_t unit = std::max(formats::getInfo(from).length, formats::getInfo(to).length);
+  uint64_t unitBytes = formats::bytesOf(to, unit), storedUnit = formats::bytesOf(from, unit);
+  uint64_t first = offset / unitBytes, units = (offset + out.size() - 1) / unitBytes + 1 - first;
+  std::vector<char> stored(units * storedUnit), converted(units * unitBytes);
+  if (llvm::Error error = readStored(source, first * storedUnit, stored))
+    return error;
+  std::vector<float> numbers(units * unit);
+  formats::decode(from, stored.data(), numbers.size(), numbers.data());
+  formats::encode(to, numbers.data(), numbers.size(), converted.data());
+  memcpy(out.data(), converted.data() + (offset - first * unitBytes), out.size());
   return llvm::Error::success();
 }
 
@@ -91,7 +111,7 @@ llvm::Error WeightPacker::copyRows(const Weight &weight, uint64_t begin, uint64_
     uint64_t first = std::max(begin, start), last = std::min(end, start + source.length);
     if (first < last)
       if (llvm::Error error =
-              read(weight, source, first - start, {out + (first - begin), size_t(last - first)}))
+              read(source, first - start, {out + (first - begin), size_t(last - first)}))
         return error;
     start += source.length;
   }
@@ -252,7 +272,7 @@ llvm::Error WeightPacker::load(const Weight &weight, int64_t firstRow, int64_t e
     }
     for (int64_t piece = 0; piece < pieces; ++piece)
       if (llvm::Error error =
-              read(weight, source, uint64_t((from + piece * stride) * size),
+              read(source, uint64_t((from + piece * stride) * size),
                    {staging.data() + (to + piece * outStride) * size, size_t(length * size)}))
         return error;
   }

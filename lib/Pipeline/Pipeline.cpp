@@ -114,6 +114,7 @@ static void cleanUp(PassManager &manager) {
 }
 
 static void addGraphPasses(PassManager &manager, const PipelineOptions &options) {
+  manager.addPass(createWidenWeights());
   // Rotary first: raising moves transpositions into the rotation's neighbourhood.
   manager.addNestedPass<func::FuncOp>(createFuseRotary());
   RaiseAttentionOptions raise;

@@ -1,5 +1,6 @@
 //===- Parameters.cpp - where the bytes of weights come from ----------------------------------===//
 
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "ingot/Reference/Interpreter.h"
 #include "ingot/Reference/Random.h"
 #include "llvm/ADT/SmallString.h"
@@ -37,7 +38,9 @@ llvm::Expected<ArrayRef<uint8_t>> FileParameterSource::resolve(StringRef file, i
 llvm::Expected<ArrayRef<uint8_t>> RandomParameterSource::resolve(StringRef file, int64_t offset,
                                                                  int64_t size, Type elementType) {
   std::optional<NumberKind> kind = getNumberKind(elementType);
-  if (!kind || offset < 0 || size < 0 || size % kind->storageBytes() != 0)
+  auto format = dyn_cast<tfm::BlockType>(elementType);
+  int64_t unit = format ? format.getBlockBytes() : kind ? kind->storageBytes() : 1;
+  if (!kind || offset < 0 || size < 0 || size % unit != 0)
     return llvm::createStringError("expected whole numbers of a known type");
   std::string key;
   llvm::raw_string_ostream(key) << file << '\n' << offset << ' ' << size << ' ' << elementType;
@@ -47,6 +50,12 @@ llvm::Expected<ArrayRef<uint8_t>> RandomParameterSource::resolve(StringRef file,
   blocks.push_back(std::make_unique<std::vector<uint8_t>>(size));
   block = blocks.back().get();
   uint64_t stream = seed ^ llvm::xxh3_64bits(file);
+  if (format) {
+    for (int64_t at = 0; at < size; ++at)
+      (*block)[at] = uint8_t(randomBits(stream, offset + at));
+    formats::tameScales(format.getFormat(), block->data(), size / unit * format.getBlockLength());
+    return ArrayRef(*block);
+  }
   int64_t width = kind->storageBytes();
   for (int64_t at = 0; at < size; at += width) {
     uint64_t draw = randomBits(stream, offset + at);

@@ -1,6 +1,7 @@
 //===- Tensor.cpp - numbers and tensors of the reference interpreter --------------------------===//
 
 #include "ingot/Reference/Tensor.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
@@ -19,7 +20,7 @@ std::optional<NumberKind> getNumberKind(Type type) {
   kind.isFloat = true;
   if (type.isF64())
     return kind;
-  if (type.isF32()) {
+  if (type.isF32() || isa<tfm::BlockType>(type)) {
     kind.format = FloatFormat::F32;
     kind.width = 32;
     return kind;
@@ -225,10 +226,12 @@ llvm::Expected<Tensor> Tensor::view(ArrayRef<int64_t> shape, Type elementType,
   tensor.elementType = elementType;
   tensor.kind = *getNumberKind(elementType);
   tensor.numElements = *checkedProduct(shape);
-  if (int64_t(bytes.size()) != tensor.numElements * tensor.kind.storageBytes())
-    return llvm::createStringError("expected " +
-                                   std::to_string(tensor.numElements * tensor.kind.storageBytes()) +
-                                   " bytes for " + describeShape(shape, elementType) + ", got " +
+  auto block = dyn_cast<tfm::BlockType>(elementType);
+  int64_t expected = block ? tfm::getStorageBytes(RankedTensorType::get(shape, block)).value_or(-1)
+                           : tensor.numElements * tensor.kind.storageBytes();
+  if (int64_t(bytes.size()) != expected)
+    return llvm::createStringError("expected " + std::to_string(expected) + " bytes for " +
+                                   describeShape(shape, elementType) + ", got " +
                                    std::to_string(bytes.size()));
   if (tensor.numElements == 0) {
     tensor.held = std::make_shared<std::vector<Scalar>>();
@@ -236,6 +239,23 @@ llvm::Expected<Tensor> Tensor::view(ArrayRef<int64_t> shape, Type elementType,
   }
   tensor.held = nullptr;
   tensor.bytes = bytes.data();
+  if (block) {
+    // A view of the numbers that the blocks decode to.
+    std::vector<float> numbers(tensor.numElements);
+    formats::decode(block.getFormat(), bytes.data(), numbers.size(), numbers.data());
+    tensor.owned = std::make_shared<std::vector<uint8_t>>(numbers.size() * sizeof(float));
+    std::memcpy(tensor.owned->data(), numbers.data(), tensor.owned->size());
+    tensor.bytes = tensor.owned->data();
+  }
+  return tensor;
+}
+
+llvm::Expected<Tensor> Tensor::ofBytes(ArrayRef<int64_t> shape, Type elementType,
+                                       std::vector<uint8_t> bytes) {
+  auto owned = std::make_shared<std::vector<uint8_t>>(std::move(bytes));
+  llvm::Expected<Tensor> tensor = view(shape, elementType, *owned);
+  if (tensor && !tensor->owned)
+    tensor->owned = std::move(owned);
   return tensor;
 }
 

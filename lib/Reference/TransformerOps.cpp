@@ -205,18 +205,33 @@ static LogicalResult executeParameter(Interpreter::Impl &impl, tfm::ParameterOp 
   std::optional<NumberKind> kind = getNumberKind(type.getElementType());
   if (!kind)
     return impl.unsupported(op);
-  int64_t bytes = kind->storageBytes();
-  for (int64_t size : type.getShape())
-    if (llvm::MulOverflow(bytes, size, bytes))
-      return impl.fail(op, "expected fewer elements");
+  std::optional<int64_t> bytes = tfm::getStorageBytes(type);
+  if (!bytes)
+    return impl.fail(op, "expected fewer elements");
   llvm::Expected<ArrayRef<uint8_t>> data =
-      impl.options.parameters->resolve(op.getFile(), op.getOffset(), bytes, type.getElementType());
+      impl.options.parameters->resolve(op.getFile(), op.getOffset(), *bytes, type.getElementType());
   if (!data)
     return impl.fail(op, "cannot read '" + op.getName() + "': " + toString(data.takeError()));
   llvm::Expected<Tensor> tensor = Tensor::view(type.getShape(), type.getElementType(), *data);
   if (!tensor)
     return impl.fail(op, "cannot read '" + op.getName() + "': " + toString(tensor.takeError()));
   return impl.setResult(op, 0, std::move(*tensor), frame);
+}
+
+static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertWeightOp op,
+                                          Frame &frame) {
+  const Tensor &weight = frame.tensor(op.getWeight());
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  std::vector<float> numbers(weight.getNumElements());
+  weight.read<float>(0, numbers);
+  std::vector<uint8_t> bytes(*tfm::getStorageBytes(type));
+  formats::encode(*tfm::getStorageFormat(type.getElementType()), numbers.data(), numbers.size(),
+                  bytes.data());
+  llvm::Expected<Tensor> result =
+      Tensor::ofBytes(type.getShape(), type.getElementType(), std::move(bytes));
+  if (!result)
+    return impl.fail(op, toString(result.takeError()));
+  return impl.setResult(op, 0, std::move(*result), frame);
 }
 
 static LogicalResult executePositions(Interpreter::Impl &impl, tfm::PositionsOp op, Frame &frame) {
@@ -329,6 +344,7 @@ LogicalResult Interpreter::Impl::executeTransformer(Operation *op, Frame &frame)
               computesInDouble(getElementTypeOrSelf(op->getResult(0).getType()));
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](tfm::ParameterOp op) { return executeParameter(*this, op, frame); })
+      .Case([&](tfm::ConvertWeightOp op) { return executeConvertWeight(*this, op, frame); })
       .Case([&](tfm::PositionsOp op) { return executePositions(*this, op, frame); })
       .Case([&](tfm::EmbeddingOp op) { return executeEmbedding(*this, op, frame); })
       .Case([&](tfm::LinearOp op) {

@@ -35,13 +35,13 @@ WeightValues::WeightValues(ModuleOp module) {
         return;
       bool isWeight =
           isa<tfm::ParameterOp>(op) || isTensorConstant(op) ||
-          (isa<tensor::ConcatOp, plan::PackOp>(op) &&
+          (isa<tensor::ConcatOp, plan::PackOp, tfm::ConvertWeightOp>(op) &&
            llvm::all_of(op->getOperands(), [&](Value v) { return weights.contains(v); }));
       if (isWeight)
         changed |= weights.insert(op->getResult(0)).second;
     });
     // An argument stays a weight while every call passes one; taking one back can only remove
-    // concatenations, which are then recomputed.
+    // concatenations and conversions, which are then recomputed.
     bool removed = false;
     for (auto &[callee, sites] : calls)
       for (func::CallOp call : sites)
@@ -51,7 +51,10 @@ WeightValues::WeightValues(ModuleOp module) {
             removed |= weights.erase(argument);
     if (removed) {
       changed = true;
-      module.walk([&](tensor::ConcatOp op) { weights.erase(op.getResult()); });
+      module.walk([&](Operation *op) {
+        if (isa<tensor::ConcatOp, tfm::ConvertWeightOp>(op))
+          weights.erase(op->getResult(0));
+      });
     }
   }
 }

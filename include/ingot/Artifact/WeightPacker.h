@@ -10,6 +10,7 @@
 
 #include "ingot/Artifact/SourceFiles.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
+#include "ingot/Formats/BlockFormats.h"
 #include "ingot/Schema/ingot_generated.h"
 #include <optional>
 
@@ -20,12 +21,21 @@ struct WeightSource {
   std::string name; ///< in the checkpoint; empty for a constant
   std::string file; ///< relative to the model's folder; empty for a constant
   uint64_t offset = 0;
-  uint64_t length = 0; ///< bytes, a multiple of the element's
+  uint64_t length = 0; ///< bytes in the weight, a multiple of the element's
+  /// The formats that the bytes are in and are converted to while they are packed.
+  struct Conversion {
+    formats::Format from, to;
+    uint64_t stored; ///< bytes before
+  };
+  std::optional<Conversion> conversion;
   /// The bytes of a constant, or of one element that repeats. Not owned, unless they are in
   /// `storage`.
   llvm::ArrayRef<char> constant;
   std::vector<char> storage;
   int fileNumber = -1; ///< in SourceFiles, given by WeightPacker::open
+
+  /// Bytes in the file or the constant.
+  uint64_t getStored() const { return conversion ? conversion->stored : length; }
 };
 
 /// One entry of the artifact's table of weights: its sources one after the other, packed or not.
@@ -65,7 +75,9 @@ public:
   llvm::Expected<llvm::ArrayRef<char>> pack(uint64_t begin, uint64_t size, Buffers &buffers) const;
 
 private:
-  llvm::Error read(const Weight &weight, const WeightSource &source, uint64_t offset,
+  llvm::Error readStored(const WeightSource &source, uint64_t offset,
+                         llvm::MutableArrayRef<char> out) const;
+  llvm::Error read(const WeightSource &source, uint64_t offset,
                    llvm::MutableArrayRef<char> out) const;
   llvm::Error copyRows(const Weight &weight, uint64_t begin, uint64_t end, char *out) const;
   llvm::Error packPanels(const Weight &weight, uint64_t begin, uint64_t end, char *out,

@@ -16,6 +16,7 @@ namespace ingot::reference {
 ///
 /// The elements are either held (`Scalar`s, see Numbers.h) or a view of little-endian bytes that
 /// somebody else owns: weights stay as they are in their file and are widened as they are read.
+/// Weights in blocks (`!tfm.block`) are decoded when a view is made and held as f32.
 class Tensor {
 public:
   /// Rank 0, f64, zero.
@@ -27,6 +28,9 @@ public:
   /// A view of `bytes`, which must outlive the tensor and have exactly the size of the shape.
   static llvm::Expected<Tensor> view(llvm::ArrayRef<int64_t> shape, mlir::Type elementType,
                                      llvm::ArrayRef<uint8_t> bytes);
+  /// As `view`, of bytes that the tensor keeps.
+  static llvm::Expected<Tensor> ofBytes(llvm::ArrayRef<int64_t> shape, mlir::Type elementType,
+                                        std::vector<uint8_t> bytes);
   /// A scalar. `elementType` must have a NumberKind.
   static Tensor scalar(mlir::Type elementType, Scalar value);
 

@@ -13,6 +13,43 @@ include "mlir/Pass/PassBase.td"
 // Graph form
 //===----------------------------------------------------------------------===//
 
+def WidenWeights : Pass<"widen-weights", "::mlir::ModuleOp"> {
+  let summary = "widens weights in block formats that have no kernel";
+  let description = [{
+    Every parameter in a block format (`!tfm.block`) is followed by a `tfm.convert_weight` to f32 that all its
+    users read instead, and the functions that it is passed to take the wide type. No format has a kernel
+    of its own yet, so this is all of them.
+
+    ```mlir
+    func.func private @body(%x: tensor<?x64xf32>, %w: tensor<8x64x!tfm.block<q4_1>>) -> tensor<?x8xf32> {
+      %0 = tfm.linear %x, %w : tensor<?x64xf32>, tensor<8x64x!tfm.block<q4_1>> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
+      %w = tfm.parameter "w" from "m.gguf" at 4096 : tensor<8x64x!tfm.block<q4_1>>
+      %0 = call @body(%x, %w) : (tensor<?x64xf32>, tensor<8x64x!tfm.block<q4_1>>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func private @body(%x: tensor<?x64xf32>, %w: tensor<8x64xf32>) -> tensor<?x8xf32> {
+      %0 = tfm.linear %x, %w : tensor<?x64xf32>, tensor<8x64xf32> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
+      %w = tfm.parameter "w" from "m.gguf" at 4096 : tensor<8x64x!tfm.block<q4_1>>
+      %wide = tfm.convert_weight %w : tensor<8x64x!tfm.block<q4_1>> -> tensor<8x64xf32>
+      %0 = call @body(%x, %wide) : (tensor<?x64xf32>, tensor<8x64xf32>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: none change.
+  }];
+  let statistics = [Statistic<"numWidened", "widened", "parameters that were widened">];
+}
+
 def RaiseAttention : Pass<"raise-attention", "::mlir::ModuleOp"> {
   let summary = "turns the mathematics of attention into tfm.attention";
   let description = [{

@@ -36,3 +36,10 @@ func.func @dead_parameter() {
   %0 = tfm.parameter "a" from "m" at 0 : tensor<8xf32>
   return
 }
+
+// CHECK-LABEL: func.func @convert_to_the_same
+func.func @convert_to_the_same(%w: tensor<2x32xbf16>) -> tensor<2x32xbf16> {
+  // CHECK-NEXT: return %{{.*}} : tensor<2x32xbf16>
+  %0 = tfm.convert_weight %w : tensor<2x32xbf16> -> tensor<2x32xbf16>
+  return %0 : tensor<2x32xbf16>
+}

@@ -8,6 +8,84 @@ func.func @parameter_c1() {
 
 // -----
 
+// expected-error @+1 {{expected a block format, got q4_2}}
+func.func @block_of_unknown_format(%w: tensor<2x32x!tfm.block<q4_2>>) {
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expected a block format, got bf16}}
+func.func @block_of_floats(%w: tensor<2x32x!tfm.block<bf16>>) {
+  return
+}
+
+// -----
+
+func.func @parameter_c3() {
+  // expected-error @+1 {{expected rows of whole blocks of 32 elements, got 'tensor<2x48x!tfm.block<q4_0>>'}}
+  %0 = tfm.parameter "a" from "m" at 0 : tensor<2x48x!tfm.block<q4_0>>
+  return
+}
+
+// -----
+
+func.func @parameter_elements() {
+  // expected-error @+1 {{expected integer or float elements, or blocks, got 'tensor<2xcomplex<f32>>'}}
+  %0 = tfm.parameter "a" from "m" at 0 : tensor<2xcomplex<f32>>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c1(%w: tensor<2x32xf32>) {
+  // expected-error @+1 {{expected two tensors of one shape of f32, f16, bf16 or blocks, got}}
+  %0 = tfm.convert_weight %w : tensor<2x32xf32> -> tensor<64xf32>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c1_types(%w: tensor<2x32xf64>) {
+  // expected-error @+1 {{expected two tensors of one shape of f32, f16, bf16 or blocks, got}}
+  %0 = tfm.convert_weight %w : tensor<2x32xf64> -> tensor<2x32xf32>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c2(%w: tensor<2x256xf32>) {
+  // expected-error @+1 {{expected a result in f32, f16, bf16, q8_0 or q4_0, got}}
+  %0 = tfm.convert_weight %w : tensor<2x256xf32> -> tensor<2x256x!tfm.block<q6_k>>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c3(%w: tensor<32x2xf32>) {
+  // expected-error @+1 {{expected rows of whole blocks of 32 elements}}
+  %0 = tfm.convert_weight %w : tensor<32x2xf32> -> tensor<32x2x!tfm.block<q8_0>>
+  return
+}
+
+// -----
+
+func.func @linear_c4_blocks(%x: tensor<?x32xbf16>, %w: tensor<2x32x!tfm.block<q8_0>>) {
+  // expected-error @+1 {{expected a result no narrower than its operands}}
+  %0 = tfm.linear %x, %w : tensor<?x32xbf16>, tensor<2x32x!tfm.block<q8_0>> -> tensor<?x2xbf16>
+  return
+}
+
+// -----
+
+func.func @linear_c5(%x: tensor<?x2xf32>, %w: tensor<2x32x!tfm.block<q8_0>>) {
+  // expected-error @+1 {{expected a weight in blocks not to be transposed}}
+  %0 = tfm.linear %x, %w transposed : tensor<?x2xf32>, tensor<2x32x!tfm.block<q8_0>> -> tensor<?x32xf32>
+  return
+}
+
+// -----
+
 func.func @parameter_c2() {
   // expected-error @+1 {{expected an offset of at least 0, got -4}}
   %0 = tfm.parameter "a" from "m" at -4 : tensor<3xf32>

@@ -2,6 +2,28 @@
 // RUN: ingot-opt %s | ingot-opt | FileCheck %s
 // RUN: ingot-opt %s --mlir-print-op-generic | ingot-opt | FileCheck %s
 
+// CHECK-LABEL: func.func @blocks
+// CHECK-SAME: (%{{.*}}: tensor<?xi32>, %{{.*}}: tensor<?x256xf32>, %[[W:.*]]: tensor<3x256x!tfm.block<iq2_xxs>>)
+func.func @blocks(%ids: tensor<?xi32>, %x: tensor<?x256xf32>, %w: tensor<3x256x!tfm.block<iq2_xxs>>)
+    -> (tensor<?x96xf32>, tensor<?x3xf32>) {
+  // CHECK: tfm.parameter "a" from "m.gguf" at 7 : tensor<5x96x!tfm.block<q4_1>>
+  %t = tfm.parameter "a" from "m.gguf" at 7 : tensor<5x96x!tfm.block<q4_1>>
+  // CHECK: tfm.embedding %{{.*}}, %{{.*}} : tensor<?xi32>, tensor<5x96x!tfm.block<q4_1>> -> tensor<?x96xf32>
+  %0 = tfm.embedding %ids, %t : tensor<?xi32>, tensor<5x96x!tfm.block<q4_1>> -> tensor<?x96xf32>
+  // CHECK: tfm.linear %{{.*}}, %[[W]] : tensor<?x256xf32>, tensor<3x256x!tfm.block<iq2_xxs>> -> tensor<?x3xf32>
+  %1 = tfm.linear %x, %w : tensor<?x256xf32>, tensor<3x256x!tfm.block<iq2_xxs>> -> tensor<?x3xf32>
+  return %0, %1 : tensor<?x96xf32>, tensor<?x3xf32>
+}
+
+// CHECK-LABEL: func.func @convert_weight
+func.func @convert_weight(%w: tensor<2x32x!tfm.block<mxfp4>>) -> tensor<2x32x!tfm.block<q8_0>> {
+  // CHECK: tfm.convert_weight %{{.*}} : tensor<2x32x!tfm.block<mxfp4>> -> tensor<2x32xbf16>
+  %0 = tfm.convert_weight %w : tensor<2x32x!tfm.block<mxfp4>> -> tensor<2x32xbf16>
+  // CHECK: tfm.convert_weight %{{.*}} : tensor<2x32xbf16> -> tensor<2x32x!tfm.block<q8_0>>
+  %1 = tfm.convert_weight %0 : tensor<2x32xbf16> -> tensor<2x32x!tfm.block<q8_0>>
+  return %1 : tensor<2x32x!tfm.block<q8_0>>
+}
+
 // CHECK-LABEL: func.func @parameter
 func.func @parameter() -> tensor<3x5xbf16> {
   // CHECK: tfm.parameter "a.b" from "m.safetensors" at 16 : tensor<3x5xbf16>

@@ -14,6 +14,7 @@
 
 using namespace ingot::artifact;
 using namespace ingot::test;
+namespace formats = ingot::formats;
 
 namespace {
 
@@ -253,6 +254,58 @@ TEST(WeightPacker, RepeatsSplats) {
   for (int i = 0; i < 1000; ++i)
     model.expected.back() += "\1\2\3\4";
   model.check(7); // cuts elements
+}
+
+/// Bytes of numbers that go through f32 from one format to another.
+static std::string convert(const std::string &stored, formats::Format from, formats::Format to,
+                           size_t count) {
+  std::vector<float> numbers(count);
+  formats::decode(from, stored.data(), count, numbers.data());
+  std::string result(formats::bytesOf(to, count), '\0');
+  formats::encode(to, numbers.data(), count, result.data());
+  return result;
+}
+
+TEST(WeightPacker, ConvertsFormats) {
+  using formats::Format;
+  Model model(17);
+  auto add = [&](Format from, Format to, size_t count) {
+    std::string stored = randomBytes(model.random, formats::bytesOf(from, count));
+    formats::tameScales(from, stored.data(), count);
+    Weight weight;
+    weight.elementBytes = 4;
+    weight.sources.push_back(model.addSource(stored, false));
+    WeightSource &source = weight.sources.back();
+    std::string converted = convert(stored, from, to, count);
+    source.conversion = {from, to, stored.size()};
+    source.length = converted.size();
+    model.expected.push_back(converted);
+    weight.length = converted.size();
+    model.weights.push_back(std::move(weight));
+  };
+  add(Format::Q6_K, Format::F32, 256 * 7);
+  add(Format::Q4_1, Format::BF16, 32 * 5);
+  add(Format::IQ3_XXS, Format::Q8_0, 256 * 3);
+  add(Format::IQ4_NL, Format::Q4_0, 32 * 9);
+  add(Format::Q8_0, Format::F16, 32 * 11);
+  model.check(7); // cuts elements and blocks
+  model.check(1000);
+
+  // In panels, with other rows below them.
+  constexpr int64_t kRows = 40, kColumns = 512;
+  std::string stored = randomBytes(model.random, formats::bytesOf(Format::Q4_K, kRows * kColumns));
+  formats::tameScales(Format::Q4_K, stored.data(), kRows * kColumns);
+  model.addPacked({24, kRows}, kColumns, 64, 1, 4, false, false);
+  Weight &weight = model.weights.back();
+  Matrix whole{24 + kRows, kColumns, 4, ""};
+  whole.content = model.file.substr(weight.sources[0].offset, weight.sources[0].length) +
+                  convert(stored, Format::Q4_K, Format::F32, kRows * kColumns);
+  weight.sources[1] = model.addSource(stored, false);
+  weight.sources[1].conversion = {Format::Q4_K, Format::F32, stored.size()};
+  weight.sources[1].length = kRows * kColumns * 4;
+  model.expected.back() = packByDefinition(whole, 64, 1, false);
+  model.check(10000);
+  model.check(4 << 20);
 }
 
 TEST(WeightPacker, RefusesShortAndMissingFiles) {

@@ -20,6 +20,8 @@ inline mlir::RankedTensorType typeOf(mlir::Value value) {
 /// other.
 inline bool isWider(mlir::Value operand, mlir::Value result) {
   mlir::Type from = typeOf(operand).getElementType(), to = typeOf(result).getElementType();
+  if (mlir::isa<BlockType>(from))
+    return to.getIntOrFloatBitWidth() < 32;
   return from != to && from.getIntOrFloatBitWidth() >= to.getIntOrFloatBitWidth();
 }
 
@@ -45,6 +47,11 @@ inline int64_t bytesOf(mlir::Type type) { return (type.getIntOrFloatBitWidth() +
 
 /// Bytes of a weight operand with a static shape.
 inline CostTerm costOfWeight(mlir::Value weight) {
+  if (auto block = mlir::dyn_cast<BlockType>(typeOf(weight).getElementType())) {
+    CostTerm term = costOfShape(CostClass::Weights, 1, weight);
+    term.coefficient = term.coefficient / block.getBlockLength() * block.getBlockBytes();
+    return term;
+  }
   return costOfShape(CostClass::Weights, bytesOf(typeOf(weight).getElementType()), weight);
 }
 

@@ -10,6 +10,7 @@
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
+using namespace ingot;
 using namespace ingot::tfm;
 
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.cpp.inc"
@@ -76,4 +77,65 @@ LogicalResult CacheType::verify(function_ref<InFlightDiagnostic()> emitError, in
   if (!isa<Float32Type, Float16Type, BFloat16Type>(elementType) && !elementType.isInteger(8))
     return emitError() << "expected f32, f16, bf16 or i8 cache elements, got " << elementType;
   return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks
+//===----------------------------------------------------------------------===//
+
+// <q4_1>
+Type BlockType::parse(AsmParser &parser) {
+  StringRef name;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseKeyword(&name) || parser.parseGreater())
+    return {};
+  std::optional<formats::Format> format = formats::parseFormat(name);
+  if (!format) {
+    parser.emitError(loc, "expected a block format, got ") << name;
+    return {};
+  }
+  return BlockType::getChecked([&] { return parser.emitError(loc); }, parser.getContext(), *format);
+}
+
+void BlockType::print(AsmPrinter &printer) const {
+  printer << '<' << StringRef(formats::getInfo(getFormat()).name) << '>';
+}
+
+LogicalResult BlockType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                formats::Format format) {
+  if (!formats::getInfo(format).isBlock())
+    return emitError() << "expected a block format, got "
+                       << StringRef(formats::getInfo(format).name);
+  return success();
+}
+
+std::optional<formats::Format> ingot::tfm::getStorageFormat(Type elementType) {
+  return TypeSwitch<Type, std::optional<formats::Format>>(elementType)
+      .Case([](Float32Type) { return formats::Format::F32; })
+      .Case([](Float16Type) { return formats::Format::F16; })
+      .Case([](BFloat16Type) { return formats::Format::BF16; })
+      .Case([](BlockType block) { return block.getFormat(); })
+      .Default([](Type) { return std::nullopt; });
+}
+
+std::optional<int64_t> ingot::tfm::getStorageBytes(RankedTensorType type) {
+  int64_t units = 1, unitBytes;
+  Type elementType = type.getElementType();
+  auto block = dyn_cast<BlockType>(elementType);
+  if (block)
+    unitBytes = block.getBlockBytes();
+  else if (elementType.isIntOrFloat())
+    unitBytes = llvm::divideCeil(elementType.getIntOrFloatBitWidth(), 8);
+  else
+    return std::nullopt;
+  for (auto [dim, size] : llvm::enumerate(type.getShape())) {
+    bool isLast = int64_t(dim) + 1 == type.getRank();
+    if (size < 0 || (block && isLast && size % block.getBlockLength() != 0))
+      return std::nullopt;
+    if (llvm::MulOverflow(units, block && isLast ? size / block.getBlockLength() : size, units))
+      return std::nullopt;
+  }
+  if ((block && type.getRank() == 0) || llvm::MulOverflow(units, unitBytes, units))
+    return std::nullopt;
+  return units;
 }

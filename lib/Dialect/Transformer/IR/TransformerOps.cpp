@@ -42,22 +42,55 @@ static LogicalResult reifySame(OpBuilder &builder, Location loc, Value like,
 // tfm.parameter
 //===----------------------------------------------------------------------===//
 
+/// Rows of block formats are whole blocks.
+static LogicalResult verifyBlocks(Operation *op, RankedTensorType type) {
+  auto block = dyn_cast<BlockType>(type.getElementType());
+  if (!block || (type.getRank() > 0 && type.getShape().back() % block.getBlockLength() == 0))
+    return success();
+  return op->emitOpError("expected rows of whole blocks of ")
+         << block.getBlockLength() << " elements, got " << type;
+}
+
 LogicalResult ParameterOp::verify() {
   auto type = cast<RankedTensorType>(getResult().getType());
   int64_t elements = 1;
   for (int64_t size : type.getShape())
     if (size < 1 || llvm::MulOverflow(elements, size, elements)) // parameter_c1
       return emitOpError("expected at least one element and fewer than 2^63, got ") << type;
-  if (!type.getElementType().isIntOrFloat())
-    return emitOpError("expected integer or float elements, got ") << type;
+  if (!type.getElementType().isIntOrFloat() && !isa<BlockType>(type.getElementType()))
+    return emitOpError("expected integer or float elements, or blocks, got ") << type;
+  if (failed(verifyBlocks(*this, type))) // parameter_c3
+    return failure();
   if (int64_t(getOffset()) < 0) // parameter_c2
     return emitOpError("expected an offset of at least 0, got ") << int64_t(getOffset());
   return success();
 }
 
 int64_t ParameterOp::getByteSize() {
-  auto type = cast<RankedTensorType>(getResult().getType());
-  return type.getNumElements() * bytesOf(type.getElementType());
+  return getStorageBytes(cast<RankedTensorType>(getResult().getType())).value_or(0);
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.convert_weight
+//===----------------------------------------------------------------------===//
+
+LogicalResult ConvertWeightOp::verify() {
+  auto from = dyn_cast<RankedTensorType>(getWeight().getType()),
+       to = dyn_cast<RankedTensorType>(getResult().getType());
+  if (!from || !to || from.getShape() != to.getShape() ||
+      !getStorageFormat(from.getElementType()) ||
+      !getStorageFormat(to.getElementType())) // convert_weight_c1
+    return emitOpError("expected two tensors of one shape of f32, f16, bf16 or blocks, got ")
+           << getWeight().getType() << " and " << getResult().getType();
+  if (!formats::canEncode(*getStorageFormat(to.getElementType()))) // convert_weight_c2
+    return emitOpError("expected a result in f32, f16, bf16, q8_0 or q4_0, got ") << to;
+  if (failed(verifyBlocks(*this, from)) || failed(verifyBlocks(*this, to))) // convert_weight_c3
+    return failure();
+  return success();
+}
+
+OpFoldResult ConvertWeightOp::fold(FoldAdaptor) {
+  return getWeight().getType() == getResult().getType() ? getWeight() : Value();
 }
 
 //===----------------------------------------------------------------------===//
@@ -109,8 +142,12 @@ LogicalResult EmbeddingOp::reifyResultShapes(OpBuilder &builder,
 
 void EmbeddingOp::getCost(SmallVectorImpl<CostTerm> &terms) {
   // Only the rows that are read.
-  terms.push_back(
-      costOfShape(CostClass::Weights, bytesOf(typeOf(getTable()).getElementType()), getResult()));
+  Type element = typeOf(getTable()).getElementType();
+  auto block = dyn_cast<BlockType>(element);
+  CostTerm term = costOfShape(CostClass::Weights, block ? 1 : bytesOf(element), getResult());
+  if (block)
+    term.coefficient = term.coefficient / block.getBlockLength() * block.getBlockBytes();
+  terms.push_back(term);
 }
 
 FailureOr<int64_t> EmbeddingOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
@@ -146,6 +183,8 @@ LogicalResult LinearOp::verify() {
            << getN() << ", got " << x << " and " << result;
   if (getBias() && differ(typeOf(getBias()).getDimSize(0), getN())) // linear_c3
     return emitOpError("expected a bias of ") << getN() << " elements, got " << getBias().getType();
+  if (getTransposed() && isa<BlockType>(weight.getElementType())) // linear_c5
+    return emitOpError("expected a weight in blocks not to be transposed, got ") << weight;
   for (Value operand : getOperands())
     if (isWider(operand, getResult())) // linear_c4
       return emitOpError("expected a result no narrower than its operands, got ")

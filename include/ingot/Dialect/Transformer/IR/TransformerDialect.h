@@ -7,6 +7,7 @@
 #ifndef INGOT_DIALECT_TRANSFORMER_IR_TRANSFORMERDIALECT_H
 #define INGOT_DIALECT_TRANSFORMER_IR_TRANSFORMERDIALECT_H
 
+#include "ingot/Formats/BlockFormats.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
@@ -40,6 +41,15 @@ struct CostTerm {
   int64_t coefficient;
   llvm::SmallVector<CostFactor, 2> factors;
 };
+
+/// The format in which a file stores elements of this type: f32, f16, bf16 or a block format;
+/// nothing for other types.
+std::optional<formats::Format> getStorageFormat(mlir::Type elementType);
+
+/// Bytes of a static tensor as files store it: rows of whole blocks, or elements one after the
+/// other (i1 takes a byte). Nothing if the size does not fit 63 bits, if rows are not whole blocks,
+/// or if the elements are neither numbers nor blocks.
+std::optional<int64_t> getStorageBytes(mlir::RankedTensorType type);
 
 } // namespace ingot::tfm
 

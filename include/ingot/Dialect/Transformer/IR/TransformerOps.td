@@ -20,12 +20,13 @@ def Tokenwise : DeclareOpInterfaceMethods<TokenwiseOpInterface>;
 def Transformer_ParameterOp : Transformer_Op<"parameter", [Pure]> {
   let summary = "a weight that lives in a file";
   let description = [{
-    Stands for `shape x element type` consecutive little-endian bytes of `file`, from byte `offset`
-    on. The file is named relative to the model's folder and is not opened before the weights are
+    Stands for the consecutive little-endian bytes of `file` from byte `offset` on that its type says:
+    elements one after the other, or rows of blocks (`!tfm.block`). The file is named relative to the model's folder and is not opened before the weights are
     packed, so a module with parameters is as small as its graph.
 
     - C1: the result has a static shape and at least one element.
     - C2: `offset` is not negative.
+    - C3: the rows of a block format are whole blocks.
 
     ```mlir
     func.func @f() -> tensor<512x64xbf16> {
@@ -46,6 +47,35 @@ def Transformer_ParameterOp : Transformer_Op<"parameter", [Pure]> {
     /// Bytes that the parameter takes in its file.
     int64_t getByteSize();
   }];
+}
+
+def Transformer_ConvertWeightOp : Transformer_Op<"convert_weight", [Pure]> {
+  let summary = "a weight in another number format";
+  let description = [{
+    The same numbers in another format. It is evaluated when the artifact is written, so only weights
+    can be converted: parameters, constants and what is made of them.
+
+    - C1: operand and result have the same static shape; their elements are f32, f16, bf16 or blocks.
+    - C2: the result's format can be written: f32, f16, bf16, `q8_0` or `q4_0`.
+    - C3: the rows of a block format are whole blocks.
+
+    Numerics: elements are widened to f32, exactly, and rounded to the result's format: to nearest even
+    in f16 and bf16; in `q8_0` and `q4_0` as the format's reference encoder does, block by block. To f32
+    nothing is lost.
+
+    ```mlir
+    func.func @f() -> tensor<96x64xf32> {
+      %w = tfm.parameter "blk.0.attn_q.weight" from "model.gguf" at 4096 : tensor<96x64x!tfm.block<q4_1>>
+      %0 = tfm.convert_weight %w : tensor<96x64x!tfm.block<q4_1>> -> tensor<96x64xf32>
+      return %0 : tensor<96x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Arg<AnyStaticShapeTensor, "the weight">:$weight);
+  let results = (outs Res<AnyStaticShapeTensor, "the weight in the other format">:$result);
+  let assemblyFormat = "$weight attr-dict `:` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def Transformer_PositionsOp : Transformer_Op<"positions", [Pure, Reify, Tokenwise]> {
@@ -78,7 +108,7 @@ def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure, Reify, Cost, To
     the runtime refuses ids outside the vocabulary before it runs anything.
 
     - C1: `result` has the shape `[ids, table columns]`.
-    - C2: the result's element type is at least as wide as the table's.
+    - C2: the result's element type is at least as wide as the table's (blocks count as f32).
 
     ```mlir
     func.func @f(%ids: tensor<?xi32>, %table: tensor<512x64xbf16>) -> tensor<?x64xf32> {
@@ -89,7 +119,7 @@ def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure, Reify, Cost, To
   }];
   let arguments = (ins
     Arg<1DTensorOf<[I32, I64]>, "row numbers">:$ids,
-    Arg<2DTensorOf<[F64, F32, F16, BF16]>, "the table, [rows, columns]">:$table);
+    Arg<Transformer_WeightMatrix, "the table, [rows, columns]">:$table);
   let results = (outs Res<2DTensorOf<[F64, F32, F16, BF16]>, "the rows">:$result);
   let assemblyFormat = "$ids `,` $table attr-dict `:` type($ids) `,` type($table) `->` type($result)";
   let hasVerifier = 1;
@@ -109,6 +139,7 @@ def Transformer_LinearOp : Transformer_Op<"linear", [Pure, Reify, Cost, Tokenwis
     - C2: `result` has the dimensions of `x`, the last one replaced by `N`.
     - C3: `bias` is `[N]`.
     - C4: no operand's element type is wider than the result's.
+    - C5: a weight in a block format is not `transposed`: its blocks lie along K.
 
     Numerics: products and sums in the result's type, k ascending, each step one fused multiply-add,
     from +0; the bias is added last. The order does not depend on the number of rows.
@@ -123,7 +154,7 @@ def Transformer_LinearOp : Transformer_Op<"linear", [Pure, Reify, Cost, Tokenwis
   }];
   let arguments = (ins
     Arg<Transformer_FloatTensor, "rows, [..., K]">:$x,
-    Arg<2DTensorOf<[F64, F32, F16, BF16]>, "the matrix, [N, K]">:$weight,
+    Arg<Transformer_WeightMatrix, "the matrix, [N, K]">:$weight,
     Arg<Optional<1DTensorOf<[F64, F32, F16, BF16]>>, "[N]">:$bias,
     Arg<UnitAttr, "the matrix is stored [K, N]">:$transposed);
   let results = (outs Res<Transformer_FloatTensor, "[..., N]">:$result);

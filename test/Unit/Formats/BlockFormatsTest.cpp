@@ -1,0 +1,167 @@
+//===- BlockFormatsTest.cpp - number formats --------------------------------------------------===//
+//
+// Blocks made by hand whose numbers follow from the format's description, the rounding of f16 and
+// bf16 over all their values, the errors of the encoders; and, where the shared vectors are there,
+// every format bit for bit against ggml.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "ingot/Formats/BlockFormats.h"
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <iterator>
+#include <string>
+#include <vector>
+
+using namespace ingot::formats;
+using Bytes = std::vector<uint8_t>;
+
+static Bytes readFile(const std::string &path) {
+  std::ifstream file(path, std::ios::binary);
+  return Bytes(std::istreambuf_iterator<char>(file), {});
+}
+
+static std::vector<float> decodeAll(Format format, const Bytes &blocks) {
+  size_t count = blocks.size() / getInfo(format).bytes * getInfo(format).length;
+  std::vector<float> numbers(count);
+  decode(format, blocks.data(), count, numbers.data());
+  return numbers;
+}
+
+TEST(BlockFormats, NamesAndSizes) {
+  for (size_t i = 0; i < kNumFormats; ++i)
+    EXPECT_EQ(parseFormat(getInfo(Format(i)).name), Format(i));
+  EXPECT_FALSE(parseFormat("q4_2"));
+  EXPECT_FALSE(parseFormat(""));
+  EXPECT_EQ(getInfo(Format::Q6_K).bytes, 210u);
+  EXPECT_EQ(bytesOf(Format::Q4_1, 96), 60u);
+  EXPECT_FALSE(getInfo(Format::BF16).isBlock());
+}
+
+TEST(BlockFormats, BlocksMadeByHand) {
+  // d = 0.5, m = -1: number 0 is 3, number 16 is 10, all others 0.
+  Bytes block(20);
+  block[1] = 0x38, block[3] = 0xBC, block[4] = 0xA3;
+  std::vector<float> numbers = decodeAll(Format::Q4_1, block);
+  EXPECT_EQ(numbers[0], 0.5f);
+  EXPECT_EQ(numbers[16], 4.0f);
+  EXPECT_EQ(numbers[1], -1.0f);
+
+  // e = 128: twos. Number 1 is code 15, -6; number 17 is code 7, 6; code 1 is a half.
+  Bytes mx(17);
+  mx[0] = 128, mx[2] = 0x7F, mx[3] = 0x01;
+  numbers = decodeAll(Format::MXFP4, mx);
+  EXPECT_EQ(numbers[0], 0.0f);
+  EXPECT_EQ(numbers[1], -12.0f);
+  EXPECT_EQ(numbers[17], 12.0f);
+  EXPECT_EQ(numbers[2], 1.0f);
+  // The smallest exponents are subnormal numbers.
+  mx[0] = 0;
+  EXPECT_EQ(decodeAll(Format::MXFP4, mx)[2], std::ldexp(1.0f, -128));
+}
+
+TEST(BlockFormats, HalvesRoundToNearestEven) {
+  for (unsigned bits = 0; bits < 0x10000; ++bits) {
+    float value = halfToFloat(uint16_t(bits));
+    if (std::isnan(value)) {
+      EXPECT_EQ(floatToHalf(value) & 0x7E00, 0x7E00) << bits;
+      continue;
+    }
+    EXPECT_EQ(floatToHalf(value), bits);
+    if ((bits & 0x7FFF) >= 0x7BFF)
+      continue;
+    float next = halfToFloat(uint16_t(bits + 1)), middle = (value + next) / 2;
+    EXPECT_EQ(floatToHalf(middle), bits + (bits & 1)) << bits;
+    EXPECT_EQ(floatToHalf(std::nextafter(middle, value)), bits);
+    EXPECT_EQ(floatToHalf(std::nextafter(middle, next)), bits + 1);
+  }
+  EXPECT_EQ(floatToHalf(65519.0f), 0x7BFF);
+  EXPECT_EQ(floatToHalf(65520.0f), 0x7C00);
+  EXPECT_EQ(floatToHalf(1e30f), 0x7C00);
+}
+
+TEST(BlockFormats, FloatsKeepWhatFits) {
+  std::vector<float> values = {1.0f, -0.0f, 3.140625f, 1.00390625f, 1.01171875f, INFINITY, 1e-42f};
+  Bytes bytes(values.size() * 2);
+  encode(Format::BF16, values.data(), values.size(), bytes.data());
+  // Ties to even: 1 + 2^-8 goes down, 1 + 3 * 2^-8 up.
+  EXPECT_EQ(decodeAll(Format::BF16, bytes),
+            (std::vector<float>{1.0f, -0.0f, 3.140625f, 1.0f, 1.015625f, INFINITY, 0.0f}));
+  float quiet = NAN;
+  encode(Format::BF16, &quiet, 1, bytes.data());
+  EXPECT_TRUE(std::isnan(decodeAll(Format::BF16, {bytes[0], bytes[1]})[0]));
+}
+
+TEST(BlockFormats, EncodersAreNear) {
+  // Numbers of all signs and magnitudes, and a block of zeros.
+  std::vector<float> values(32 * 9);
+  for (size_t i = 0; i < 32 * 8; ++i)
+    values[i] = std::sin(float(i * i)) * std::ldexp(1.0f, int(i / 32) - 4);
+  for (auto [format, share] : {std::pair(Format::Q8_0, 0.5f / 127), {Format::Q4_0, 1.0f / 8}}) {
+    ASSERT_TRUE(canEncode(format));
+    Bytes bytes(bytesOf(format, values.size()));
+    encode(format, values.data(), values.size(), bytes.data());
+    std::vector<float> numbers = decodeAll(format, bytes);
+    for (size_t block = 0; block < values.size(); block += 32) {
+      float largest = 0;
+      for (size_t i = block; i < block + 32; ++i)
+        largest = std::max(largest, std::fabs(values[i]));
+      for (size_t i = block; i < block + 32; ++i)
+        EXPECT_LE(std::fabs(numbers[i] - values[i]), largest * share * 1.002f) << i;
+    }
+  }
+  EXPECT_FALSE(canEncode(Format::Q4_K));
+}
+
+TEST(BlockFormats, TameScalesMakeWeights) {
+  for (size_t f = size_t(Format::Q4_0); f < kNumFormats; ++f) {
+    Format format = Format(f);
+    const FormatInfo &info = getInfo(format);
+    Bytes bytes(info.bytes * 64);
+    uint32_t state = 1;
+    for (uint8_t &byte : bytes)
+      byte = uint8_t((state = state * 1664525 + 1013904223) >> 24);
+    tameScales(format, bytes.data(), info.length * 64);
+    double square = 0;
+    for (float number : decodeAll(format, bytes)) {
+      ASSERT_LE(std::fabs(number), 4.0f) << info.name;
+      square += double(number) * number;
+    }
+    EXPECT_GT(std::sqrt(square / (info.length * 64)), 0.01) << info.name;
+  }
+}
+
+TEST(BlockFormats, MatchesGgmlBitForBit) {
+  const char *set = std::getenv("INGOT_SHARED");
+  std::string folder =
+      (set ? std::string(set) : INGOT_SOURCE_DIR "/../shared") + "/conformance/ggml-quant-vectors/";
+  if (!std::ifstream(folder + "INDEX.tsv"))
+    GTEST_SKIP() << "reference vectors are not there (INGOT_SHARED)";
+  Bytes input = readFile(folder + "input.f32");
+  std::vector<float> values(input.size() / 4);
+  memcpy(values.data(), input.data(), input.size());
+  unsigned compared = 0;
+  for (size_t f = 0; f < kNumFormats; ++f) {
+    Format format = Format(f);
+    std::string name(getInfo(format).name);
+    if (name.size() == 4 && name.ends_with("_k"))
+      name.back() = 'K';
+    if (!std::ifstream(folder + name + ".q"))
+      continue;
+    Bytes blocks = readFile(folder + name + ".q"), expected = readFile(folder + name + ".f32");
+    std::vector<float> numbers = decodeAll(format, blocks);
+    ASSERT_EQ(numbers.size() * 4, expected.size()) << name;
+    EXPECT_EQ(memcmp(numbers.data(), expected.data(), expected.size()), 0) << name;
+    ++compared;
+    // The vectors of q4_0 come from a search for the best scale, not from the reference.
+    if (canEncode(format) && format != Format::Q4_0) {
+      Bytes encoded(blocks.size());
+      encode(format, values.data(), values.size(), encoded.data());
+      EXPECT_EQ(encoded, blocks) << name << ", encoded";
+    }
+  }
+  EXPECT_EQ(compared, 23u);
+}

@@ -1,0 +1,107 @@
+//===- BlockWeightsTest.cpp - weights in block formats ----------------------------------------===//
+//
+// In every format: a parameter means what the decoder says, a product with it is the product with
+// the widened weight, and conversions round as the encoders do.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "Harness.h"
+
+using namespace ingot::reference;
+namespace formats = ingot::formats;
+
+namespace {
+
+/// Replaces every '$' by `text`.
+std::string fill(std::string pattern, llvm::StringRef text) {
+  for (size_t at; (at = pattern.find('$')) != std::string::npos;)
+    pattern.replace(at, 1, text.str());
+  return pattern;
+}
+
+class BlockWeights : public testing::TestWithParam<formats::Format> {};
+
+TEST_P(BlockWeights, MeanWhatTheyDecodeTo) {
+  const formats::FormatInfo &info = formats::getInfo(GetParam());
+  Program program(fill(R"(
+    func.func @widened() -> tensor<3x512xf32> {
+      %w = tfm.parameter "w" from "m.gguf" at 40 : tensor<3x512x!tfm.block<$>>
+      %0 = tfm.convert_weight %w : tensor<3x512x!tfm.block<$>> -> tensor<3x512xf32>
+      return %0 : tensor<3x512xf32>
+    }
+    func.func @narrowed() -> tensor<3x512xbf16> {
+      %w = tfm.parameter "w" from "m.gguf" at 40 : tensor<3x512x!tfm.block<$>>
+      %0 = tfm.convert_weight %w : tensor<3x512x!tfm.block<$>> -> tensor<3x512xbf16>
+      return %0 : tensor<3x512xbf16>
+    }
+    func.func @linear(%x: tensor<2x512xf32>) -> tensor<2x3xf32> {
+      %w = tfm.parameter "w" from "m.gguf" at 40 : tensor<3x512x!tfm.block<$>>
+      %0 = tfm.linear %x, %w : tensor<2x512xf32>, tensor<3x512x!tfm.block<$>> -> tensor<2x3xf32>
+      return %0 : tensor<2x3xf32>
+    }
+    func.func @embedding(%ids: tensor<2xi32>) -> tensor<2x512xf32> {
+      %w = tfm.parameter "w" from "m.gguf" at 40 : tensor<3x512x!tfm.block<$>>
+      %0 = tfm.embedding %ids, %w : tensor<2xi32>, tensor<3x512x!tfm.block<$>> -> tensor<2x512xf32>
+      return %0 : tensor<2x512xf32>
+    })",
+                       llvm::StringRef(info.name)));
+  ASSERT_TRUE(program.module);
+  auto type = ingot::tfm::BlockType::get(&program.context, GetParam());
+  RandomParameterSource source(5);
+  auto bytes = llvm::cantFail(
+      source.resolve("m.gguf", 40, int64_t(formats::bytesOf(GetParam(), 3 * 512)), type));
+  std::vector<float> numbers(3 * 512);
+  formats::decode(GetParam(), bytes.data(), numbers.size(), numbers.data());
+  std::vector<double> weights(numbers.begin(), numbers.end());
+  EXPECT_EQ(program.floats("widened", {}), weights);
+
+  std::vector<double> rounded;
+  for (double weight : weights)
+    rounded.push_back(roundToFormat(weight, FloatFormat::BF16));
+  EXPECT_EQ(program.floats("narrowed", {}), rounded);
+
+  std::vector<double> x = randomNumbers(2 * 512, 1), expected(6), rows;
+  for (int m = 0; m < 2; ++m)
+    for (int n = 0; n < 3; ++n)
+      for (int k = 0; k < 512; ++k)
+        expected[m * 3 + n] += x[m * 512 + k] * weights[n * 512 + k];
+  expectNear(expected, program.floats("linear", {program.tensor({2, 512}, x)}), 1e-10);
+
+  rows.assign(weights.begin() + 2 * 512, weights.end());
+  rows.insert(rows.end(), weights.begin(), weights.begin() + 512);
+  EXPECT_EQ(program.floats("embedding", {Tensor::ofInts({2}, program.integer(32), {2, 0})}), rows);
+}
+
+std::vector<formats::Format> blockFormats() {
+  std::vector<formats::Format> all;
+  for (size_t i = 0; i < formats::kNumFormats; ++i)
+    if (formats::getInfo(formats::Format(i)).isBlock())
+      all.push_back(formats::Format(i));
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, BlockWeights, testing::ValuesIn(blockFormats()),
+                         [](const auto &info) {
+                           return std::string(formats::getInfo(info.param).name);
+                         });
+
+TEST(ConvertWeight, RoundsAsTheEncoders) {
+  Program program(R"(
+    func.func @q8(%w: tensor<2x64xf32>) -> tensor<2x64xf32> {
+      %0 = tfm.convert_weight %w : tensor<2x64xf32> -> tensor<2x64x!tfm.block<q8_0>>
+      %1 = tfm.convert_weight %0 : tensor<2x64x!tfm.block<q8_0>> -> tensor<2x64xf32>
+      return %1 : tensor<2x64xf32>
+    })");
+  std::vector<double> values = randomNumbers(128, 9);
+  std::vector<float> floats(values.begin(), values.end());
+  std::vector<uint8_t> blocks(formats::bytesOf(formats::Format::Q8_0, 128));
+  formats::encode(formats::Format::Q8_0, floats.data(), 128, blocks.data());
+  formats::decode(formats::Format::Q8_0, blocks.data(), 128, floats.data());
+  std::vector<double> expected(floats.begin(), floats.end());
+  EXPECT_NE(expected, values);
+  // Weights are what they are: f64 arithmetic rounds them too.
+  for (Precision precision : {Precision::F64, Precision::F32})
+    EXPECT_EQ(program.floats("q8", {program.tensor({2, 64}, values)}, precision), expected);
+}
+
+} // namespace
