@@ -230,11 +230,15 @@ llvm::Expected<unsigned> WeightTable::add(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   auto pack = value.getDefiningOp<plan::PackOp>();
   Weight weight;
-  weight.type = getElementType(type.getElementType());
+  // Blocks are bytes to the runtime: the layout says what they are.
+  auto block = dyn_cast<tfm::BlockType>(type.getElementType());
+  weight.type = block ? fb::ElementType::U8 : getElementType(type.getElementType());
   weight.elementBytes = getElementBytes(weight.type);
   if (!weight.elementBytes)
     return makeError("expected elements that an artifact can hold, got ", type);
   weight.shape.assign(type.getShape().begin(), type.getShape().end());
+  if (block)
+    weight.shape.back() = weight.shape.back() / block.getBlockLength() * block.getBlockBytes();
   weight.transposed = pack && pack.getTransposed();
 
   std::string key;
@@ -268,7 +272,10 @@ llvm::Expected<unsigned> WeightTable::add(Value value) {
     weight.panels = *panels;
     weight.length = uint64_t(panels->bytes());
     weight.layout.clear();
-    llvm::raw_string_ostream(weight.layout) << type.getEncoding();
+    llvm::raw_string_ostream layout(weight.layout);
+    layout << type.getEncoding();
+    if (block)
+      layout << " of " << StringRef(formats::getInfo(block.getFormat()).name);
   } else if (weight.transposed) {
     return makeError("expected a transposed matrix to be packed in panels, got ", type);
   } else {

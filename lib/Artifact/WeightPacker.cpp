@@ -40,7 +40,8 @@ llvm::Error WeightPacker::open() {
       if (!number)
         return number.takeError();
       source.fileNumber = int(*number);
-      if (llvm::Error error = files.checkRange(*number, source.offset, source.getStored(), source.name))
+      if (llvm::Error error =
+              files.checkRange(*number, source.offset, source.getStored(), source.name))
         return error;
     }
   return llvm::Error::success();
@@ -195,7 +196,7 @@ llvm::Error WeightPacker::packRun(const Weight &weight, int64_t matrix, int64_t 
                                   std::vector<char> &staging) const {
   const PanelLayout &layout = *weight.panels;
   int64_t perLine = layout.pairs ? 2 : 1;
-  int64_t firstK = firstLine * perLine, endK = std::min(layout.k, endLine * perLine);
+  int64_t firstK = firstLine * perLine, endK = std::min(layout.columns(), endLine * perLine);
   int64_t ks = endK - firstK;
   int64_t runOffset = layout.panelOffset(firstPanel) + firstLine * layout.lineBytes(firstPanel);
 
@@ -217,6 +218,17 @@ llvm::Error WeightPacker::packRun(const Weight &weight, int64_t matrix, int64_t 
         scatter<decltype(element)>(from, rowStride, kStride, layout.panelRows(panel), ks, to,
                                    layout.lanes(panel), layout.pairs);
       };
+      if (layout.block) {
+        for (int64_t r = 0; r < layout.panelRows(panel); ++r)
+          for (int64_t k = 0; k < ks; ++k)
+            layout.block->interleave(reinterpret_cast<const uint8_t *>(from) +
+                                         (r * rowStride + k) * layout.elementBytes,
+                                     reinterpret_cast<uint8_t *>(out) +
+                                         (layout.panelOffset(panel) +
+                                          (firstLine + k) * layout.lineBytes(panel) - runOffset),
+                                     layout.lanes(panel), part * layout.partLanes(panel) + r);
+        continue;
+      }
       switch (layout.elementBytes) {
       case 1:
         run(uint8_t());
@@ -236,11 +248,11 @@ llvm::Error WeightPacker::packRun(const Weight &weight, int64_t matrix, int64_t 
   return llvm::Error::success();
 }
 
-/// Reads rows [firstRow, endRow), columns [firstK, endK) of the matrix that the sources make up, as
-/// [rows][k], or [k][rows] where they are transposed.
+/// Reads rows [firstRow, endRow), columns (elements or blocks) [firstK, endK) of the matrix that
+/// the sources make up, as [rows][k], or [k][rows] where they are transposed.
 llvm::Error WeightPacker::load(const Weight &weight, int64_t firstRow, int64_t endRow,
                                int64_t firstK, int64_t endK, std::vector<char> &staging) const {
-  int64_t size = weight.elementBytes, columns = weight.panels->k;
+  int64_t size = weight.panels->elementBytes, columns = weight.panels->columns();
   int64_t rows = endRow - firstRow, ks = endK - firstK;
   staging.resize(size_t(rows * ks * size));
   int64_t sourceRow = 0;

@@ -107,12 +107,16 @@ void ScheduleSelector::scheduleAttention(plan::KernelOp kernel) {
 }
 
 /// An embedding whose table is also the head's weight reads the packed copy, so that a tied table
-/// is stored once.
+/// is stored once. Tables in blocks are packed in any case.
 void ScheduleSelector::shareTables(plan::KernelOp kernel) {
   for (EmbeddingOp embedding : kernel.getBody().getOps<EmbeddingOp>()) {
     auto table = dyn_cast<BlockArgument>(embedding.getTable());
     if (!table)
       continue;
+    if (isa<BlockType>(cast<RankedTensorType>(table.getType()).getElementType())) {
+      pack(kernel, table, /*transposed=*/false, /*parts=*/1);
+      continue;
+    }
     Type packedType;
     bool shared = llvm::all_of(dispatches[kernel], [&](plan::DispatchOp dispatch) {
       for (Operation *user : dispatch.getInputs()[table.getArgNumber()].getUsers()) {

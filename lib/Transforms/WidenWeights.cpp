@@ -1,5 +1,6 @@
 //===- WidenWeights.cpp - weights in blocks become weights of a type with kernels -------------===//
 
+#include "ingot/Dialect/Plan/Utils/BlockPanels.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/SymbolTable.h"
@@ -43,7 +44,8 @@ struct WidenWeightsPass : ingot::impl::WidenWeightsBase<WidenWeightsPass> {
   void runOnOperation() override {
     SmallVector<ParameterOp> parameters;
     getOperation().walk([&](ParameterOp op) {
-      if (isa<BlockType>(op.getResult().getType().getElementType()))
+      auto block = dyn_cast<BlockType>(op.getResult().getType().getElementType());
+      if (block && !plan::BlockPanel::get(block.getFormat()))
         parameters.push_back(op);
     });
     for (ParameterOp op : parameters) {

@@ -1,24 +1,24 @@
 //===- Evaluator.h - the value of a tensor at a point -----------------------------*- C++ -*-===//
 //
 // The one mechanism for light operations, prologues and epilogues. A kernel's body is a graph of
-// tensor operations; nothing in it is ever stored but the results. The evaluator is asked for a value
-// at a *point* and emits code that computes it there, going back through the operations that define
-// it:
+// tensor operations; nothing in it is ever stored but the results. The evaluator is asked for a
+// value at a *point* and emits code that computes it there, going back through the operations that
+// define it:
 //
 //   %1 = linalg.broadcast ins(%bias : tensor<?xf32>) ... dimensions = [0]
 //   %2 = arith.addf %x, %1
 //   value(%2, [row, j..j+15])
 //     = value(%x, [row, j..j+15]) + value(%bias, [j..j+15])      two loads and an addition
 //
-// A point gives one coordinate per dimension. A coordinate is uniform (one index) or varies with the
-// 16 lanes: base + lane * step, or any vector of indices. At most the lanes that the point's mask
-// names are computed and read. Layout operations (slices, reshapes, transposes, concatenations)
-// only change coordinates; known bounds and alignment of a coordinate decide whether a load is one
-// vector, a broadcast or a gather.
+// A point gives one coordinate per dimension. A coordinate is uniform (one index) or varies with
+// the 16 lanes: base + lane * step, or any vector of indices. At most the lanes that the point's
+// mask names are computed and read. Layout operations (slices, reshapes, transposes,
+// concatenations) only change coordinates; known bounds and alignment of a coordinate decide
+// whether a load is one vector, a broadcast or a gather.
 //
-// A value is *uniform* where all its coordinates are and stays a scalar; scalars are broadcast where they
-// meet vectors. Sums over a row (norms, softmax, reductions of the last dimension) depend on the row
-// only, so the builder's scopes put them in front of the loop over lanes, once.
+// A value is *uniform* where all its coordinates are and stays a scalar; scalars are broadcast
+// where they meet vectors. Sums over a row (norms, softmax, reductions of the last dimension)
+// depend on the row only, so the builder's scopes put them in front of the loop over lanes, once.
 //
 // Bits: a value has the same bits whether it is computed in a full vector, a masked one or alone:
 // lanes never mix, and row sums are 16 partial sums by index mod 16 and a fixed tree.
@@ -30,6 +30,7 @@
 #include "KernelBuilder.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Dialect/Plan/Utils/KernelInterface.h"
+#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include <functional>
@@ -39,12 +40,12 @@ namespace ingot::codegen {
 
 /// An index along one dimension for all lanes.
 struct Coord {
-  mlir::Value base;             ///< i64: index of lane 0; null where `indices` is set
-  mlir::Value indices;          ///< vector<16xi64>
-  int64_t step = 0;             ///< lane l has index base + l * step
-  int64_t low = 0;              ///< all active lanes are at least this ...
-  int64_t high = INT64_MAX;     ///< ... and below this
-  int64_t align = 1;            ///< `base` is a multiple of it
+  mlir::Value base;         ///< i64: index of lane 0; null where `indices` is set
+  mlir::Value indices;      ///< vector<16xi64>
+  int64_t step = 0;         ///< lane l has index base + l * step
+  int64_t low = 0;          ///< all active lanes are at least this ...
+  int64_t high = INT64_MAX; ///< ... and below this
+  int64_t align = 1;        ///< `base` is a multiple of it
   bool isUniform() const { return !indices && step == 0; }
 };
 
@@ -119,7 +120,8 @@ public:
   /// `breaks` (ascending, within the size).
   void forLanes(const Size &size, llvm::ArrayRef<int64_t> breaks,
                 llvm::function_ref<void(Coord, Value)> body);
-  /// Where code for lanes of dimension `dim` of `tensor` changes: bounds of slices and concatenations.
+  /// Where code for lanes of dimension `dim` of `tensor` changes: bounds of slices and
+  /// concatenations.
   void collectBreaks(Value tensor, unsigned dim, llvm::SmallVectorImpl<int64_t> &breaks);
 
   /// Loads elements of `element` at an offset in elements.
@@ -137,6 +139,8 @@ private:
   LaneValue dummy(Type element);
   LaneValue loadOperand(Value buffer, Value tensor, const Point &point);
   LaneValue packed(Value buffer, mlir::RankedTensorType type, const Point &point);
+  LaneValue packedBlock(Value buffer, const plan::PanelLayout &layout, const Coord &panel,
+                        const Coord &lanes, const Coord &inLine, const Point &point);
   LaneValue constantAt(mlir::arith::ConstantOp op, const Point &point);
   LaneValue apply(mlir::Operation *op, unsigned result, llvm::ArrayRef<LaneValue> operands);
   Value applyFloat(mlir::Operation *op, unsigned result, llvm::ArrayRef<Value> operands, Type type);
@@ -148,8 +152,8 @@ private:
                           llvm::ArrayRef<Coord> loops, const Point &point);
   void bindBody(mlir::linalg::LinalgOp op, llvm::ArrayRef<Coord> loops, const Point &point,
                 llvm::DenseMap<Value, LaneValue> &env);
-  /// One of two values, by a condition of all lanes (a branch), of each lane (both, masked), or (null)
-  /// the first.
+  /// One of two values, by a condition of all lanes (a branch), of each lane (both, masked), or
+  /// (null) the first.
   LaneValue either(Value condition, const Point &point, Type element,
                    llvm::function_ref<LaneValue(const Point &)> then,
                    llvm::function_ref<LaneValue(const Point &)> otherwise);
@@ -162,11 +166,10 @@ private:
   LaneValue expertLinear(tfm::ExpertLinearOp op, const Point &point);
   LaneValue rmsNorm(tfm::RMSNormOp op, const Point &point);
   LaneValue layerNorm(tfm::LayerNormOp op, const Point &point);
-  LaneValue contraction(Type element, const Size &inner,
-                        llvm::function_ref<LaneValue(Coord)> left,
+  LaneValue contraction(Type element, const Size &inner, llvm::function_ref<LaneValue(Coord)> left,
                         llvm::function_ref<LaneValue(Coord)> right, const Point &point);
-  /// A value that depends on `point` alone, computed in the outermost scope that has it; lane by lane
-  /// where the point varies.
+  /// A value that depends on `point` alone, computed in the outermost scope that has it; lane by
+  /// lane where the point varies.
   LaneValue rowValue(const void *key, Type element, const Point &point,
                      llvm::function_ref<Value(const Point &)> compute);
   /// Folds the elements [0, size) of a row: 16 partial results by index mod 16, then the tree.

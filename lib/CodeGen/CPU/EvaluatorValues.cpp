@@ -1,11 +1,12 @@
 //===- EvaluatorValues.cpp - the value of each operation at a point ---------------------------===//
 
+#include "BlockReader.h"
 #include "Evaluator.h"
 #include "KernelABI.h"
 #include "Math.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <limits>
@@ -18,7 +19,8 @@ using arith::CmpIPredicate;
 
 static Type elementOf(Value value) { return getElementTypeOrSelf(value.getType()); }
 static bool isNarrowFloat(Type type) { return type.isF16() || type.isBF16(); }
-/// The type in which float arithmetic on `element` is done: narrow types round after each operation.
+/// The type in which float arithmetic on `element` is done: narrow types round after each
+/// operation.
 static Type computeType(KernelBuilder &kb, Type element) {
   return isNarrowFloat(element) ? kb.f32 : element;
 }
@@ -105,7 +107,8 @@ LaneValue Evaluator::compute(Value tensor, const Point &point) {
           if (auto value = dyn_cast<Value>(stride))
             coord = scale(coord, {scalar(value), -1});
           else
-            coord = scale(coord, {kb.c(*getConstantIntValue(stride)), *getConstantIntValue(stride)});
+            coord =
+                scale(coord, {kb.c(*getConstantIntValue(stride)), *getConstantIntValue(stride)});
           if (auto value = dyn_cast<Value>(offset))
             coord = add(coord, uniform(scalar(value)));
           else
@@ -168,8 +171,7 @@ LaneValue Evaluator::compute(Value tensor, const Point &point) {
         unsigned last = coords.size() - 1;
         Size inner{kb.c(op.getK()), op.getK()};
         LaneValue sum = contraction(
-            wide, inner,
-            [&](Coord k) { return wideAt(op.getX(), replaced(point, last, k), wide); },
+            wide, inner, [&](Coord k) { return wideAt(op.getX(), replaced(point, last, k), wide); },
             [&](Coord k) {
               SmallVector<Coord, 2> at{coords[last], k};
               if (op.getTransposed())
@@ -232,8 +234,6 @@ LaneValue Evaluator::packed(Value buffer, RankedTensorType type, const Point &po
   int64_t perLine = layout->pairs ? 2 : 1;
   auto [part, inPart] = divRem(point.coords[0], known(layout->partRows()));
   auto [panel, lane] = divRem(inPart, known(layout->panelPartRows()));
-  auto [line, odd] = divRem(point.coords[1], known(perLine));
-  Coord offset = scale(panel, known(layout->lines() * layout->rows * perLine));
   int64_t last = layout->numPanels() - 1, narrow = layout->partLanes(last);
   Coord lanesOfPart; // of one part in this panel
   if (layout->panelPartRows() == narrow) {
@@ -243,9 +243,9 @@ LaneValue Evaluator::packed(Value buffer, RankedTensorType type, const Point &po
     lanesOfPart = uniform(kb.select(isLast, kb.c(narrow), kb.c(layout->panelPartRows())));
   } else {
     Value isLast = kb.cmp(CmpIPredicate::eq, indices(panel), kb.broadcast(kb.c(last)));
-    lanesOfPart = vectorCoord(kb.select(isLast, kb.broadcast(kb.c(narrow)),
-                                        kb.broadcast(kb.c(layout->panelPartRows()))),
-                              0, INT64_MAX);
+    lanesOfPart = vectorCoord(
+        kb.select(isLast, kb.broadcast(kb.c(narrow)), kb.broadcast(kb.c(layout->panelPartRows()))),
+        0, INT64_MAX);
   }
   auto times = [&](const Coord &a, const Coord &b) {
     if (b.isUniform())
@@ -253,9 +253,37 @@ LaneValue Evaluator::packed(Value buffer, RankedTensorType type, const Point &po
     return vectorCoord(kb.mul(indices(a), indices(b)), 0, INT64_MAX);
   };
   Coord inLine = add(times(part, lanesOfPart), lane);
+  if (layout->block)
+    return packedBlock(buffer, *layout, panel, scale(lanesOfPart, known(layout->parts)), inLine,
+                       point);
+  auto [line, odd] = divRem(point.coords[1], known(perLine));
+  Coord offset = scale(panel, known(layout->lines() * layout->rows * perLine));
   Coord inPanel = add(times(scale(line, known(layout->parts)), lanesOfPart), inLine);
   offset = add(add(offset, scale(inPanel, known(perLine))), odd);
   return load(buffer, type.getElementType(), offset, point);
+}
+
+/// A number of a block: panel, lanes of its lines and lane in a line are known.
+LaneValue Evaluator::packedBlock(Value buffer, const plan::PanelLayout &layout, const Coord &panel,
+                                 const Coord &lanes, const Coord &inLine, const Point &point) {
+  auto known = [&](int64_t value) { return Size{kb.c(value), value}; };
+  auto [line, inBlock] = divRem(point.coords[1], known(32 * layout.block->groups));
+  auto [group, inGroup] = divRem(inBlock, known(32));
+  auto [s, j] = divRem(inGroup, known(4));
+  auto [half, inHalf] = divRem(inGroup, known(16));
+  Value perLane = indices(lanes);
+  Value first = kb.mul(indices(panel), layout.lines() * layout.rows * layout.elementBytes);
+  first = kb.add(first, kb.mul(kb.mul(indices(line), perLane), layout.elementBytes));
+  BlockReader reader(kb, *layout.block, [&](Type element, Value at) -> Value {
+    Value bytes = kb.add(first, kb.mul(kb.broadcast(at), perLane));
+    bytes = kb.add(bytes, kb.mul(indices(inLine), kb.bytesOf(element)));
+    return kb.gather(kb.vec(element), kb.gep(buffer, bytes, kb.i8), point.mask);
+  });
+  Value groups = indices(group);
+  Value number = reader.number(reader.quad(groups, indices(s)), indices(j),
+                               reader.scale(groups, indices(half)));
+  bool uniform = llvm::all_of(point.coords, [](const Coord &c) { return c.isUniform(); });
+  return {uniform ? kb.extract(number, 0) : number};
 }
 
 LaneValue Evaluator::constantAt(arith::ConstantOp op, const Point &point) {
@@ -350,8 +378,7 @@ LaneValue Evaluator::apply(Operation *op, unsigned result, ArrayRef<LaneValue> o
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     if (element.isBF16())
       return {kb.constantInt(
-          kb.i16,
-          cast<FloatAttr>(constant.getValue()).getValue().bitcastToAPInt().getSExtValue())};
+          kb.i16, cast<FloatAttr>(constant.getValue()).getValue().bitcastToAPInt().getSExtValue())};
     if (isa<IntegerType, IndexType>(element))
       return {kb.constantInt(kb.registerType(element),
                              cast<IntegerAttr>(constant.getValue()).getValue().getSExtValue())};
@@ -575,8 +602,7 @@ LaneValue Evaluator::linalgReduce(linalg::LinalgOp op, unsigned result, const Po
       continue;
     std::optional<Size> extent;
     for (OpOperand *input : op.getDpsInputOperands())
-      for (auto [position, expr] :
-           llvm::enumerate(op.getMatchingIndexingMap(input).getResults()))
+      for (auto [position, expr] : llvm::enumerate(op.getMatchingIndexingMap(input).getResults()))
         if (auto dim = dyn_cast<AffineDimExpr>(expr); dim && dim.getPosition() == loop && !extent)
           extent = this->dim(input->get(), position);
     if (!extent)
@@ -648,9 +674,8 @@ LaneValue Evaluator::linalgReduce(linalg::LinalgOp op, unsigned result, const Po
       if (level < reduced.size())
         return kb.loop(kb.c(0), extents[level].value, kb.c(1), state,
                        [&](Value index, ValueRange inner) {
-                         loops[reduced[level]] =
-                             this->uniform(index, 0, extents[level].known < 0 ? INT64_MAX
-                                                                              : extents[level].known);
+                         loops[reduced[level]] = this->uniform(
+                             index, 0, extents[level].known < 0 ? INT64_MAX : extents[level].known);
                          return nest(level + 1, inner);
                        });
       DenseMap<Value, LaneValue> env;
@@ -841,32 +866,32 @@ LaneValue Evaluator::rowValue(const void *key, Type element, const Point &at,
     }
     // One lane after the other.
     Type type = kb.vec(kb.registerType(element));
-    value = kb.loop(kb.c(0), kb.c(kLanes), kb.c(1), {kb.zero(type)},
-                    [&](Value lane, ValueRange state) -> KernelBuilder::Values {
-                      Value active = point.mask ? kb.extract(point.mask, lane)
-                                                : kb.constantInt(kb.i1, 1);
-                      return kb.branch(
-                          active, TypeRange{type},
-                          [&] {
-                            Point row;
-                            for (const Coord &coord : point.coords) {
-                              Coord one = coord;
-                              one.indices = {};
-                              one.step = 0;
-                              if (coord.indices)
-                                one.base = kb.extract(coord.indices, lane);
-                              else if (coord.step)
-                                one.base = kb.add(coord.base, kb.mul(lane, coord.step));
-                              if (!coord.isUniform())
-                                one.align = 1;
-                              row.coords.push_back(one);
-                            }
-                            return KernelBuilder::Values{
-                                kb.insert(compute(row), state.front(), lane)};
-                          },
-                          [&] { return KernelBuilder::Values{state.front()}; });
-                    })
-                .front();
+    value =
+        kb.loop(kb.c(0), kb.c(kLanes), kb.c(1), {kb.zero(type)},
+                [&](Value lane, ValueRange state) -> KernelBuilder::Values {
+                  Value active =
+                      point.mask ? kb.extract(point.mask, lane) : kb.constantInt(kb.i1, 1);
+                  return kb.branch(
+                      active, TypeRange{type},
+                      [&] {
+                        Point row;
+                        for (const Coord &coord : point.coords) {
+                          Coord one = coord;
+                          one.indices = {};
+                          one.step = 0;
+                          if (coord.indices)
+                            one.base = kb.extract(coord.indices, lane);
+                          else if (coord.step)
+                            one.base = kb.add(coord.base, kb.mul(lane, coord.step));
+                          if (!coord.isUniform())
+                            one.align = 1;
+                          row.coords.push_back(one);
+                        }
+                        return KernelBuilder::Values{kb.insert(compute(row), state.front(), lane)};
+                      },
+                      [&] { return KernelBuilder::Values{state.front()}; });
+                })
+            .front();
   });
   memo[memoKey] = {value};
   return {value};
@@ -883,8 +908,8 @@ Value Evaluator::foldRow(const Size &size, Type element, double identity, double
       x = kb.select(mask, x, kb.constantFloat(type, neutral));
     return accumulate(sum, x);
   };
-  Value whole = size.known < 0 ? kb.andi(size.value, kb.c(-kLanes))
-                               : kb.c(size.known / kLanes * kLanes);
+  Value whole =
+      size.known < 0 ? kb.andi(size.value, kb.c(-kLanes)) : kb.c(size.known / kLanes * kLanes);
   int64_t high = size.known < 0 ? INT64_MAX : size.known / kLanes * kLanes;
   Value sum = kb.loop(kb.c(0), whole, kb.c(kLanes), {kb.constantFloat(type, identity)},
                       [&](Value base, ValueRange state) -> KernelBuilder::Values {
@@ -916,8 +941,7 @@ LaneValue Evaluator::contraction(Type element, const Size &inner,
   kb.atDepth(depthOf(point), [&] {
     sum = kb.loop(kb.c(0), inner.value, kb.c(1), {kb.zero(type)},
                   [&](Value k, ValueRange state) -> KernelBuilder::Values {
-                    Coord at =
-                        this->uniform(k, 0, inner.known < 0 ? INT64_MAX : inner.known);
+                    Coord at = this->uniform(k, 0, inner.known < 0 ? INT64_MAX : inner.known);
                     return {kb.fma(shaped(left(at)), shaped(right(at)), state.front())};
                   })
               .front();
@@ -992,19 +1016,20 @@ LaneValue Evaluator::softmax(tfm::SoftmaxOp op, const Point &point) {
     };
     auto topOf = [&](const Point &row) {
       return rowValue(op.getOperation(), wide, row, [&](const Point &row) {
-        return foldRow(size, wide, -infinity, -infinity,
-                       [&](Coord lane, Value mask) { return LaneValue{x(row, lane, mask)}; }, max,
-                       max);
+        return foldRow(
+            size, wide, -infinity, -infinity,
+            [&](Coord lane, Value mask) { return LaneValue{x(row, lane, mask)}; }, max, max);
       });
     };
     top = topOf(rowPoint);
     total = rowValue(&op->getOpOperand(0), wide, rowPoint, [&](const Point &row) {
       Value shift = kb.broadcast(topOf(row).value);
-      return foldRow(size, wide, 0, 0,
-                     [&](Coord lane, Value mask) {
-                       return LaneValue{emitExp(kb, kb.fsub(x(row, lane, mask), shift))};
-                     },
-                     sum, sum);
+      return foldRow(
+          size, wide, 0, 0,
+          [&](Coord lane, Value mask) {
+            return LaneValue{emitExp(kb, kb.fsub(x(row, lane, mask), shift))};
+          },
+          sum, sum);
     });
   } else {
     // Down a column, one element after the other.
@@ -1024,7 +1049,8 @@ LaneValue Evaluator::softmax(tfm::SoftmaxOp op, const Point &point) {
                            .front()};
     };
     top = fold(-infinity, max);
-    total = fold(0, [&](Value a, Value b) { return kb.fadd(a, emitExp(kb, kb.fsub(b, top.value))); });
+    total =
+        fold(0, [&](Value a, Value b) { return kb.fadd(a, emitExp(kb, kb.fsub(b, top.value))); });
   }
   LaneValue x = wideAt(op.getX(), point, wide);
   bool uniform = x.isUniform() && top.isUniform();
@@ -1040,13 +1066,14 @@ LaneValue Evaluator::rmsNorm(tfm::RMSNormOp op, const Point &point) {
   auto sum = [&](Value a, Value b) { return kb.fadd(a, b); };
   LaneValue factor = rowValue(
       op, wide, withCoords(point, ArrayRef(point.coords).drop_back()), [&](const Point &row) {
-        Value squares = foldRow(size, wide, 0, 0,
-                                [&](Coord lane, Value mask) {
-                                  Point at{row.coords, mask, row.guarded};
-                                  at.coords.push_back(lane);
-                                  return wideAt(op.getX(), at, wide);
-                                },
-                                [&](Value a, Value x) { return kb.fma(x, x, a); }, sum);
+        Value squares = foldRow(
+            size, wide, 0, 0,
+            [&](Coord lane, Value mask) {
+              Point at{row.coords, mask, row.guarded};
+              at.coords.push_back(lane);
+              return wideAt(op.getX(), at, wide);
+            },
+            [&](Value a, Value x) { return kb.fma(x, x, a); }, sum);
         Value mean = kb.fdiv(squares, kb.constantFloat(wide, double(size.known)));
         Value root = kb.make<math::SqrtOp>(
             kb.fadd(mean, kb.constantFloat(wide, op.getEps().convertToDouble())));
@@ -1057,8 +1084,8 @@ LaneValue Evaluator::rmsNorm(tfm::RMSNormOp op, const Point &point) {
   auto shaped = [&](LaneValue value) { return uniform ? value.value : broadcast(value); };
   Value result = kb.fmul(shaped(x), shaped(factor));
   if (op.getWeight())
-    result = kb.fmul(
-        result, shaped(wideAt(op.getWeight(), withCoords(point, point.coords[last]), wide)));
+    result = kb.fmul(result,
+                     shaped(wideAt(op.getWeight(), withCoords(point, point.coords[last]), wide)));
   return {kb.truncate(result, element)};
 }
 
@@ -1076,22 +1103,21 @@ LaneValue Evaluator::layerNorm(tfm::LayerNormOp op, const Point &point) {
   Value count = kb.constantFloat(wide, double(size.known));
   auto meanOf = [&](const Point &row) {
     return rowValue(op.getOperation(), wide, row, [&](const Point &row) {
-      Value total = foldRow(size, wide, 0, 0,
-                            [&](Coord lane, Value mask) { return LaneValue{x(row, lane, mask)}; },
-                            sum, sum);
+      Value total = foldRow(
+          size, wide, 0, 0, [&](Coord lane, Value mask) { return LaneValue{x(row, lane, mask)}; },
+          sum, sum);
       return kb.fdiv(total, count);
     });
   };
   LaneValue mean = meanOf(rowPoint);
   LaneValue factor = rowValue(&op->getOpOperand(0), wide, rowPoint, [&](const Point &row) {
     Value center = kb.broadcast(meanOf(row).value);
-    Value squares = foldRow(size, wide, 0, 0,
-                            [&](Coord lane, Value mask) {
-                              return LaneValue{kb.fsub(x(row, lane, mask), center)};
-                            },
-                            [&](Value a, Value d) { return kb.fma(d, d, a); }, sum);
-    Value root = kb.make<math::SqrtOp>(kb.fadd(
-        kb.fdiv(squares, count), kb.constantFloat(wide, op.getEps().convertToDouble())));
+    Value squares = foldRow(
+        size, wide, 0, 0,
+        [&](Coord lane, Value mask) { return LaneValue{kb.fsub(x(row, lane, mask), center)}; },
+        [&](Value a, Value d) { return kb.fma(d, d, a); }, sum);
+    Value root = kb.make<math::SqrtOp>(
+        kb.fadd(kb.fdiv(squares, count), kb.constantFloat(wide, op.getEps().convertToDouble())));
     return kb.fdiv(kb.constantFloat(wide, 1), root);
   });
   LaneValue value = wideAt(op.getX(), point, wide);

@@ -77,9 +77,9 @@ bool LinearEmitter::prepare(Operation *op, Value x, Value matrix, Value biasOper
   layout = *expected;
   weightType = getElementTypeOrSelf(matrix.getType());
   auto resultType = cast<RankedTensorType>(linear->getResult(0).getType());
-  if (!isa<Float32Type, Float16Type, BFloat16Type>(weightType) ||
+  if (!isa<Float32Type, Float16Type, BFloat16Type, tfm::BlockType>(weightType) ||
       !resultType.getElementType().isF32())
-    return fail(linear, "expected a weight of f32, f16 or bf16 and a result of f32");
+    return fail(linear, "expected a weight of f32, f16, bf16 or blocks and a result of f32");
   weight = eval.operandBuffer(weightArgument.getArgNumber());
   Type element = getElementTypeOrSelf(x.getType());
   engine.emplace(emission, layout, weightType,

@@ -32,11 +32,11 @@ void PanelProducts::emit(Value x, Value rowCount, Value panel, int64_t lanes, Va
       kb.store(kb.zero(kb.vec(kb.f32)),
                kb.gep(kb.gep(sums, kb.mul(row, layout.rows), kb.f32), lane, kb.f32));
   });
-  int64_t whole = layout.k / perLine() * perLine();
+  int64_t whole = layout.k / granule() * granule();
   kb.branch(
       kb.cmp(arith::CmpIPredicate::eq, rowCount, kb.c(1)), TypeRange{},
       [&] {
-        tile(x, 1, lanes / kLanes, {panel, lanes, false}, sums, {kb.c(0), kb.c(whole)});
+        tile(x, 1, lanes / kLanes, {panel, lanes, kb.c(0), false}, sums, {kb.c(0), kb.c(whole)});
         return Values();
       },
       [&] {
@@ -75,22 +75,26 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
 /// Where tile `first` (a vector number) starts in the slab: its lines follow each other.
 static int64_t slabOffset(int64_t first) { return first * kLanes * kBlock; }
 
-/// The block's lines as f32, tile by tile of lanes.
+/// The block's steps as f32, tile by tile of lanes.
 void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
-  Value firstLine = kb.div(steps.begin, perLine()), endLine = kb.div(steps.end, perLine());
   int64_t vectors = lanes / kLanes;
-  kb.loop(firstLine, endLine, kb.c(1), [&](Value line) {
-    Value first = kb.mul(kb.sub(line, firstLine), perLine());
+  Source source{panel, lanes, kb.c(0), false};
+  Unit unit = unitOf(source);
+  Value first = kb.div(steps.begin, unit.steps), last = kb.div(steps.end, unit.steps);
+  kb.loop(first, last, kb.c(1), [&](Value number) {
+    Value at = kb.mul(kb.sub(number, first), unit.steps);
     for (int64_t v = 0; v < vectors; ++v) {
       int64_t start = v / tileVectors * tileVectors, width = std::min(tileVectors, vectors - start);
-      SmallVector<Value, 2> elements;
-      loadLine({panel, lanes, false}, line, 0, v, elements);
-      for (auto [ahead, element] : llvm::enumerate(elements)) {
-        Value into = kb.gep(slab, kb.mul(first, width * kLanes), kb.f32);
-        kb.store(element,
-                 kb.gep(into,
-                        slabOffset(start) + int64_t(ahead) * width * kLanes + (v - start) * kLanes,
-                        kb.f32));
+      Value into = kb.gep(slab, kb.mul(at, width * kLanes), kb.f32);
+      for (int64_t piece = 0; piece < unit.pieces; ++piece) {
+        SmallVector<Value, 4> elements;
+        loadPiece(source, number, 0, piece, v, elements);
+        for (auto [i, element] : llvm::enumerate(elements)) {
+          int64_t step = piece * unit.perPiece() + int64_t(i);
+          kb.store(element,
+                   kb.gep(into, slabOffset(start) + step * width * kLanes + (v - start) * kLanes,
+                          kb.f32));
+        }
       }
     }
   });
@@ -103,10 +107,10 @@ void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, b
   emission.rowTiles(rowCount, tileRows, [&](Value row, int64_t rows) {
     Value xRows = kb.gep(x, kb.mul(row, layout.k * elementBytes), kb.i8);
     auto columns = [&](Value first, int64_t count) {
-      Source source{{}, fromSlab ? count * kLanes : lanes, fromSlab};
-      source.base =
-          fromSlab ? kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32)
-                   : kb.gep(panel, kb.mul(first, kLanes * layout.elementBytes * perLine()), kb.i8);
+      Source source{panel, lanes, first, false};
+      if (fromSlab)
+        source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), count * kLanes, kb.c(0),
+                  true};
       Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
       tile(xRows, rows, count, source, into, steps);
     };
@@ -118,18 +122,40 @@ void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, b
   });
 }
 
-void PanelProducts::loadLine(const Source &source, Value line, int64_t ahead, int64_t vector,
-                             SmallVectorImpl<Value> &elements) {
+PanelProducts::Unit PanelProducts::unitOf(const Source &source) const {
+  if (source.slab)
+    return {1, 1};
+  if (layout.block)
+    return {32, 8};
+  return arithmetic == Arithmetic::Wide && layout.pairs ? Unit{2, 1} : Unit{1, 1};
+}
+
+void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece,
+                              int64_t vector, SmallVectorImpl<Value> &elements) {
+  Value lane = kb.mul(kb.add(source.firstVector, vector), kLanes);
+  if (layout.block && !source.slab) {
+    // A line holds the groups of a block.
+    Value number = kb.add(unit, ahead);
+    Value line = kb.div(number, layout.block->groups), group = kb.rem(number, layout.block->groups);
+    Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
+    BlockReader reader(kb, *layout.block, [&](Type element, Value at) -> Value {
+      Value section = kb.gep(base, kb.mul(at, source.lanes), kb.i8);
+      return kb.load(kb.vec(element), kb.gep(section, lane, element));
+    });
+    BlockReader::Scale scale = reader.scale(group, kb.c(piece / 4));
+    Value quad = reader.quad(group, kb.c(piece));
+    for (int64_t j = 0; j < 4; ++j)
+      elements.push_back(reader.number(quad, kb.c(j), scale));
+    return;
+  }
   Type stored = source.slab ? kb.f32 : layout.pairs ? kb.i32 : kb.registerType(weight);
-  Value address = kb.gep(source.base, kb.mul(line, source.lanes), stored);
-  address = kb.gep(address, ahead * source.lanes + vector * kLanes, stored);
+  Value address = kb.gep(source.panel, kb.mul(unit, source.lanes), stored);
+  address = kb.gep(kb.gep(address, lane, stored), ahead * source.lanes, stored);
   Value value = kb.loadScratch(kb.vec(stored), address);
-  if (source.slab) {
+  if (source.slab || (layout.pairs && arithmetic == Arithmetic::Pairs)) {
     elements.push_back(value);
   } else if (!layout.pairs) {
     elements.push_back(kb.extend(value, kb.f32, weight));
-  } else if (arithmetic == Arithmetic::Pairs) {
-    elements.push_back(value);
   } else {
     // The low half of each lane, then the high half.
     Value high = kb.constantInt(kb.vec(kb.i32), int64_t(int32_t(0xffff0000)));
@@ -168,8 +194,7 @@ void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &s
   if (width < vectors) {
     for (int64_t v = 0; v < vectors; v += width) {
       Source part = source;
-      part.base = kb.gep(source.base,
-                         v * kLanes * (source.slab ? 4 : layout.elementBytes * perLine()), kb.i8);
+      part.firstVector = kb.add(source.firstVector, v);
       tile(x, rows, std::min(width, vectors - v), part, kb.gep(into, v * kLanes, kb.f32), steps);
     }
     return;
@@ -182,40 +207,45 @@ void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &s
     for (int64_t v = 0; v < vectors; ++v)
       sums.push_back(kb.loadScratch(kb.vec(kb.f32), address(row, v)));
 
-  // Lines of the panel, or of the slab, in which each k is a line.
-  int64_t perLine = source.slab ? 1 : this->perLine();
-  Value firstOfSource = source.slab ? steps.begin : kb.c(0);
-  auto line = [&](Values &sums, Value number, int64_t ahead) {
-    SmallVector<SmallVector<Value, 2>, 4> elements(vectors);
-    for (int64_t v = 0; v < vectors; ++v)
-      loadLine(source, kb.sub(number, firstOfSource), ahead, v, elements[v]);
-    for (size_t i = 0; i < (steps.half ? 1 : elements[0].size()); ++i) {
-      Values weights;
+  Unit unit = unitOf(source);
+  // A pair of steps is one operation where the processor multiplies pairs.
+  int64_t stepsPerElement = arithmetic == Arithmetic::Pairs ? 2 : 1,
+          perTurn = unit.steps * stepsPerElement;
+  auto turn = [&](Values &sums, Value number, int64_t ahead) {
+    Value inSource = source.slab ? kb.sub(number, steps.begin) : number;
+    for (int64_t piece = 0; piece < (steps.half ? 1 : unit.pieces); ++piece) {
+      SmallVector<SmallVector<Value, 4>, 4> elements(vectors);
       for (int64_t v = 0; v < vectors; ++v)
-        weights.push_back(elements[v][i]);
-      step(sums, x, kb.mul(number, perLine), ahead * perLine + i, rows, vectors, weights,
-           steps.half);
+        loadPiece(source, inSource, ahead, piece, v, elements[v]);
+      for (size_t i = 0; i < (steps.half ? 1 : elements[0].size()); ++i) {
+        Values weights;
+        for (int64_t v = 0; v < vectors; ++v)
+          weights.push_back(elements[v][i]);
+        int64_t at = ahead * perTurn + (piece * unit.perPiece() + int64_t(i)) * stepsPerElement;
+        step(sums, x, kb.mul(number, perTurn), at, rows, vectors, weights, steps.half);
+      }
     }
   };
-  auto lines = [&](Value from, Value to, int64_t unroll) {
+  auto turns = [&](Value from, Value to, int64_t unroll) {
     sums = kb.loop(from, to, kb.c(unroll), sums, [&](Value number, ValueRange state) {
       Values next(state);
       for (int64_t ahead = 0; ahead < unroll; ++ahead)
-        line(next, number, ahead);
+        turn(next, number, ahead);
       return next;
     });
   };
   if (steps.half) {
-    line(sums, kb.div(steps.begin, perLine), 0);
+    turn(sums, kb.div(steps.begin, perTurn), 0);
   } else {
     // Enough multiply-adds in a turn of the loop.
     int64_t unroll = 1;
-    while (unroll < 8 && unroll * rows * vectors * perLine < 24)
+    while (unroll < 8 && unroll * rows * vectors * unit.steps < 24)
       unroll *= 2;
-    Value first = kb.div(steps.begin, perLine), last = kb.div(steps.end, perLine);
+    Value first = kb.div(steps.begin, perTurn), last = kb.div(steps.end, perTurn);
     Value whole = kb.add(first, kb.mul(kb.div(kb.sub(last, first), unroll), unroll));
-    lines(first, whole, unroll);
-    lines(whole, last, 1);
+    turns(first, whole, unroll);
+    if (unroll > 1)
+      turns(whole, last, 1);
   }
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t v = 0; v < vectors; ++v)

@@ -21,6 +21,7 @@
 #ifndef INGOT_LIB_CODEGEN_CPU_PRODUCTS_H
 #define INGOT_LIB_CODEGEN_CPU_PRODUCTS_H
 
+#include "BlockReader.h"
 #include "Emitters.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
 
@@ -49,11 +50,12 @@ private:
   using Value = mlir::Value;
   using Values = KernelBuilder::Values;
 
-  /// Where the weights of lanes [16 v, 16 v + 16) come from.
+  /// Where the weights of a tile come from.
   struct Source {
-    Value base;    ///< of the first lane of the tile; at k = 0, or in a slab of the block's first k
-    int64_t lanes; ///< of a line
-    bool slab;     ///< widened
+    Value panel;       ///< or the slab's first line
+    int64_t lanes;     ///< of a line
+    Value firstVector; ///< of the tile
+    bool slab;         ///< widened, from the first step of the block on
   };
   /// Steps of k: whole lines, or (`half`) the one element that the last line of an odd K holds.
   struct Steps {
@@ -65,13 +67,19 @@ private:
   void tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
              Steps steps);
   void tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums, Steps steps);
-  /// The two or one elements of k that a line holds, widened.
-  void loadLine(const Source &source, Value line, int64_t ahead, int64_t vector,
-                llvm::SmallVectorImpl<Value> &elements);
+  /// What a turn of the loop over k takes from a source: a group of 32 numbers of a block, a pair,
+  /// or one element. It is read in pieces of some elements each, as they are used.
+  struct Unit {
+    int64_t steps, pieces;
+    int64_t perPiece() const { return steps / pieces; }
+  };
+  Unit unitOf(const Source &source) const;
+  void loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece, int64_t vector,
+                 llvm::SmallVectorImpl<Value> &elements);
   void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t vectors,
             llvm::ArrayRef<Value> weights, bool half);
-  int64_t perLine() const { return layout.pairs ? 2 : 1; }
-  int64_t lineBytes(int64_t lanes) const { return lanes * layout.elementBytes * perLine(); }
+  /// Steps that cannot be taken apart.
+  int64_t granule() const { return layout.block ? 32 : layout.pairs ? 2 : 1; }
 
   KernelEmission &emission;
   KernelBuilder &kb;

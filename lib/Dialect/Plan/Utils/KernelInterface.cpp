@@ -88,15 +88,24 @@ llvm::Expected<PanelLayout> PanelLayout::get(RankedTensorType type) {
   Type element = type.getElementType();
   if (!panels || type.getRank() != 2 || !type.hasStaticShape())
     return fail(type, ": expected a static matrix packed in panels");
-  if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8)
-    return fail(type, ": expected elements of whole bytes");
   PanelLayout layout;
+  if (auto block = dyn_cast<tfm::BlockType>(element)) {
+    layout.block = BlockPanel::get(block.getFormat());
+    if (!layout.block)
+      return fail(type, ": there are no kernels for this format");
+    layout.elementBytes = block.getBlockBytes();
+    if (type.getDimSize(1) % block.getBlockLength())
+      return fail(type, ": expected rows of whole blocks");
+  } else if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8) {
+    return fail(type, ": expected elements of whole bytes");
+  } else {
+    layout.elementBytes = element.getIntOrFloatBitWidth() / 8;
+  }
   layout.n = type.getDimSize(0);
   layout.k = type.getDimSize(1);
   layout.rows = panels.getRows();
   layout.parts = panels.getParts();
   layout.matrices = panels.getMatrices();
-  layout.elementBytes = element.getIntOrFloatBitWidth() / 8;
   layout.pairs = element.isBF16();
   if (layout.n % layout.matrices)
     return fail(type, ": expected rows that ", layout.matrices, " matrices divide");

@@ -17,7 +17,7 @@ inline mlir::RankedTensorType typeOf(mlir::Value value) {
 }
 
 /// Whether `operand`'s element type is wider than `result`'s. f16 and bf16 do not widen to each
-/// other.
+/// other. Blocks decode to f32.
 inline bool isWider(mlir::Value operand, mlir::Value result) {
   mlir::Type from = typeOf(operand).getElementType(), to = typeOf(result).getElementType();
   if (mlir::isa<BlockType>(from))

@@ -18,7 +18,8 @@
 // With `matrices` above 1 the N rows are as many equal matrices, packed one after the other; all of
 // the above is said of one of them.
 //
-// In bf16 a lane of a line holds two elements, k = 2 * line and 2 * line + 1 (zero beyond K).
+// In bf16 a lane of a line holds two elements, k = 2 * line and 2 * line + 1 (zero beyond K). In a
+// block format it holds a block, as BlockPanels.h says.
 //
 // Alternatives that were refused: padding the last panel to its full width (a vocabulary of 3 would
 // be 64 rows), and padding K for all types (only pair instructions need it).
@@ -28,6 +29,7 @@
 #define INGOT_DIALECT_PLAN_UTILS_PANELLAYOUT_H
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Plan/Utils/BlockPanels.h"
 #include "llvm/Support/Error.h"
 #include <algorithm>
 
@@ -37,17 +39,19 @@ namespace ingot::plan {
 inline constexpr int64_t kPanelLanes = 16;
 
 struct PanelLayout {
-  int64_t n = 0;            ///< rows of all matrices
-  int64_t k = 0;            ///< columns
-  int64_t rows = 0;         ///< lanes of a full panel, all parts together
-  int64_t parts = 1;        ///< what is side by side in a panel
-  int64_t matrices = 1;     ///< that are packed one after the other
-  int64_t elementBytes = 0; ///< of one element
-  bool pairs = false;       ///< bf16: a line holds two k
+  int64_t n = 0;                     ///< rows of all matrices
+  int64_t k = 0;                     ///< columns
+  int64_t rows = 0;                  ///< lanes of a full panel, all parts together
+  int64_t parts = 1;                 ///< what is side by side in a panel
+  int64_t matrices = 1;              ///< that are packed one after the other
+  int64_t elementBytes = 0;          ///< of one element, or of one block
+  bool pairs = false;                ///< bf16: a line holds two k
+  std::optional<BlockPanel> block{}; ///< of a block format
 
   /// The layout of a static matrix whose encoding is #plan.panels. Fails where the type has another
-  /// encoding, where `parts` does not divide the rows, where elements are not whole bytes, or where
-  /// the size does not fit 63 bits: after that no arithmetic below overflows.
+  /// encoding, where `parts` does not divide the rows, where elements are not whole bytes or blocks
+  /// without kernels, or where the size does not fit 63 bits: after that no arithmetic below
+  /// overflows.
   static llvm::Expected<PanelLayout> get(mlir::RankedTensorType type);
 
   int64_t matrixRows() const { return n / matrices; }       ///< rows of one matrix
@@ -55,7 +59,9 @@ struct PanelLayout {
   int64_t panelPartRows() const { return rows / parts; }    ///< rows of one part in a full panel
   /// Panels of one matrix.
   int64_t numPanels() const { return (partRows() + panelPartRows() - 1) / panelPartRows(); }
-  int64_t lines() const { return pairs ? (k + 1) / 2 : k; } ///< of every panel
+  /// Columns as they are stored: elements or blocks.
+  int64_t columns() const { return block ? k / (32 * block->groups) : k; }
+  int64_t lines() const { return pairs ? (k + 1) / 2 : columns(); } ///< of every panel
   /// Rows of the matrix that each part of panel `p` holds.
   int64_t panelRows(int64_t p) const {
     return std::min(panelPartRows(), partRows() - p * panelPartRows());
