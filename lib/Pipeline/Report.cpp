@@ -2,6 +2,7 @@
 
 #include "Report.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "ingot/Transforms/AttentionSites.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -134,6 +135,12 @@ static std::string formatQuantity(int64_t value, bool isFlops) {
       .str();
 }
 
+/// Whether something is fixed for each sequence by the length of its prompt.
+static bool readsPromptLengths(ModuleOp module) {
+  return module.walk([](PromptLengthsOp) { return WalkResult::interrupt(); })
+      .wasInterrupted();
+}
+
 std::string Report::getText() {
   std::string text;
   llvm::raw_string_ostream out(text);
@@ -159,6 +166,9 @@ std::string Report::getText() {
     }
     out << "\n";
   }
+  if (readsPromptLengths(module))
+    out << "positions: rotary frequencies follow the length of a sequence's prompt and stay to its "
+           "end\n";
   for (auto program : module.getOps<plan::ProgramOp>()) {
     Totals totals;
     int64_t dispatches = 0;
@@ -193,6 +203,7 @@ std::string Report::getJson() {
   };
   json.object([&] {
     json.attribute("schema_version", 1);
+    json.attribute("reads_prompt_lengths", readsPromptLengths(module));
     json.attributeArray("attention", [&] {
       for (const AttentionSite &site : getAttentionSites(module))
         json.object([&] {

@@ -12,12 +12,13 @@ namespace ingot::reference {
 // Batches
 //===----------------------------------------------------------------------===//
 
-Batch Batch::pack(ArrayRef<int64_t> rows, ArrayRef<int64_t> positions) {
-  assert(rows.size() == positions.size());
+Batch Batch::pack(ArrayRef<int64_t> rows, ArrayRef<int64_t> positions, ArrayRef<int64_t> prompts) {
+  assert(rows.size() == positions.size() && (prompts.empty() || prompts.size() == rows.size()));
   Batch batch;
   int64_t next = 0;
-  for (auto [count, position] : llvm::zip(rows, positions)) {
-    batch.sequences.push_back({next, count, position, position + count});
+  for (auto [b, count, position] : llvm::enumerate(rows, positions)) {
+    int64_t end = position + count;
+    batch.sequences.push_back({next, count, position, end, prompts.empty() ? end : prompts[b]});
     for (int64_t i = 0; i < count; ++i)
       batch.outputRows.push_back(next + i);
     next += count;

@@ -73,7 +73,11 @@ public:
   LogicalResult feed(FunctionOpInterface function, const Step &step) {
     ArrayRef<int64_t> rows = step.rows;
     SmallVector<int64_t> ids;
-    Batch batch = Batch::pack(rows, positions);
+    // A sequence is a prompt: what is fed in steps here could have been fed at once.
+    SmallVector<int64_t> prompts;
+    for (const std::vector<int32_t> &sequence : sequences)
+      prompts.push_back(sequence.size());
+    Batch batch = Batch::pack(rows, positions, prompts);
     if (step.lastOutputsOnly)
       batch.outputRows.clear();
     SmallVector<size_t> owners; // the sequence of each wanted output

@@ -234,7 +234,12 @@ static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertW
   return impl.setResult(op, 0, std::move(*result), frame);
 }
 
-static LogicalResult executePositions(Interpreter::Impl &impl, tfm::PositionsOp op, Frame &frame) {
+/// tfm.positions and tfm.prompt_lengths: a number for every row, from its sequence and its number
+/// in that.
+template <typename Op>
+static LogicalResult
+executePerRow(Interpreter::Impl &impl, Op op, Frame &frame,
+              function_ref<int64_t(const Batch::Sequence &, int64_t)> numberOf) {
   const Tensor &tokens = frame.tensor(op.getTokens());
   int64_t rows = tokens.getRank() ? tokens.getDim(0) : 0;
   FailureOr<Tensor> result = impl.create(op, {rows}, op.getResult().getType().getElementType());
@@ -246,7 +251,7 @@ static LogicalResult executePositions(Interpreter::Impl &impl, tfm::PositionsOp 
                              tokens.describe());
   for (const Batch::Sequence &sequence : batch.sequences)
     for (int64_t i = 0; i < sequence.rowCount; ++i)
-      result->mutableElements()[sequence.rowBegin + i].i = sequence.position + i;
+      result->mutableElements()[sequence.rowBegin + i].i = numberOf(sequence, i);
   return impl.setResult(op, 0, std::move(*result), frame);
 }
 
@@ -345,7 +350,16 @@ LogicalResult Interpreter::Impl::executeTransformer(Operation *op, Frame &frame)
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](tfm::ParameterOp op) { return executeParameter(*this, op, frame); })
       .Case([&](tfm::ConvertWeightOp op) { return executeConvertWeight(*this, op, frame); })
-      .Case([&](tfm::PositionsOp op) { return executePositions(*this, op, frame); })
+      .Case([&](tfm::PositionsOp op) {
+        return executePerRow(*this, op, frame, [](const Batch::Sequence &sequence, int64_t row) {
+          return sequence.position + row;
+        });
+      })
+      .Case([&](tfm::PromptLengthsOp op) {
+        return executePerRow(*this, op, frame, [](const Batch::Sequence &sequence, int64_t) {
+          return sequence.prompt;
+        });
+      })
       .Case([&](tfm::EmbeddingOp op) { return executeEmbedding(*this, op, frame); })
       .Case([&](tfm::LinearOp op) {
         return wide ? executeLinear<double>(*this, op, frame)

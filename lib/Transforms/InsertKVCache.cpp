@@ -164,8 +164,11 @@ LogicalResult Packer::pack(func::FuncOp function) {
         dims.forget(dim);
         dim.erase();
       }
-    } else if (auto positions = dyn_cast<PositionsOp>(op))
+    } else if (auto positions = dyn_cast<PositionsOp>(op)) {
       positions.getBatchMutable().assign(self.batch);
+    } else if (auto lengths = dyn_cast<PromptLengthsOp>(op)) {
+      lengths.getBatchMutable().assign(self.batch);
+    }
   }
 
   for (auto &[op, types] : sites) {
@@ -221,7 +224,8 @@ Value Packer::gather(OpBuilder &builder, Value value, IRMapping &mapping) {
   Operation *op = value.getDefiningOp();
   bool hasTokens = dims.get(value) >= 0;
   // Cloning ends where another operation than one on rows made the value.
-  bool isLeaf = !op || isa<func::CallOp, AttentionOp, EmbeddingOp, PositionsOp>(op) ||
+  bool isLeaf = !op ||
+                isa<func::CallOp, AttentionOp, EmbeddingOp, PositionsOp, PromptLengthsOp>(op) ||
                 llvm::any_of(op->getOperands(), [&](Value v) { return dims.get(v) > 0; });
   if (hasTokens && isLeaf) {
     auto type = cast<RankedTensorType>(value.getType());

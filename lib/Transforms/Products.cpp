@@ -107,7 +107,8 @@ std::pair<Value, int64_t> sizeOrigin(Value value, int64_t dim) {
       }
     } else if (isa<tensor::CastOp, RMSNormOp, LayerNormOp, RotaryOp, SoftmaxOp>(op) ||
                (isa<LinearOp>(op) && dim + 1 < cast<RankedTensorType>(value.getType()).getRank()) ||
-               (isa<EmbeddingOp, PositionsOp, RouteOp, ExpertLinearOp, CombineOp>(op) &&
+               (isa<EmbeddingOp, PositionsOp, PromptLengthsOp, RouteOp, ExpertLinearOp, CombineOp>(
+                    op) &&
                 dim == 0)) {
       if (isa<RankedTensorType>(op->getOperand(0).getType()))
         next.emplace(op->getOperand(0), dim);

@@ -15,11 +15,12 @@ void StepRows::clear() {
   ids.clear();
   rowSequence.clear();
   rowPosition.clear();
+  rowPrompt.clear();
   outputRows.clear();
 }
 
-void StepRows::beginSequence(int64_t position, const PageTable *tables) {
-  sequences.push_back({static_cast<int64_t>(ids.size()), 0, position, tables});
+void StepRows::beginSequence(int64_t position, int64_t prompt, const PageTable *tables) {
+  sequences.push_back({static_cast<int64_t>(ids.size()), 0, position, prompt, tables});
 }
 
 void StepRows::addRow(int32_t id, bool output) {
@@ -29,6 +30,7 @@ void StepRows::addRow(int32_t id, bool output) {
   ids.push_back(id);
   rowSequence.push_back(static_cast<int32_t>(sequences.size() - 1));
   rowPosition.push_back(static_cast<int32_t>(sequence.position + sequence.rowCount));
+  rowPrompt.push_back(static_cast<int32_t>(sequence.prompt));
   ++sequence.rowCount;
 }
 
@@ -327,10 +329,12 @@ Error Context::buildBatch(unsigned index) {
       add(s.rowBegin, s.rowCount, s.position, s.position + s.rowCount, s.tables);
     data.view.row_sequence = step->rowSequence.data();
     data.view.row_position = step->rowPosition.data();
+    data.view.row_prompt = step->rowPrompt.data();
     data.view.output_rows = step->outputRows.data();
   } else {
     data.rowSequence.resize(static_cast<size_t>(data.tokens));
     data.rowPosition.resize(static_cast<size_t>(data.tokens));
+    data.rowPrompt.assign(static_cast<size_t>(data.tokens), static_cast<int32_t>(data.rows));
     for (int64_t s = 0; s < data.sequences; ++s) {
       add(s * data.rows, data.rows, 0, data.keys, nullptr);
       for (int64_t r = 0; r < data.rows; ++r) {
@@ -340,6 +344,7 @@ Error Context::buildBatch(unsigned index) {
     }
     data.view.row_sequence = data.rowSequence.data();
     data.view.row_position = data.rowPosition.data();
+    data.view.row_prompt = data.rowPrompt.data();
   }
   data.view.sequences = data.sequenceTable.data();
   data.view.items = data.itemTable.data();

@@ -54,14 +54,15 @@ struct StepRows {
   struct Sequence {
     int64_t rowBegin, rowCount;
     int64_t position;        // of its first row
+    int64_t prompt;          // tokens of its prompt
     const PageTable *tables; // one per cache group; null without a cache
   };
   std::vector<Sequence> sequences;
-  std::vector<int32_t> ids, rowSequence, rowPosition, outputRows;
+  std::vector<int32_t> ids, rowSequence, rowPosition, rowPrompt, outputRows;
 
   void clear();
-  /// Starts a sequence whose first row stands at `position`.
-  void beginSequence(int64_t position, const PageTable *tables);
+  /// Starts a sequence whose first row stands at `position`, and whose prompt has `prompt` tokens.
+  void beginSequence(int64_t position, int64_t prompt, const PageTable *tables);
   void addRow(int32_t id, bool output);
 };
 
@@ -134,7 +135,7 @@ private:
     // Tables, built in `execute`.
     std::vector<ingot_kernel_sequence> sequenceTable;
     std::vector<ingot_kernel_item> itemTable;
-    std::vector<int32_t> rowSequence, rowPosition;
+    std::vector<int32_t> rowSequence, rowPosition, rowPrompt;
     std::vector<void *> pageTable;
     ingot_kernel_batch view = {};
   };

@@ -85,6 +85,7 @@ ingot_error *ingot_session_fork(ingot_session *session, ingot_session **out_sess
     copy->held.swap(held);
     copy->base = session->base;
     copy->length = session->length;
+    copy->prompt = session->prompt;
     copy->leastLength = session->leastLength;
     *out_session = copy.release();
     return nullptr;

@@ -5,6 +5,9 @@
 // policy `restart`: when it holds `context` tokens and another one comes, the newest `keep` are
 // prefilled anew from position 0 and become the window's start. Under `slide` positions go on, and
 // pages that no later query can see are given back.
+//
+// The length of the prompt, what an empty session was fed at once, is kept to its end: frequencies
+// of rotary positions may depend on it, and keys in the cache are rotated.
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_RUNTIME_SESSION_H
 #define INGOT_RUNTIME_SESSION_H
@@ -28,6 +31,7 @@ struct ingot_session {
   std::atomic<bool> busy{false};
   uint64_t base = 0;
   int64_t length = 0;
+  int64_t prompt = 0;                           // tokens that it was fed when it was empty
   uint64_t leastLength = 0;                     // of the stream, that truncate can return to
   std::vector<int32_t> ids;                     // of the window, where a step may need them again
   std::vector<ingot::PageTable> tables;         // per cache group: addresses, for kernels

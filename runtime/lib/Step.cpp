@@ -79,6 +79,7 @@ private:
   std::vector<Slice> slices;
   std::vector<size_t> runEnds;         // into `slices`
   std::vector<uint64_t> streamLengths; // before the step
+  std::vector<int64_t> prompts;        // lengths of prompts, this step's where the session is empty
   std::vector<size_t> emitted;         // rows of logits handed out, per sequence
   /// Without a cache: where in its history the window of a sequence ends up, and how long it is.
   std::vector<std::pair<int64_t, int64_t>> finalWindows;
@@ -348,6 +349,7 @@ void Step::movePages(const Slice &slice) {
 void Step::commit(const Slice &slice) {
   ingot_session &session = *sequences[slice.sequence].session;
   session.length += slice.count;
+  session.prompt = prompts[slice.sequence];
   if (session.keepsIds())
     session.ids.insert(session.ids.end(), slice.ids, slice.ids + slice.count);
 }
@@ -375,7 +377,8 @@ Error Step::runOne(Context &context, const Slice *begin, const Slice *end) {
     ingot_session &session = *sequences[slice->sequence].session;
     if (cached)
       movePages(*slice);
-    rows.beginSequence(cached ? session.length : 0, cached ? session.tables.data() : nullptr);
+    rows.beginSequence(cached ? session.length : 0, prompts[slice->sequence],
+                       cached ? session.tables.data() : nullptr);
     for (int64_t row = 0; row < slice->count; ++row)
       rows.addRow(slice->ids[row], row >= slice->outputsFrom);
     decode &= slice->count == 1;
@@ -440,8 +443,12 @@ Error Step::runAll() {
 
 Error Step::run() {
   INGOT_TRY(check());
-  for (size_t i = 0; i < count; ++i)
-    streamLengths.push_back(sequences[i].session->streamLength());
+  for (size_t i = 0; i < count; ++i) {
+    const ingot_session &session = *sequences[i].session;
+    streamLengths.push_back(session.streamLength());
+    prompts.push_back(streamLengths.back() ? session.prompt
+                                           : static_cast<int64_t>(sequences[i].count));
+  }
   emitted.resize(count);
   bool cached = model.hasCache();
   if (cached)
@@ -464,6 +471,7 @@ Error Step::run() {
       session.ids.assign(histories[i].begin() + begin, histories[i].begin() + begin + length);
       session.base += static_cast<uint64_t>(begin);
       session.length = length;
+      session.prompt = prompts[i];
       if (begin)
         session.leastLength = session.base + lm.keep();
     }

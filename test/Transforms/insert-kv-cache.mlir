@@ -29,7 +29,10 @@ func.func @forward(%ids: tensor<?xi32>) -> tensor<?x5xf32> {
   %table = tfm.parameter "t" from "m" at 0 : tensor<5x12xf32>
   %w = tfm.parameter "w" from "m" at 240 : tensor<12x12xf32>
   // CHECK: tfm.positions %[[IDS]] batch(%[[B]])
-  %p = tfm.positions %ids : tensor<?xi32> -> tensor<?xi32>
+  %p0 = tfm.positions %ids : tensor<?xi32> -> tensor<?xi32>
+  // CHECK: tfm.prompt_lengths %[[IDS]] batch(%[[B]])
+  %lengths = tfm.prompt_lengths %ids : tensor<?xi32> -> tensor<?xi32>
+  %p = arith.addi %p0, %lengths : tensor<?xi32>
   %x = tfm.embedding %p, %table : tensor<?xi32>, tensor<5x12xf32> -> tensor<?x12xf32>
   // CHECK: %[[A:.*]]:2 = call @layer(%{{.*}}, %{{.*}}, %[[B]], %[[C0]])
   %0 = call @layer(%x, %w) : (tensor<?x12xf32>, tensor<12x12xf32>) -> tensor<?x12xf32>

@@ -14,14 +14,17 @@ struct Batch {
     int64_t rowCount; ///< rows in this step; may be 0
     int64_t position; ///< absolute position of the first row
     int64_t keyEnd;   ///< keys that the sequence sees: positions [0, keyEnd)
+    int64_t prompt;   ///< tokens that were fed at once when the sequence was empty
   };
   llvm::SmallVector<Sequence, 1> sequences;
   /// Packed rows whose outputs are wanted, ascending.
   llvm::SmallVector<int64_t> outputRows;
 
   /// One sequence after another, `rows[b]` rows of sequence b from position `positions[b]` on; each
-  /// sees all keys up to its last row. All outputs are wanted.
-  static Batch pack(llvm::ArrayRef<int64_t> rows, llvm::ArrayRef<int64_t> positions);
+  /// sees all keys up to its last row. All outputs are wanted. `prompts[b]` is the length of its
+  /// prompt; without them it is what it holds after these rows.
+  static Batch pack(llvm::ArrayRef<int64_t> rows, llvm::ArrayRef<int64_t> positions,
+                    llvm::ArrayRef<int64_t> prompts = {});
   /// `sequences` sequences of `rows` rows from position 0, each with `keys` keys.
   static Batch uniform(int64_t sequences, int64_t rows, int64_t keys);
 

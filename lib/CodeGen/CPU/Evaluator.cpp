@@ -141,6 +141,7 @@ Size Evaluator::dim(Value tensor, unsigned dim) {
         return product;
       })
       .Case([&](tfm::PositionsOp op) { return this->dim(op.getTokens(), 0); })
+      .Case([&](tfm::PromptLengthsOp op) { return this->dim(op.getTokens(), 0); })
       .Case([&](tfm::EmbeddingOp op) { return this->dim(dim ? op.getTable() : op.getIds(), dim); })
       .Case([&](tfm::LinearOp op) { return this->dim(op.getX(), dim); })
       .Case([&](tfm::MatmulOp op) {

@@ -144,6 +144,11 @@ LaneValue Evaluator::compute(Value tensor, const Point &point) {
         Value index = coords[0].isUniform() ? coords[0].base : indices(coords[0]);
         return {kb.make<arith::TruncIOp>(kb.shapedAs(index, kb.i32), index)};
       })
+      .Case([&](tfm::PromptLengthsOp op) -> LaneValue {
+        if (op.getBatch())
+          return load(batchField(abi::kBatchRowPrompt, kb.ptr), kb.i32, coords[0], point);
+        return {kb.make<arith::TruncIOp>(kb.i32, this->dim(op.getTokens(), 0).value)};
+      })
       .Case([&](tfm::EmbeddingOp op) {
         Value id = at(op.getIds(), withCoords(point, coords[0])).value;
         if (!elementOf(op.getIds()).isInteger(64))

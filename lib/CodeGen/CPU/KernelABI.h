@@ -20,6 +20,7 @@ inline constexpr int64_t kBatchSequences = offsetof(ingot_kernel_batch, sequence
 inline constexpr int64_t kBatchItems = offsetof(ingot_kernel_batch, items);
 inline constexpr int64_t kBatchRowSequence = offsetof(ingot_kernel_batch, row_sequence);
 inline constexpr int64_t kBatchRowPosition = offsetof(ingot_kernel_batch, row_position);
+inline constexpr int64_t kBatchRowPrompt = offsetof(ingot_kernel_batch, row_prompt);
 inline constexpr int64_t kBatchOutputRows = offsetof(ingot_kernel_batch, output_rows);
 inline constexpr int64_t kBatchSequenceCount = offsetof(ingot_kernel_batch, sequence_count);
 inline constexpr int64_t kBatchItemCount = offsetof(ingot_kernel_batch, item_count);
@@ -39,7 +40,7 @@ inline constexpr int64_t kItemRowCount = offsetof(ingot_kernel_item, row_count);
 inline constexpr int64_t kItemRowBegin = offsetof(ingot_kernel_item, row_begin);
 
 static_assert(INGOT_PAGE_POSITIONS == plan::kPagePositions, "one page size");
-static_assert(INGOT_KERNEL_ABI_VERSION == 1, "look at the emitters before changing this");
+static_assert(INGOT_KERNEL_ABI_VERSION == 2, "look at the emitters before changing this");
 
 } // namespace ingot::codegen::abi
 

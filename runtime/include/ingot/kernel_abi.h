@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INGOT_KERNEL_ABI_VERSION 1
+#define INGOT_KERNEL_ABI_VERSION 2
 
 /* Positions per page of the key/value cache; also the key block of the attention kernels. */
 #define INGOT_PAGE_POSITIONS 64
@@ -44,6 +44,7 @@ typedef struct ingot_kernel_batch {
   const ingot_kernel_item *items;
   const int32_t *row_sequence; /* [tokens] sequence of each packed row */
   const int32_t *row_position; /* [tokens] absolute position of each packed row */
+  const int32_t *row_prompt;   /* [tokens] tokens that its sequence was fed when it was empty */
   const int32_t *output_rows;  /* [output_count] packed rows whose outputs are wanted, ascending */
   int64_t sequence_count;
   int64_t item_count;
@@ -76,8 +77,8 @@ INGOT_ABI_ASSERT(sizeof(ingot_kernel_sequence) == 48, "layout is part of the ABI
 INGOT_ABI_ASSERT(offsetof(ingot_kernel_sequence, pages) == 40, "layout is part of the ABI");
 INGOT_ABI_ASSERT(sizeof(ingot_kernel_item) == 16, "layout is part of the ABI");
 INGOT_ABI_ASSERT(offsetof(ingot_kernel_item, row_begin) == 8, "layout is part of the ABI");
-INGOT_ABI_ASSERT(sizeof(ingot_kernel_batch) == 72, "layout is part of the ABI");
-INGOT_ABI_ASSERT(offsetof(ingot_kernel_batch, sequence_count) == 40, "layout is part of the ABI");
+INGOT_ABI_ASSERT(sizeof(ingot_kernel_batch) == 80, "layout is part of the ABI");
+INGOT_ABI_ASSERT(offsetof(ingot_kernel_batch, sequence_count) == 48, "layout is part of the ABI");
 INGOT_ABI_ASSERT(sizeof(ingot_kernel_args) == 32, "layout is part of the ABI");
 #undef INGOT_ABI_ASSERT
 

@@ -102,6 +102,14 @@ func.func @positions_c1(%x: tensor<4x2xf32>) {
 
 // -----
 
+func.func @prompt_lengths_c1(%x: tensor<4x2xf32>) {
+  // expected-error @+1 {{expected one length per row, got 'tensor<4x2xf32>' and 'tensor<5xi32>'}}
+  %0 = tfm.prompt_lengths %x : tensor<4x2xf32> -> tensor<5xi32>
+  return
+}
+
+// -----
+
 func.func @embedding_c1(%ids: tensor<4xi32>, %t: tensor<8x3xf32>) {
   // expected-error @+1 {{expected a result of [ids, columns]}}
   %0 = tfm.embedding %ids, %t : tensor<4xi32>, tensor<8x3xf32> -> tensor<4x5xf32>

@@ -40,6 +40,15 @@ func.func @positions(%ids: tensor<?xi32>, %batch: !tfm.batch) -> (tensor<?xi32>,
   return %0, %1 : tensor<?xi32>, tensor<?xi32>
 }
 
+// CHECK-LABEL: func.func @prompt_lengths
+func.func @prompt_lengths(%ids: tensor<?xi32>, %batch: !tfm.batch) -> (tensor<?xi32>, tensor<?xi32>) {
+  // CHECK: tfm.prompt_lengths %{{.*}} : tensor<?xi32> -> tensor<?xi32>
+  %0 = tfm.prompt_lengths %ids : tensor<?xi32> -> tensor<?xi32>
+  // CHECK: tfm.prompt_lengths %{{.*}} batch(%{{.*}}) : tensor<?xi32> -> tensor<?xi32>
+  %1 = tfm.prompt_lengths %ids batch(%batch) : tensor<?xi32> -> tensor<?xi32>
+  return %0, %1 : tensor<?xi32>, tensor<?xi32>
+}
+
 // CHECK-LABEL: func.func @products
 func.func @products(%x: tensor<?x5xf32>, %w: tensor<7x5xf16>, %wt: tensor<5x7xf32>, %b: tensor<7xf16>,
                     %q: tensor<2x?x3xf32>) -> tensor<2x?x?xf32> {

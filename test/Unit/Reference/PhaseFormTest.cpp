@@ -215,6 +215,31 @@ TEST(PhaseForm, batchSizes) {
     EXPECT_EQ(std::get<Tensor>(results[i]).intAt(0), expected[i]) << i;
 }
 
+TEST(PhaseForm, promptLengths) {
+  Program program(R"(
+    func.func @step(%ids: tensor<?xi32>, %b: !tfm.batch) -> tensor<?xi32> {
+      %0 = tfm.prompt_lengths %ids batch(%b) : tensor<?xi32> -> tensor<?xi32>
+      return %0 : tensor<?xi32>
+    }
+    func.func @whole(%ids: tensor<?xi32>) -> tensor<?xi32> {
+      %0 = tfm.prompt_lengths %ids : tensor<?xi32> -> tensor<?xi32>
+      return %0 : tensor<?xi32>
+    })");
+  auto ids = Tensor::ofInts({4}, program.f32(), {0, 1, 2, 3});
+  auto lengths = [&](StringRef name, std::vector<RuntimeValue> inputs) {
+    std::vector<RuntimeValue> results = program.run(name, inputs);
+    std::vector<int64_t> values;
+    for (int64_t i = 0; i < 4; ++i)
+      values.push_back(std::get<Tensor>(results[0]).intAt(i));
+    return values;
+  };
+  EXPECT_EQ(lengths("whole", {ids}), (std::vector<int64_t>{4, 4, 4, 4}));
+  EXPECT_EQ(lengths("step", {ids, Batch::pack({3, 1}, {4, 64}, {5, 64})}),
+            (std::vector<int64_t>{5, 5, 5, 64}));
+  EXPECT_EQ(lengths("step", {ids, Batch::pack({3, 1}, {4, 64})}),
+            (std::vector<int64_t>{7, 7, 7, 65}));
+}
+
 TEST(PhaseForm, kernelsAndPrograms) {
   Program program(R"(
     plan.kernel @linear(%x: tensor<?x5xf32>, %w: tensor<6x5xbf16, #plan.panels<16, 1>>, %y: tensor<?x6xf32>)

@@ -118,6 +118,31 @@ FailureOr<int64_t> PositionsOp::getTokenDim(unsigned, ArrayRef<int64_t> operandD
 }
 
 //===----------------------------------------------------------------------===//
+// tfm.prompt_lengths
+//===----------------------------------------------------------------------===//
+
+LogicalResult PromptLengthsOp::verify() {
+  if (typeOf(getTokens()).getRank() < 1 ||
+      differ(typeOf(getTokens()).getDimSize(0),
+             typeOf(getResult()).getDimSize(0))) // prompt_lengths_c1
+    return emitOpError("expected one length per row, got ")
+           << getTokens().getType() << " and " << getResult().getType();
+  return success();
+}
+
+LogicalResult PromptLengthsOp::reifyResultShapes(OpBuilder &builder,
+                                                 ReifiedRankedShapedTypeDims &result) {
+  result.push_back({tensor::getMixedSize(builder, getLoc(), getTokens(), 0)});
+  return success();
+}
+
+FailureOr<int64_t> PromptLengthsOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  if (operandDims[0] > 0)
+    return failure();
+  return operandDims[0];
+}
+
+//===----------------------------------------------------------------------===//
 // tfm.embedding
 //===----------------------------------------------------------------------===//
 

@@ -101,6 +101,32 @@ def Transformer_PositionsOp : Transformer_Op<"positions", [Pure, Reify, Tokenwis
   let hasVerifier = 1;
 }
 
+def Transformer_PromptLengthsOp : Transformer_Op<"prompt_lengths", [Pure, Reify, Tokenwise]> {
+  let summary = "the length of the prompt that every token's sequence started with";
+  let description = [{
+    `result[t]` is the number of tokens that were fed at once when the sequence of token `t` was
+    empty, however they were divided over steps, and stays that when the sequence grows. Without a
+    batch the tokens are one sequence that is fed at once: `result[t]` is their number. Rotary
+    frequencies that depend on a length take this one: keys in the cache keep their rotation.
+    `tokens` gives the number of rows only.
+
+    - C1: dimension 0 of the result equals dimension 0 of `tokens`.
+
+    ```mlir
+    func.func @f(%ids: tensor<?xi32>) -> tensor<?xi32> {
+      %p = tfm.prompt_lengths %ids : tensor<?xi32> -> tensor<?xi32>
+      return %p : tensor<?xi32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<AnyRankedTensor, "any tensor whose dimension 0 enumerates the tokens">:$tokens,
+    Arg<Optional<Transformer_BatchType>, "phase form: the sequences that the tokens belong to">:$batch);
+  let results = (outs Res<Transformer_Positions, "lengths">:$result);
+  let assemblyFormat = "$tokens (`batch` `(` $batch^ `)`)? attr-dict `:` type($tokens) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure, Reify, Cost, Tokenwise]> {
   let summary = "rows of a table";
   let description = [{
