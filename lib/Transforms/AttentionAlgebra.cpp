@@ -676,8 +676,16 @@ Node *Decomposer::step(Node *node, Factor &factor) {
 bool Decomposer::splitMasks(Node *node, const Factor &factor, Terms &rest) {
   if (node->isConst(0))
     return false;
-  if (node->kind == Node::Op && isFloatCast(node->op))
-    return splitMasks(node->operands[0], factor, rest);
+  if (node->kind == Node::Op && isFloatCast(node->op)) {
+    // Masks have no precision to lose; what is added to scores keeps its rounding.
+    Terms parts;
+    bool found = splitMasks(node->operands[0], factor, parts);
+    if (found)
+      rest.append(parts);
+    else
+      rest.emplace_back(factor, node);
+    return found;
+  }
   bool finite = false, masks = false;
   auto classify = [&](double number) -> std::optional<bool> {
     if (number == 0)

@@ -112,7 +112,10 @@ Value ExprEmitter::emit(Node *node) {
     for (Node *operand : node->operands)
       operands.push_back(emit(operand));
     if (isFloatCast(node->op)) {
+      // Scores are f32 throughout; numbers beside them keep the rounding to a narrower type.
       value = operands[0];
+      if (!node->hasLeaf && node->type.getIntOrFloatBitWidth() < 32)
+        value = toF32(arith::TruncFOp::create(builder, loc, node->type, value));
       break;
     }
     Type type = isa<FloatType>(node->type) ? Type(builder.getF32Type()) : node->type;

@@ -323,6 +323,39 @@ func.func @alibi_of_keys(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tenso
 
 // -----
 
+// Biases that were rounded stay rounded: they are not what the positions say.
+// CHECK-LABEL: @alibi_rounded
+// CHECK-SAME: %[[A:[a-z0-9]+]]: tensor<2xf32>
+// CHECK: score {
+// CHECK: ^bb0(%[[S:.*]]: f32, %{{.*}}: index, %[[H:.*]]: index, %{{.*}}: index, %[[J:.*]]: index)
+// CHECK-DAG: %[[X:.*]] = tensor.extract %[[A]][%[[H]]]
+// CHECK-DAG: %[[J32:.*]] = arith.index_cast %[[J]] : index to i32
+// CHECK-DAG: %[[P:.*]] = arith.sitofp %[[J32]] : i32 to f32
+// CHECK: %[[M:.*]] = arith.mulf %[[X]], %[[P]]
+// CHECK: %[[T:.*]] = arith.truncf %[[M]] : f32 to bf16
+// CHECK: %[[B:.*]] = arith.extf %[[T]] : bf16 to f32
+// CHECK: %[[R:.*]] = arith.addf %[[S]], %[[B]]
+// CHECK: tfm.yield %[[R]]
+func.func @alibi_rounded(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>, %slopes: tensor<2xf32>) -> tensor<2x5x8xf32> {
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
+  %e1 = tensor.empty() : tensor<2x5x5xi32>
+  %pos = tfm.positions %ids : tensor<5xi32> -> tensor<5xi32>
+  %j = linalg.broadcast ins(%pos : tensor<5xi32>) outs(%e1 : tensor<2x5x5xi32>) dimensions = [0, 1]
+  %n = arith.sitofp %j : tensor<2x5x5xi32> to tensor<2x5x5xf32>
+  %e = tensor.empty() : tensor<2x5x5xf32>
+  %h = linalg.broadcast ins(%slopes : tensor<2xf32>) outs(%e : tensor<2x5x5xf32>) dimensions = [1, 2]
+  %bias = arith.mulf %h, %n : tensor<2x5x5xf32>
+  %narrow = arith.truncf %bias : tensor<2x5x5xf32> to tensor<2x5x5xbf16>
+  %rounded = arith.extf %narrow : tensor<2x5x5xbf16> to tensor<2x5x5xf32>
+  %b = arith.addf %s, %rounded : tensor<2x5x5xf32>
+  // expected-remark @below {{attention raised (no mask, score region, 1 query head per key head)}}
+  %p = tfm.softmax %b dim(2) : tensor<2x5x5xf32>
+  %o = tfm.matmul %p, %v : tensor<2x5x5xf32>, tensor<2x5x8xf32> -> tensor<2x5x8xf32>
+  return %o : tensor<2x5x8xf32>
+}
+
+// -----
+
 // CHECK-LABEL: @bias
 // CHECK-SAME: %[[B:[a-z0-9]+]]: tensor<5x5xf32>
 // CHECK: score {
