@@ -156,6 +156,21 @@ std::vector<std::string> Config::strings(StringRef names) {
   return result;
 }
 
+std::vector<double> Config::numbers(StringRef names) {
+  const json::Value *value = readValue(names, /*optional=*/true, "");
+  std::vector<double> result;
+  const json::Array *array = value ? value->getAsArray() : nullptr;
+  if (value && !array)
+    mismatch(names, "a list of numbers", *value);
+  for (const json::Value &element : array ? *array : json::Array()) {
+    std::optional<double> number = element.getAsNumber();
+    if (!number || !std::isfinite(*number))
+      mismatch(names, "a list of numbers", *value);
+    result.push_back(number.value_or(0));
+  }
+  return result;
+}
+
 std::vector<int64_t> Config::ids(StringRef names, std::vector<int64_t> fallback) {
   const json::Value *value = read(names);
   if (!value)

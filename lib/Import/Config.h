@@ -60,6 +60,12 @@ public:
                          std::optional<llvm::StringRef> fallback = std::nullopt);
   /// A list of strings; empty if absent.
   std::vector<std::string> strings(llvm::StringRef names);
+  /// A list of finite numbers; empty if absent.
+  std::vector<double> numbers(llvm::StringRef names);
+  /// The value as it is, for fields of a shape of their own; null if absent or null.
+  const llvm::json::Value *value(llvm::StringRef names) {
+    return readValue(names, /*optional=*/true, "");
+  }
   /// An id or a list of ids, each at least 0; `fallback` if absent, nothing if null.
   std::vector<int64_t> ids(llvm::StringRef names, std::vector<int64_t> fallback = {});
   /// The reader of an object; null if absent or null. Lives as long as this reader.

@@ -50,6 +50,7 @@ public:
 private:
   // Tensors of the checkpoint.
   void choosePrefix();
+  void chooseHead();
   bool headIsSeparate();
   const TensorInfo *resolve(const std::string &fullName, ArrayRef<int64_t> shape);
   std::string fullName(StringRef name, size_t layer) const;
@@ -104,7 +105,7 @@ private:
   Diagnostics &diagnostics;
   GraphBuilder top;
   OwningOpRef<ModuleOp> module;
-  std::string prefix;
+  std::string prefix, headName;
   std::vector<std::unique_ptr<Body>> bodies;
   llvm::StringMap<Value> parameters;
   llvm::StringSet<> used;
@@ -194,20 +195,29 @@ static bool sameBytes(const Checkpoint &checkpoint, const TensorInfo &a, const T
   return true;
 }
 
+void DecoderBuilder::chooseHead() {
+  SmallVector<StringRef> names;
+  StringRef(spec.head.name).split(names, '|');
+  auto found = llvm::find_if(names, [&](StringRef name) {
+    return checkpoint.tensors.find((name + ".weight").str()) != nullptr;
+  });
+  headName = (found == names.end() ? names.front() : *found).str();
+}
+
 /// Whether the head has a matrix of its own. Where the config ties it to the embedding and the
 /// checkpoint has both and they differ, the checkpoint is right, as in the library.
 bool DecoderBuilder::headIsSeparate() {
   if (!spec.tiedHead)
     return true;
   const TensorInfo *embedding = checkpoint.tensors.find(prefix + spec.embedding + ".weight");
-  const TensorInfo *head = checkpoint.tensors.find(spec.head.name + ".weight");
+  const TensorInfo *head = checkpoint.tensors.find(headName + ".weight");
   if (!embedding || !head)
     return false;
-  used.insert(spec.head.name + ".weight");
+  used.insert(headName + ".weight");
   if (sameBytes(checkpoint, *embedding, *head))
     return false;
   diagnostics.warning(checkpoint.directory,
-                      "tensor " + quote(spec.head.name + ".weight") +
+                      "tensor " + quote(headName + ".weight") +
                           " differs from the embedding table that config.json ties it to; it is "
                           "used as the head");
   return true;
@@ -247,18 +257,34 @@ void DecoderBuilder::reportUnused() {
 // Bodies
 //===----------------------------------------------------------------------===//
 
+/// The weight `name` of a norm of elements of shape `shape`. Where every head has a tensor of its
+/// own, '#' in the name, they become rows of one.
+static Value normWeight(GraphBuilder &g, const std::string &name, ArrayRef<int64_t> shape,
+                        function_ref<Value(const std::string &, ArrayRef<int64_t>)> weight) {
+  auto [before, after] = StringRef(name).split('#');
+  if (before.size() == name.size())
+    return weight(name, shape);
+  SmallVector<Value> rows;
+  for (int64_t head = 0; head < shape.front(); ++head)
+    rows.push_back(g.asRow(weight((before + Twine(head) + after).str(), shape.drop_front())));
+  return g.concat(rows, 0);
+}
+
 Value DecoderBuilder::emitNorm(GraphBuilder &g, const NormSpec &norm, Value x, WeightFn weight) {
   if (norm.kind == NormSpec::None)
     return x;
   GraphBuilder::At at(g, prefix + norm.name);
-  int64_t size = cast<RankedTensorType>(x.getType()).getShape().back();
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(x.getType()).getShape();
+  shape = norm.perHead ? shape.drop_front() : shape.take_back();
   Value y =
       norm.kind == NormSpec::Rms ? g.rmsNormalize(x, norm.eps) : g.layerNormalize(x, norm.eps);
-  Value factor = weight(norm.name + ".weight", {size});
+  if (!norm.affine)
+    return y;
+  Value factor = normWeight(g, norm.name + ".weight", shape, weight);
   if (norm.offset != 0)
     factor = g.add(g.widen(factor), norm.offset);
   y = g.mulWeight(y, factor);
-  return norm.bias ? g.addWeight(y, weight(norm.name + ".bias", {size})) : y;
+  return norm.bias ? g.addWeight(y, normWeight(g, norm.name + ".bias", shape, weight)) : y;
 }
 
 Value DecoderBuilder::emitLinear(GraphBuilder &g, const LinearSpec &linear, int64_t size, Value x,
@@ -340,9 +366,16 @@ Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, V
   if (attention.fused) {
     Value all = emitLinear(g, attention.query, querySize + 2 * keySize, x, weight);
     GraphBuilder::At at(g, prefix + attention.query.name);
-    q = g.sliceLast(all, 0, querySize);
-    k = g.sliceLast(all, querySize, keySize);
-    v = g.sliceLast(all, querySize + keySize, keySize);
+    int64_t n = attention.groups, share = querySize / n, keyShare = keySize / n;
+    if (n > 1)
+      all = g.splitLast(all, share + 2 * keyShare);
+    auto part = [&](int64_t offset, int64_t size) {
+      Value slice = g.sliceLast(all, offset, size);
+      return n > 1 ? g.joinLast(slice) : slice;
+    };
+    q = part(0, share);
+    k = part(share + (attention.valuesFirst ? keyShare : 0), keyShare);
+    v = part(share + (attention.valuesFirst ? 0 : keyShare), keyShare);
   } else {
     q = emitLinear(g, attention.query, querySize, x, weight);
     k = emitLinear(g, attention.key, keySize, x, weight);
@@ -374,7 +407,10 @@ Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, V
     Value sinks;
     if (!attention.sinks.empty())
       sinks = weight(attention.sinks, {attention.heads});
-    result = g.attention(q, k, v, scaleOf(), attention.softcap, attention.window, sinks);
+    Value bias;
+    if (const AlibiSpec &alibi = attention.alibi; !alibi.slopes.empty())
+      bias = g.mul(g.linearBiases(q, alibi.slopes, alibi.rounded), alibi.scale);
+    result = g.attention(q, k, v, scaleOf(), attention.softcap, attention.window, sinks, bias);
   }
   return emitLinear(g, attention.output, spec.hidden, result, weight);
 }
@@ -388,8 +424,16 @@ Value DecoderBuilder::emitFeedForward(GraphBuilder &g, Body &body, size_t layer,
 Value DecoderBuilder::emitFeedForward(GraphBuilder &g, const FeedForwardSpec &ff, Body &body,
                                       size_t layer, Value x) {
   auto weight = weightsOf(body, layer);
-  Value gate = ff.gated ? emitLinear(g, ff.gate, ff.size, x, weight) : Value();
-  Value up = emitLinear(g, ff.up, ff.size, x, weight);
+  Value gate, up;
+  if (ff.gated)
+    gate = emitLinear(g, ff.gate, ff.fused ? 2 * ff.size : ff.size, x, weight);
+  if (ff.fused) {
+    GraphBuilder::At at(g, prefix + ff.gate.name);
+    up = g.sliceLast(gate, ff.size, ff.size);
+    gate = g.sliceLast(gate, 0, ff.size);
+  } else {
+    up = emitLinear(g, ff.up, ff.size, x, weight);
+  }
   Value inner;
   {
     GraphBuilder::At at(g, prefix + StringRef(ff.down.name).rsplit('.').first + ".activation");
@@ -411,12 +455,15 @@ Value DecoderBuilder::emitLayer(GraphBuilder &g, Body &body, size_t index, Value
                       : emitNorm(g, layer.feedForwardNorm, x, weight);
     Value fed = emitFeedForward(g, body, index, input);
     fed = emitNorm(g, layer.feedForwardPostNorm, fed, weight);
-    return g.add(x, g.mul(g.add(attended, fed), layer.residualScale));
+    return g.add(layer.addsToNormed ? normed : x, g.mul(g.add(attended, fed), layer.residualScale));
   }
-  x = g.add(x, g.mul(attended, layer.residualScale));
-  Value fed = emitFeedForward(g, body, index, emitNorm(g, layer.feedForwardNorm, x, weight));
+  x = g.add(layer.addsToNormed ? normed : x, g.mul(attended, layer.residualScale));
+  x = emitNorm(g, layer.attentionSumNorm, x, weight);
+  Value input = emitNorm(g, layer.feedForwardNorm, x, weight);
+  Value fed = emitFeedForward(g, body, index, input);
   fed = emitNorm(g, layer.feedForwardPostNorm, fed, weight);
-  return g.add(x, g.mul(fed, layer.residualScale));
+  x = g.add(layer.addsToNormed ? input : x, g.mul(fed, layer.residualScale));
+  return emitNorm(g, layer.feedForwardSumNorm, x, weight);
 }
 
 Body *DecoderBuilder::emitBody(size_t index) {
@@ -472,23 +519,26 @@ Value DecoderBuilder::emitForward(Value ids) {
   auto weight = [&](const std::string &name, ArrayRef<int64_t> shape) {
     return parameterOf(name, shape);
   };
+  int64_t width = spec.embeddingSize ? spec.embeddingSize : spec.hidden;
   Value table, x;
   {
     GraphBuilder::At at(top, prefix + spec.embedding);
-    table = parameterOf(spec.embedding + ".weight", {spec.vocab, spec.hidden});
+    table = parameterOf(spec.embedding + ".weight", {spec.vocab, width});
     x = top.mul(top.embedding(ids, table), spec.embeddingScale);
   }
+  if (spec.embeddingSize)
+    x = emitLinear(top, spec.project, spec.hidden, x, weight);
   if (!spec.positionTable.empty()) {
     GraphBuilder::At at(top, prefix + spec.positionTable);
     Value rows = parameterOf(spec.positionTable + ".weight", {spec.positionRows, spec.hidden});
-    x = top.add(x, top.embedding(top.positions(ids), rows));
+    x = top.add(x, top.embedding(top.positions(ids, spec.positionOffset), rows));
   }
   x = emitNorm(top, spec.embeddingNorm, x, weight);
 
   std::vector<std::pair<Value, Value>> rotaries;
   for (const RotaryTable &rotary : spec.rotaries) {
     GraphBuilder::At at(top, prefix + "rotary");
-    rotaries.push_back(top.rotaryTable(ids, rotary.frequencies, rotary.magnitude));
+    rotaries.push_back(top.rotaryTable(ids, rotary));
   }
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec &layer = spec.layers[i];
@@ -517,12 +567,13 @@ Value DecoderBuilder::emitForward(Value ids) {
     x = func::CallOp::create(top.b, top.loc, body->function, operands).getResult(0);
   }
   x = emitNorm(top, spec.finalNorm, x, weight);
+  if (spec.embeddingSize)
+    x = emitLinear(top, spec.unproject, width, x, weight);
 
   bool separate = headIsSeparate();
-  GraphBuilder::At at(top, separate ? spec.head.name : prefix + spec.embedding);
-  Value matrix =
-      separate ? parameter(spec.head.name + ".weight", {spec.vocab, spec.hidden}) : table;
-  Value bias = spec.head.bias ? parameter(spec.head.name + ".bias", {spec.vocab}) : Value();
+  GraphBuilder::At at(top, separate ? headName : prefix + spec.embedding);
+  Value matrix = separate ? parameter(headName + ".weight", {spec.vocab, width}) : table;
+  Value bias = spec.head.bias ? parameter(headName + ".bias", {spec.vocab}) : Value();
   Value logits = top.mul(top.linear(x, matrix, bias, /*transposed=*/false), spec.logitScale);
   return spec.logitSoftcap == 0 ? logits : top.softcap(logits, spec.logitSoftcap);
 }
@@ -553,6 +604,7 @@ ModelInfo DecoderBuilder::describe() const {
 
 FailureOr<OwningOpRef<ModuleOp>> DecoderBuilder::build() {
   choosePrefix();
+  chooseHead();
   auto idsType = RankedTensorType::get({dynamic}, top.b.getI32Type());
   auto forward =
       func::FuncOp::create(top.nameLoc(spec.modelType), "forward",

@@ -7,11 +7,14 @@
 // Names of tensors are written without prefix and without ".weight" or ".bias"; '*' stands for the
 // number of the layer. A layer's input is x; it computes
 //
-//   a = attentionPostNorm(attention(attentionNorm(x)))        x1 = x + residualScale * a
-//   f = feedForwardPostNorm(feedForward(feedForwardNorm(x1))) result = x1 + residualScale * f
+//   a = attentionPostNorm(attention(attentionNorm(x)))
+//   x1 = attentionSumNorm(x + residualScale * a)
+//   f = feedForwardPostNorm(feedForward(feedForwardNorm(x1)))
+//   result = feedForwardSumNorm(x1 + residualScale * f)
 //
 // or, `parallel`, x + residualScale * (a + f) with f of feedForwardNorm(x); without a
-// feedForwardNorm both branches then read attentionNorm(x).
+// feedForwardNorm both branches then read attentionNorm(x). With `addsToNormed` the sums are with
+// attentionNorm(x) and feedForwardNorm(x1) instead of x and x1. A norm of kind None is not there.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_LIB_IMPORT_DECODER_H
@@ -43,8 +46,12 @@ struct LinearSpec {
 struct NormSpec {
   enum Kind { None, Rms, Layer } kind = None;
   double eps = 0;
+  /// '#' in it stands for the number of a head, each of which has a tensor of its own.
   std::string name;
-  bool bias = false;
+  /// Normed elements are multiplied by name.weight and, with `bias`, name.bias is added.
+  bool affine = true, bias = false;
+  /// Every head has weights of its own, [heads, size].
+  bool perHead = false;
   /// The factor is name.weight + offset.
   double offset = 0;
 
@@ -54,7 +61,19 @@ struct NormSpec {
     result.name = other.str();
     return result;
   }
-  auto key() const { return std::tie(kind, eps, name, bias, offset); }
+  auto key() const { return std::tie(kind, eps, name, affine, bias, perHead, offset); }
+};
+
+/// Attention with linear biases: scores get slope * (key position - query position), one slope for
+/// each head; without slopes they do not.
+struct AlibiSpec {
+  std::vector<float> slopes;
+  /// Biases are bfloat16(slope) * bfloat16(position), rounded to bfloat16, of key less query.
+  bool rounded = false;
+  /// Biases are multiplied by this.
+  double scale = 1;
+
+  auto key() const { return std::tie(slopes, rounded, scale); }
 };
 
 /// Keys and values of all heads come from one latent per token: `AttentionSpec::key` makes the
@@ -76,8 +95,11 @@ struct LatentSpec {
 
 struct AttentionSpec {
   int64_t heads = 0, kvHeads = 0, headDim = 0;
-  /// `query` makes queries, keys and values side by side; `key` and `value` are not used.
-  bool fused = false;
+  /// `query` makes queries, keys and values; `key` and `value` are not used. Its rows are `groups`
+  /// blocks, each with the queries of its share of heads, then their keys, then their values;
+  /// `valuesFirst`: values before keys.
+  bool fused = false, valuesFirst = false;
+  int64_t groups = 1;
   LinearSpec query, key, value, output;
   /// Norms of every head of queries and keys, before rotation; one weight of headDim elements.
   NormSpec queryNorm, keyNorm;
@@ -98,12 +120,14 @@ struct AttentionSpec {
   double softcap = 0;
   /// Each token sees the last `window` tokens, itself included; 0: all.
   int64_t window = 0;
+  AlibiSpec alibi;
 
   void setBias(bool bias) { query.bias = key.bias = value.bias = output.bias = bias; }
   auto structure() const {
-    return std::make_tuple(heads, kvHeads, headDim, fused, query.key(), key.key(), value.key(),
-                           output.key(), queryNorm.key(), keyNorm.key(), normsAllHeads, clip, sinks,
-                           latent.key(), rotary.has_value(), interleaved, softcap, window);
+    return std::make_tuple(heads, kvHeads, headDim, fused, valuesFirst, groups, query.key(),
+                           key.key(), value.key(), output.key(), queryNorm.key(), keyNorm.key(),
+                           normsAllHeads, clip, sinks, latent.key(), rotary.has_value(),
+                           interleaved, softcap, window, alibi.key());
   }
 };
 
@@ -111,12 +135,14 @@ struct AttentionSpec {
 struct FeedForwardSpec {
   int64_t size = 0;
   bool gated = false;
+  /// `gate` makes gate and up side by side; `up` is not used.
+  bool fused = false;
   Activation activation = Activation::Silu;
   LinearSpec gate, up, down;
 
   void setBias(bool bias) { gate.bias = up.bias = down.bias = bias; }
   auto structure() const {
-    return std::make_tuple(size, gated, activation, gate.key(), up.key(), down.key());
+    return std::make_tuple(size, gated, fused, activation, gate.key(), up.key(), down.key());
   }
 };
 
@@ -163,11 +189,12 @@ struct LayerSpec {
   /// Module of the layer, for locations: "layers.*".
   std::string name;
   NormSpec attentionNorm, attentionPostNorm, feedForwardNorm, feedForwardPostNorm;
+  NormSpec attentionSumNorm, feedForwardSumNorm;
   AttentionSpec attention;
   FeedForwardSpec feedForward;
   /// Instead of feedForward, if it has experts.
   MixtureSpec mixture;
-  bool parallel = false;
+  bool parallel = false, addsToNormed = false;
   double residualScale = 1;
 
   /// Layers of equal structure have the same body.
@@ -175,8 +202,10 @@ struct LayerSpec {
     auto all = [](const LayerSpec &layer) {
       return std::make_tuple(layer.attentionNorm.key(), layer.attentionPostNorm.key(),
                              layer.feedForwardNorm.key(), layer.feedForwardPostNorm.key(),
+                             layer.attentionSumNorm.key(), layer.feedForwardSumNorm.key(),
                              layer.attention.structure(), layer.feedForward.structure(),
-                             layer.mixture.structure(), layer.parallel, layer.residualScale);
+                             layer.mixture.structure(), layer.parallel, layer.addsToNormed,
+                             layer.residualScale);
     };
     return all(*this) == all(other);
   }
@@ -193,13 +222,19 @@ struct DecoderSpec {
   std::vector<std::string> prefixes = {""};
   std::string embedding;
   double embeddingScale = 1;
-  /// A learned table of positions [positionRows, hidden]; empty: there is none.
+  /// Width of the embedding table, if that is not `hidden`: `project` makes hidden elements of a
+  /// row, and `unproject` what the head reads of those after the final norm.
+  int64_t embeddingSize = 0;
+  LinearSpec project, unproject;
+  /// A learned table of positions [positionRows, hidden], which starts with `positionOffset` rows
+  /// of something else; empty: there is none.
   std::string positionTable;
-  int64_t positionRows = 0;
+  int64_t positionRows = 0, positionOffset = 0;
   NormSpec embeddingNorm;
   std::vector<RotaryTable> rotaries;
   std::vector<LayerSpec> layers;
   NormSpec finalNorm;
+  /// Several names separated by '|': the first that is there is taken.
   LinearSpec head;
   /// The head's matrix is the embedding table.
   bool tiedHead = false;

@@ -95,6 +95,17 @@ Value GraphBuilder::sliceLast(Value x, int64_t offset, int64_t size, int64_t str
   return tensor::ExtractSliceOp::create(b, loc, x, offsets, sizes, strides);
 }
 
+Value GraphBuilder::asRow(Value x) {
+  RankedTensorType type = typeOf(x);
+  auto row = RankedTensorType::get({1, type.getDimSize(0)}, type.getElementType());
+  SmallVector<ReassociationIndices> groups = {{0, 1}};
+  return tensor::ExpandShapeOp::create(b, loc, row, x, groups);
+}
+
+Value GraphBuilder::concat(ArrayRef<Value> parts, int64_t dim) {
+  return parts.size() == 1 ? parts.front() : tensor::ConcatOp::create(b, loc, dim, parts);
+}
+
 Value GraphBuilder::sumLast(Value x) {
   RankedTensorType type = typeOf(x);
   int64_t last = type.getRank() - 1;
@@ -219,28 +230,68 @@ Value GraphBuilder::addWeight(Value x, Value w) {
   return add(x, broadcast(widen(w), typeOf(x).getShape(), dims));
 }
 
-Value GraphBuilder::positions(Value tokens) {
+Value GraphBuilder::positions(Value tokens, int64_t offset) {
   auto type = RankedTensorType::get({dynamic}, b.getI32Type());
-  return tfm::PositionsOp::create(b, loc, type, tokens, /*batch=*/Value());
+  Value result = tfm::PositionsOp::create(b, loc, type, tokens, /*batch=*/Value());
+  if (offset == 0)
+    return result;
+  Value by = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(offset));
+  return arith::AddIOp::create(b, loc, result, fill(type, by));
 }
 
-std::pair<Value, Value> GraphBuilder::rotaryTable(Value tokens, ArrayRef<float> frequencies,
-                                                  double magnitude) {
-  int64_t size = frequencies.size();
-  SmallVector<double> exact(frequencies.begin(), frequencies.end());
-  auto rowType = RankedTensorType::get({size}, b.getF64Type());
+std::pair<Value, Value> GraphBuilder::rotaryTable(Value tokens, const RotaryTable &table) {
+  int64_t size = table.frequencies.size();
+  auto type = RankedTensorType::get({dynamic, size}, b.getF64Type());
+  auto row = [&](ArrayRef<double> values) {
+    auto rowType = RankedTensorType::get({size}, b.getF64Type());
+    Value constant = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(rowType, values));
+    return broadcast(constant, type.getShape(), {0});
+  };
   Value position = arith::SIToFPOp::create(b, loc, RankedTensorType::get({dynamic}, b.getF64Type()),
                                            positions(tokens));
-  Value frequency =
-      arith::ConstantOp::create(b, loc, DenseElementsAttr::get(rowType, ArrayRef<double>(exact)));
-  Value angle =
-      mul(broadcast(position, {dynamic, size}, {1}), broadcast(frequency, {dynamic, size}, {0}));
-  auto finish = [&](Value x) -> Value {
-    if (magnitude != 1) {
-      Value factor = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(magnitude));
-      x = mul(x, fill(typeOf(x), factor));
+  auto wide = [](ArrayRef<float> values) {
+    return SmallVector<double>(values.begin(), values.end());
+  };
+  Value frequency = row(wide(table.frequencies));
+  if (table.dependsOnLength()) {
+    auto lengthType = RankedTensorType::get({dynamic}, b.getI32Type());
+    Value length = tfm::PromptLengthsOp::create(b, loc, lengthType, tokens, /*batch=*/Value());
+    Value change = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(table.changeLength));
+    if (table.growth > 0) {
+      // r = growth * max(length, changeLength) / changeLength - (growth - 1), to the power of c_i.
+      length = arith::MaxSIOp::create(b, loc, length, fill(lengthType, change));
+      auto rowType = RankedTensorType::get({dynamic}, b.getF64Type());
+      auto number = [&](double value) {
+        Value scalar = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(value));
+        return fill(rowType, scalar);
+      };
+      Value ratio = arith::SIToFPOp::create(b, loc, rowType, length);
+      ratio = sub(mul(ratio, number(table.growth / double(table.changeLength))),
+                  number(table.growth - 1));
+      SmallVector<double> powers;
+      for (int64_t i = 0; i < size; ++i)
+        powers.push_back(-double(i) / double(size - 1));
+      Value logarithm = math::LogOp::create(b, loc, ratio);
+      Value power = mul(broadcast(logarithm, type.getShape(), {1}), row(powers));
+      frequency = mul(frequency, math::ExpOp::create(b, loc, power));
+    } else {
+      Value isLong = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, length,
+                                           fill(lengthType, change));
+      frequency = arith::SelectOp::create(b, loc, broadcast(isLong, type.getShape(), {1}),
+                                          row(wide(table.longFrequencies)), frequency);
     }
-    return arith::TruncFOp::create(b, loc, f32({dynamic, size}), x);
+  }
+  Value angle = mul(broadcast(position, type.getShape(), {1}), frequency);
+  if (table.singleAngles) {
+    Value narrow = arith::TruncFOp::create(b, loc, f32(type.getShape()), angle);
+    angle = arith::ExtFOp::create(b, loc, type, narrow);
+  }
+  auto finish = [&](Value x) -> Value {
+    if (table.magnitude != 1) {
+      Value factor = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(table.magnitude));
+      x = mul(x, fill(type, factor));
+    }
+    return arith::TruncFOp::create(b, loc, f32(type.getShape()), x);
   };
   Value cos = finish(math::CosOp::create(b, loc, angle));
   Value sin = finish(math::SinOp::create(b, loc, angle));
@@ -296,8 +347,30 @@ Value GraphBuilder::causalMask(Value tokens, int64_t window) {
   return arith::AndIOp::create(b, loc, keep, near);
 }
 
+Value GraphBuilder::roundToBF16(Value x) {
+  RankedTensorType type = typeOf(x);
+  Value narrow = arith::TruncFOp::create(b, loc, type.clone(b.getBF16Type()), x);
+  return arith::ExtFOp::create(b, loc, type, narrow);
+}
+
+Value GraphBuilder::linearBiases(Value tokens, ArrayRef<float> slopes, bool rounded) {
+  int64_t heads = slopes.size();
+  SmallVector<int64_t> shape = {heads, dynamic, dynamic};
+  Value slope = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(f32({heads}), slopes));
+  Value position = arith::SIToFPOp::create(b, loc, f32({dynamic}), positions(tokens));
+  if (rounded) {
+    SmallVector<int64_t> rows = {heads, dynamic};
+    Value factor = broadcast(roundToBF16(slope), rows, {1});
+    Value bias = roundToBF16(mul(factor, broadcast(roundToBF16(position), rows, {0})));
+    return sub(broadcast(bias, shape, {1}), broadcast(bias, shape, {2}));
+  }
+  Value distance = sub(broadcast(position, {dynamic, dynamic}, {0}),
+                       broadcast(position, {dynamic, dynamic}, {1}));
+  return mul(broadcast(slope, shape, {1, 2}), broadcast(distance, shape, {0}));
+}
+
 Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap, int64_t window,
-                              Value sinks) {
+                              Value sinks, Value bias) {
   int64_t heads = typeOf(q).getDimSize(1), valueSize = typeOf(v).getDimSize(2);
   SmallVector<int64_t> shape = {heads, dynamic, dynamic};
   Value mask = broadcast(causalMask(q, window), shape, {0});
@@ -307,6 +380,8 @@ Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap
     scores = mul(scores, fill(f32(shape), scale));
   if (cap != 0)
     scores = softcap(scores, cap);
+  if (bias)
+    scores = add(scores, bias);
   Value never = fill(f32(shape), -3.4028234663852886e38);
   scores = arith::SelectOp::create(b, loc, mask, scores, never);
   if (sinks) {

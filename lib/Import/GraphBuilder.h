@@ -10,6 +10,7 @@
 #ifndef INGOT_LIB_IMPORT_GRAPHBUILDER_H
 #define INGOT_LIB_IMPORT_GRAPHBUILDER_H
 
+#include "RotaryFrequencies.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Value.h"
@@ -79,6 +80,9 @@ public:
   mlir::Value joinLast(mlir::Value x);
   /// Elements offset, offset + stride, ... (`size` of them) of the last dimension.
   mlir::Value sliceLast(mlir::Value x, int64_t offset, int64_t size, int64_t stride = 1);
+  /// x [D] as [1, D], and tensors beside each other along `dim`.
+  mlir::Value asRow(mlir::Value x);
+  mlir::Value concat(llvm::ArrayRef<mlir::Value> parts, int64_t dim);
   /// The sum along the last dimension.
   mlir::Value sumLast(mlir::Value x);
   /// `x` in f32.
@@ -113,20 +117,22 @@ public:
   /// x * w and x + w with w along the last dimensions of x; w of any float type.
   mlir::Value mulWeight(mlir::Value x, mlir::Value w);
   mlir::Value addWeight(mlir::Value x, mlir::Value w);
-  /// The absolute position of every token, [S] i32.
-  mlir::Value positions(mlir::Value tokens);
-  /// Cosines and sines of position * frequency times `magnitude`, [S, frequencies] each; angles in
-  /// f64.
-  std::pair<mlir::Value, mlir::Value>
-  rotaryTable(mlir::Value tokens, llvm::ArrayRef<float> frequencies, double magnitude);
+  /// The absolute position of every token plus `offset`, [S] i32.
+  mlir::Value positions(mlir::Value tokens, int64_t offset = 0);
+  /// Cosines and sines of the table for every token, [S, frequencies] each; angles in f64.
+  std::pair<mlir::Value, mlir::Value> rotaryTable(mlir::Value tokens, const RotaryTable &table);
   /// Rotates the first 2 * R/2 elements of every head of x [S, H, D] by cos and sin [S, R/2]:
   /// pairs are halves of the rotated part, or neighbours.
   mlir::Value rotate(mlir::Value x, mlir::Value cos, mlir::Value sin, bool interleaved);
-  /// softmax(mask(cap(q k^T * scale))) v of q [S, H, D] and k, v [S, KVH, D]: causal, only the last
-  /// `window` keys (0: all), scores capped at `cap` (0: not). `scale` is f32. With `sinks` [H] each
-  /// softmax has one more score, which no value belongs to. Result [S, H * D].
+  /// Biases of scores [H, S, S]: slope of the head * (position of the key - that of the query).
+  /// `rounded`: differences of slope * position in bfloat16, of factors in bfloat16.
+  mlir::Value linearBiases(mlir::Value tokens, llvm::ArrayRef<float> slopes, bool rounded);
+  /// softmax(mask(cap(q k^T * scale) + bias)) v of q [S, H, D] and k, v [S, KVH, D]: causal, only
+  /// the last `window` keys (0: all), scores capped at `cap` (0: not). `scale` is f32, `bias`
+  /// [H, S, S] or absent. With `sinks` [H] each softmax has one more score, which no value belongs
+  /// to. Result [S, H * D].
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value scale, double cap,
-                        int64_t window, mlir::Value sinks = {});
+                        int64_t window, mlir::Value sinks = {}, mlir::Value bias = {});
 
   mlir::Value constant(double value);
 
@@ -136,6 +142,7 @@ public:
 private:
   mlir::Value empty(mlir::RankedTensorType type);
   mlir::Value headsFirst(mlir::Value x, int64_t heads);
+  mlir::Value roundToBF16(mlir::Value x);
   mlir::Value causalMask(mlir::Value tokens, int64_t window);
 
   /// S in the current function.

@@ -8,9 +8,9 @@ using namespace ingot::importer;
 
 static constexpr double pi = 3.14159265358979323846;
 
-/// base^(2i/size) in f32. The library's vectorised power is nearly always the correctly rounded
+/// The library's vectorised power is nearly always the correctly rounded
 /// one, and so is f64's, rounded once more.
-static std::vector<float> powers(double theta, int64_t size) {
+std::vector<float> ingot::importer::rotaryPowers(double theta, int64_t size) {
   std::vector<float> result(size / 2);
   for (int64_t i = 0; i < size / 2; ++i) {
     float exponent = float(2 * i) / float(size);
@@ -60,7 +60,7 @@ static void scaleYarn(std::vector<float> &powers, double theta, const RotaryScal
 
 std::vector<float> ingot::importer::rotaryFrequencies(double theta, int64_t size,
                                                       const RotaryScaling &scaling) {
-  std::vector<float> result = powers(theta, size);
+  std::vector<float> result = rotaryPowers(theta, size);
   if (scaling.kind == RotaryScaling::Yarn) {
     scaleYarn(result, theta, scaling);
     return result;

@@ -40,16 +40,33 @@ struct RotaryScaling {
 };
 
 /// What makes the cosines and sines of a rotary embedding.
+///
+/// Frequencies may depend on the length L of the prompt that a sequence starts with; they stay what
+/// they are when it grows. Above `changeLength` they are `longFrequencies`, or, with a `growth` g
+/// above 0, frequency i is multiplied by r^(-2i / (R - 2)), r = g * L / changeLength - (g - 1).
 struct RotaryTable {
   /// One frequency for each of the R/2 pairs of rotated elements.
   std::vector<float> frequencies;
   /// Cosines and sines are multiplied by this.
   double magnitude = 1;
+  /// Angles are rounded to f32 before their cosines and sines are taken.
+  bool singleAngles = false;
+  int64_t changeLength = 0;
+  std::vector<float> longFrequencies;
+  double growth = 0;
 
+  bool dependsOnLength() const { return growth > 0 || !longFrequencies.empty(); }
   bool operator==(const RotaryTable &other) const {
-    return std::tie(frequencies, magnitude) == std::tie(other.frequencies, other.magnitude);
+    auto key = [](const RotaryTable &t) {
+      return std::tie(t.frequencies, t.magnitude, t.singleAngles, t.changeLength, t.longFrequencies,
+                      t.growth);
+    };
+    return key(*this) == key(other);
   }
 };
+
+/// theta^(2i/size), the reciprocals of plain frequencies.
+std::vector<float> rotaryPowers(double theta, int64_t size);
 
 /// Frequencies of `size` rotated elements (even) with base `theta`.
 std::vector<float> rotaryFrequencies(double theta, int64_t size, const RotaryScaling &scaling);

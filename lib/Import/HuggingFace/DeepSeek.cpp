@@ -22,7 +22,7 @@ static AttentionSpec readLatentAttention(Config &config, DecoderSpec &spec) {
 
   // Positions rotate the shared part alone.
   attention.headDim = latent.rotated;
-  readRotary(config, spec, attention, /*partial=*/false);
+  readRotary(config, spec, attention);
   attention.headDim += config.integer("qk_nope_head_dim", 1, maxHeadDim, 128);
   attention.scale = 1 / std::sqrt(double(attention.headDim));
   // With scaled positions the scores are scaled as well.

@@ -11,21 +11,48 @@ using namespace ingot::importer;
 
 ArrayRef<Family> importer::families() {
   static constexpr Family table[] = {
+      {"bloom", "BloomForCausalLM", fillBloom, 1, 2},
+      {"chatglm", "ChatGLMModel", fillChatGLM, -1, 2, "ChatGLMForConditionalGeneration"},
+      {"codegen", "CodeGenForCausalLM", fillCodeGen, 50256, 50256},
       {"cohere", "CohereForCausalLM", fillCohere, 5, 255001},
+      {"cohere2", "Cohere2ForCausalLM", fillCohere2, 5, 255001},
       {"deepseek_v2", "DeepseekV2ForCausalLM", fillDeepSeekV2, 1, 2},
       {"deepseek_v3", "DeepseekV3ForCausalLM", fillDeepSeekV3, 0, 1},
+      {"ernie4_5", "Ernie4_5ForCausalLM", fillErnie, 1, 2},
+      {"exaone4", "Exaone4ForCausalLM", fillExaone4, 0, 2},
+      {"falcon", "FalconForCausalLM", fillFalcon, 11, 11},
+      {"gemma", "GemmaForCausalLM", fillGemma, 2, 1},
       {"gemma2", "Gemma2ForCausalLM", fillGemma2, 2, 1},
+      {"gemma3_text", "Gemma3ForCausalLM", fillGemma3, 2, 1},
+      {"glm", "GlmForCausalLM", fillGlm, -1, 151329},
+      {"glm4", "Glm4ForCausalLM", fillGlm4, -1, 151329},
       {"gpt2", "GPT2LMHeadModel", fillGPT2, 50256, 50256},
+      {"gpt_bigcode", "GPTBigCodeForCausalLM", fillGPTBigCode, 50256, 50256},
+      {"gpt_neo", "GPTNeoForCausalLM", fillGPTNeo, 50256, 50256},
+      {"gpt_neox", "GPTNeoXForCausalLM", fillGPTNeoX, 0, 2},
       {"gpt_oss", "GptOssForCausalLM", fillGptOss, -1, -1},
+      {"gptj", "GPTJForCausalLM", fillGPTJ, 50256, 50256},
       {"granite", "GraniteForCausalLM", fillGranite, 1, 2},
       {"llama", "LlamaForCausalLM", fillLlama, 1, 2},
       {"mistral", "MistralForCausalLM", fillMistral, 1, 2},
       {"mixtral", "MixtralForCausalLM", fillMixtral, 1, 2},
+      {"mpt", "MptForCausalLM", fillMpt, -1, -1, "MPTForCausalLM"},
+      {"nemotron", "NemotronForCausalLM", fillNemotron, 2, 3},
+      {"olmo", "OlmoForCausalLM", fillOlmo, -1, 50279},
+      {"olmo2", "Olmo2ForCausalLM", fillOlmo2, -1, 50279},
       {"olmoe", "OlmoeForCausalLM", fillOlmoe, -1, 50279},
+      {"opt", "OPTForCausalLM", fillOPT, 2, 2},
+      {"persimmon", "PersimmonForCausalLM", fillPersimmon, 1, 2},
+      {"phi", "PhiForCausalLM", fillPhi, 1, 2},
+      {"phi3", "Phi3ForCausalLM", fillPhi3, 1, 32000},
+      {"qwen", "QWenLMHeadModel", fillQwen, -1, -1},
       {"qwen2", "Qwen2ForCausalLM", fillQwen2, -1, -1},
       {"qwen2_moe", "Qwen2MoeForCausalLM", fillQwen2Moe, -1, -1},
       {"qwen3", "Qwen3ForCausalLM", fillQwen3, -1, -1},
       {"qwen3_moe", "Qwen3MoeForCausalLM", fillQwen3Moe, -1, -1},
+      {"smollm3", "SmolLM3ForCausalLM", fillSmolLM3, 128000, 128001},
+      {"stablelm", "StableLmForCausalLM", fillStableLm, 0, 0, "StableLMEpochForCausalLM"},
+      {"starcoder2", "Starcoder2ForCausalLM", fillStarcoder2, 50256, 50256},
   };
   return table;
 }
@@ -38,9 +65,11 @@ bool importer::isWithoutEffect(StringRef field) {
       "task_specific_params", "id2label", "label2id", "num_labels", "tokenizer_class",
       // Training.
       "initializer_range", "attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop",
-      "hidden_dropout", "dropout", "classifier_dropout", "gradient_checkpointing",
-      "output_router_logits", "router_aux_loss_coef", "summary_activation", "summary_first_dropout",
-      "summary_proj_to_labels", "summary_type", "summary_use_proj",
+      "hidden_dropout", "dropout", "classifier_dropout", "gradient_checkpointing", "embed_dropout",
+      "resid_dropout", "embedding_dropout", "residual_dropout", "emb_pdrop", "layerdrop",
+      "init_std", "init_device", "output_router_logits", "router_aux_loss_coef",
+      "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type",
+      "summary_use_proj",
       // How the library computes the same thing. pretraining_tp slices matrices and adds the parts;
       // reorder_and_upcast_attn is about 16-bit arithmetic.
       "use_cache", "output_attentions", "output_hidden_states", "return_dict",
@@ -48,7 +77,9 @@ bool importer::isWithoutEffect(StringRef field) {
       "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
       "use_flash_attention", "cache_implementation", "is_llama_config", "transformers.js_config",
       "is_decoder", "tie_encoder_decoder", "n_ctx", "cross_attention_hidden_size", "tf_legacy_loss",
-      "tie_last_hidden_states",
+      "tie_last_hidden_states", "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32",
+      "softmax_in_fp32", "slow_but_exact", "masked_softmax_fusion", "bias_dropout_fusion",
+      "skip_bias_add", "skip_bias_add_qkv",
       // Ids that only training or a tokenizer uses, and parameters of the library's generation.
       "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "prefix",
       "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
@@ -125,92 +156,6 @@ Activation importer::readActivation(Config &config, StringRef name, StringRef fa
   return Activation::Identity;
 }
 
-/// The scaling of type `type` with the parameters in `fields`.
-static RotaryScaling readScaling(Config &config, Config &fields, StringRef type, int64_t context,
-                                 double &magnitude) {
-  RotaryScaling scaling;
-  if (type == "linear") {
-    scaling.kind = RotaryScaling::Linear;
-    scaling.factor = fields.positive("factor");
-    return scaling;
-  }
-  // The length before scaling may stand beside the parameters, and then counts.
-  StringRef length = "original_max_position_embeddings";
-  scaling.originalLength = double(fields.integer(length, 1, maxPositions, context));
-  if (config.has(length))
-    scaling.originalLength = double(config.integer(length, 1, maxPositions));
-  if (type == "llama3") {
-    scaling.kind = RotaryScaling::Llama3;
-    scaling.factor = fields.positive("factor");
-    scaling.lowFactor = fields.positive("low_freq_factor");
-    scaling.highFactor = fields.positive("high_freq_factor");
-    if (scaling.highFactor <= scaling.lowFactor)
-      fields.error("high_freq_factor", "expected more than low_freq_factor, got " +
-                                           toText(json::Value(scaling.highFactor)));
-    return scaling;
-  }
-  scaling.kind = RotaryScaling::Yarn;
-  scaling.factor = fields.positive("factor", double(context) / scaling.originalLength);
-  // Zero and null stand for the default here.
-  auto orDefault = [&](StringRef name, double fallback) {
-    double value = fields.number(name, 0, 1e9, 0.0);
-    return value == 0 ? fallback : value;
-  };
-  scaling.fastTurns = orDefault("beta_fast", 32);
-  scaling.slowTurns = orDefault("beta_slow", 1);
-  scaling.truncate = fields.flag("truncate", true);
-  auto magnitudeOf = [&](double weight) {
-    return scaling.factor <= 1 ? 1.0 : 0.1 * weight * std::log(scaling.factor) + 1.0;
-  };
-  double mscale = orDefault("mscale", 0), mscaleAll = orDefault("mscale_all_dim", 0);
-  magnitude =
-      mscale != 0 && mscaleAll != 0 ? magnitudeOf(mscale) / magnitudeOf(mscaleAll) : magnitudeOf(1);
-  magnitude = fields.positive("attention_factor", magnitude);
-  return scaling;
-}
-
-void importer::readRotary(Config &config, DecoderSpec &spec, AttentionSpec &attention, bool partial,
-                          double defaultTheta) {
-  Config *fields = config.child("rope_parameters"), *older = config.child("rope_scaling");
-  if (fields && older)
-    config.error("rope_scaling", "expected nothing beside rope_parameters");
-  if (!fields)
-    fields = older;
-  double theta = config.positive("rope_theta", defaultTheta);
-  Config *rotatedIn = fields && fields->has("partial_rotary_factor") ? fields : &config;
-  double rotated = rotatedIn->number("partial_rotary_factor", 0, 1, 1.0);
-  RotaryScaling scaling;
-  RotaryTable table;
-  if (fields) {
-    theta = fields->positive("rope_theta", theta);
-    // "type" is the older name; where both are there the newer one counts.
-    StringRef older = fields->string("type", "default");
-    StringRef type = fields->string("rope_type", older);
-    if (type == "linear" || type == "llama3" || type == "yarn")
-      scaling = readScaling(config, *fields, type, spec.context, table.magnitude);
-    else if (type != "default")
-      fields->error(fields->has("rope_type") ? "rope_type" : "type",
-                    "expected one of default, linear, llama3, yarn, got " + quote(type));
-  }
-  if (!partial && rotated != 1)
-    rotatedIn->error("partial_rotary_factor",
-                     "expected 1 in this family, got " + toText(json::Value(rotated)));
-  int64_t size = int64_t(double(attention.headDim) * rotated);
-  if (size < 2 || size % 2 != 0) {
-    config.error("head_dim",
-                 "expected an even number of rotated elements of each head, got " + Twine(size));
-    return;
-  }
-  table.frequencies = rotaryFrequencies(theta, size, scaling);
-  if (!all_of(table.frequencies, [](float f) { return std::isfinite(f); }))
-    config.error(fields ? "rope_parameters|rope_scaling" : "rope_theta",
-                 "expected parameters with finite rotary frequencies");
-  auto it = llvm::find(spec.rotaries, table);
-  attention.rotary = size_t(it - spec.rotaries.begin());
-  if (it == spec.rotaries.end())
-    spec.rotaries.push_back(std::move(table));
-}
-
 NormSpec importer::rmsNorm(double eps) {
   NormSpec norm;
   norm.kind = NormSpec::Rms;
@@ -252,4 +197,26 @@ void importer::readLayerTypes(Config &config, DecoderSpec &spec, int64_t window,
                    "expected full_attention or sliding_attention, got " + quote(types[i]));
     spec.layers[i].attention.window = sliding ? window : 0;
   }
+}
+
+void importer::readLayerPattern(Config &config, DecoderSpec &spec, StringRef pattern,
+                                int64_t fallback) {
+  int64_t window = readWindow(config, "sliding_window", 4096);
+  // Where it says nothing new it may be anything.
+  if (config.has("layer_types") || window == 0)
+    spec.fieldsWithoutEffect.push_back(pattern.str());
+  else
+    fallback = config.integer(pattern, 1, maxLayers, fallback);
+  readLayerTypes(config, spec, window, [&](size_t i) { return (i + 1) % fallback != 0; });
+}
+
+FeedForwardSpec importer::plainFeedForward(const std::string &up, const std::string &down,
+                                           bool bias, int64_t size, Activation activation) {
+  FeedForwardSpec ff;
+  ff.size = size;
+  ff.activation = activation;
+  ff.up.name = up;
+  ff.down.name = down;
+  ff.setBias(bias);
+  return ff;
 }

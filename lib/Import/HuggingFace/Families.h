@@ -24,6 +24,12 @@ struct Family {
   void (*fill)(Config &config, DecoderSpec &spec);
   /// The library's defaults of bos_token_id and eos_token_id; -1: none.
   int64_t beginId, endId;
+  /// Another name that published checkpoints have for the class; or empty.
+  llvm::StringLiteral otherArchitecture = "";
+
+  bool isNamed(llvm::StringRef name) const {
+    return name == architecture || (!otherArchitecture.empty() && name == otherArchitecture);
+  }
 };
 
 llvm::ArrayRef<Family> families();
@@ -50,10 +56,26 @@ AttentionSpec readHeads(Config &config, const DecoderSpec &spec,
 /// The function called `name`, as the library spells it.
 Activation readActivation(Config &config, llvm::StringRef name, llvm::StringRef fallback);
 
+/// What families call the fields of their rotary positions, and the defaults.
+struct RotaryFields {
+  double defaultTheta = 10000;
+  /// The rotated part of a head; absent: the whole head, and the family knows no other value.
+  std::optional<double> defaultPartial = std::nullopt;
+  llvm::StringRef theta = "rope_theta", partial = "partial_rotary_factor";
+  /// Types that are another name of longrope, separated by '|'.
+  llvm::StringRef longropeNames = "";
+};
+
+/// Adds the table that `parameters` describe to the spec: an object like rope_parameters, or null.
+/// Fields that it lacks are those of the config. `object` is its name. Returns the table's number.
+std::optional<size_t> readRotaryTable(Config &config, Config *parameters, llvm::StringRef object,
+                                      DecoderSpec &spec, int64_t headDim,
+                                      const RotaryFields &fields = {});
+
 /// rope_parameters, or rope_theta and rope_scaling. Adds the table to the spec and sets
-/// `attention.rotary`. `partial`: the family honours partial_rotary_factor.
-void readRotary(Config &config, DecoderSpec &spec, AttentionSpec &attention, bool partial,
-                double defaultTheta = 10000);
+/// `attention.rotary`.
+void readRotary(Config &config, DecoderSpec &spec, AttentionSpec &attention,
+                const RotaryFields &fields = {});
 
 NormSpec rmsNorm(double eps);
 NormSpec layerNorm(double eps, bool bias);
@@ -72,12 +94,17 @@ void repeatLayer(DecoderSpec &spec, const LayerSpec &layer);
 void readLayerTypes(Config &config, DecoderSpec &spec, int64_t window,
                     llvm::function_ref<bool(size_t)> isSliding);
 
+/// The window and the layers that have it: by layer_types, or all but every n-th, where n is the
+/// field `pattern`.
+void readLayerPattern(Config &config, DecoderSpec &spec, llvm::StringRef pattern, int64_t fallback);
+
 /// What Llama and many after it have in common: sizes, heads, rotary positions, a gated
 /// feed-forward network, norms before attention and feed-forward, and all names. No biases. `tied`
 /// is the default of tie_word_embeddings, `activation` the name of the activation's field (empty:
-/// it is not read), `theta` the default base of the positions.
+/// it is not read).
 LayerSpec readLlamaLayer(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm,
-                         llvm::StringRef activation = "hidden_act", double theta = 10000);
+                         llvm::StringRef activation = "hidden_act",
+                         const RotaryFields &rotary = {});
 
 /// The names outside the layers, and tie_word_embeddings.
 void nameLikeLlama(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm);
@@ -90,26 +117,59 @@ FeedForwardSpec gatedFeedForward(const std::string &module);
 /// `defaultChosen` num_experts_per_tok must be there.
 MixtureSpec readMixture(Config &config, const LayerSpec &layer, llvm::StringRef experts,
                         int64_t defaultExperts, int64_t defaultChosen);
+/// `up` and `down` with biases or without, and no gate.
+FeedForwardSpec plainFeedForward(const std::string &up, const std::string &down, bool bias,
+                                 int64_t size, Activation activation);
+
+/// Sets the slopes of `heads` heads as Bloom computes them.
+void setAlibi(AttentionSpec &attention);
 
 //===----------------------------------------------------------------------===//
 // Families
 //===----------------------------------------------------------------------===//
 
+void fillBloom(Config &config, DecoderSpec &spec);
+void fillChatGLM(Config &config, DecoderSpec &spec);
+void fillCodeGen(Config &config, DecoderSpec &spec);
 void fillCohere(Config &config, DecoderSpec &spec);
+void fillCohere2(Config &config, DecoderSpec &spec);
 void fillDeepSeekV2(Config &config, DecoderSpec &spec);
 void fillDeepSeekV3(Config &config, DecoderSpec &spec);
+void fillErnie(Config &config, DecoderSpec &spec);
+void fillExaone4(Config &config, DecoderSpec &spec);
+void fillFalcon(Config &config, DecoderSpec &spec);
+void fillGemma(Config &config, DecoderSpec &spec);
 void fillGemma2(Config &config, DecoderSpec &spec);
+void fillGemma3(Config &config, DecoderSpec &spec);
+void fillGlm(Config &config, DecoderSpec &spec);
+void fillGlm4(Config &config, DecoderSpec &spec);
 void fillGPT2(Config &config, DecoderSpec &spec);
+void fillGPTBigCode(Config &config, DecoderSpec &spec);
+void fillGPTJ(Config &config, DecoderSpec &spec);
+void fillGPTNeo(Config &config, DecoderSpec &spec);
+void fillGPTNeoX(Config &config, DecoderSpec &spec);
 void fillGptOss(Config &config, DecoderSpec &spec);
 void fillGranite(Config &config, DecoderSpec &spec);
 void fillLlama(Config &config, DecoderSpec &spec);
 void fillMistral(Config &config, DecoderSpec &spec);
 void fillMixtral(Config &config, DecoderSpec &spec);
+void fillMpt(Config &config, DecoderSpec &spec);
+void fillNemotron(Config &config, DecoderSpec &spec);
+void fillOlmo(Config &config, DecoderSpec &spec);
+void fillOlmo2(Config &config, DecoderSpec &spec);
 void fillOlmoe(Config &config, DecoderSpec &spec);
+void fillOPT(Config &config, DecoderSpec &spec);
+void fillPersimmon(Config &config, DecoderSpec &spec);
+void fillPhi(Config &config, DecoderSpec &spec);
+void fillPhi3(Config &config, DecoderSpec &spec);
+void fillQwen(Config &config, DecoderSpec &spec);
 void fillQwen2(Config &config, DecoderSpec &spec);
 void fillQwen2Moe(Config &config, DecoderSpec &spec);
 void fillQwen3(Config &config, DecoderSpec &spec);
 void fillQwen3Moe(Config &config, DecoderSpec &spec);
+void fillSmolLM3(Config &config, DecoderSpec &spec);
+void fillStableLm(Config &config, DecoderSpec &spec);
+void fillStarcoder2(Config &config, DecoderSpec &spec);
 
 } // namespace ingot::importer
 

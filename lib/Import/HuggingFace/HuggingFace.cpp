@@ -19,11 +19,10 @@ static const Family *chooseFamily(Config &config) {
   std::string supported;
   for (const Family &family : families()) {
     supported += (supported.empty() ? "" : ", ") + family.modelType.str();
-    bool named = modelType.empty() ? is_contained(architectures, family.architecture)
-                                   : modelType == family.modelType;
-    if (!named)
+    bool isNamed = any_of(architectures, [&](StringRef name) { return family.isNamed(name); });
+    if (modelType.empty() ? !isNamed : modelType != family.modelType)
       continue;
-    if (!architectures.empty() && !is_contained(architectures, family.architecture))
+    if (!architectures.empty() && !isNamed)
       config.error("architectures", "expected " + quote(family.architecture) + ", got " +
                                         quote(architectures.front()));
     return &family;
@@ -104,6 +103,12 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
   refuse(config);
   family->fill(config, spec);
   readTokenIds(config, generation ? &*generation : nullptr, *family, spec);
+  // Frequencies that grow with the prompt are for prompts beyond the length of the training.
+  for (const RotaryTable &table : spec.rotaries)
+    if (table.growth > 0)
+      spec.context =
+          std::max(spec.context, std::min(maxPositions, int64_t(double(table.changeLength) *
+                                                                std::max(4.0, table.growth))));
   if (options.context > spec.context || options.context < 0)
     (void)diagnostics.error(config.getFile(), "a context of " + Twine(options.context) +
                                                   " was asked for, the model has " +
@@ -122,7 +127,8 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
   if (failed(module))
     return failure();
   config.reportUnread([&](StringRef field) {
-    return isWithoutEffect(field) || is_contained(spec.fieldsWithoutEffect, field);
+    return isWithoutEffect(field.substr(field.rfind('.') + 1)) ||
+           is_contained(spec.fieldsWithoutEffect, field);
   });
   if (diagnostics.failed())
     return failure();

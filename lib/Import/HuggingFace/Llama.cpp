@@ -1,6 +1,7 @@
 //===- Llama.cpp - Llama, and families that name their parts like it --------------------------===//
 
 #include "Families.h"
+#include "llvm/ADT/STLExtras.h"
 
 using namespace ingot::importer;
 
@@ -24,7 +25,7 @@ FeedForwardSpec ingot::importer::gatedFeedForward(const std::string &module) {
 
 LayerSpec ingot::importer::readLlamaLayer(Config &config, DecoderSpec &spec, bool tied,
                                           const NormSpec &norm, llvm::StringRef activation,
-                                          double theta) {
+                                          const RotaryFields &rotary) {
   readSizes(config, spec);
   nameLikeLlama(config, spec, tied, norm);
 
@@ -33,7 +34,7 @@ LayerSpec ingot::importer::readLlamaLayer(Config &config, DecoderSpec &spec, boo
   layer.attentionNorm = norm.named("layers.*.input_layernorm");
   layer.feedForwardNorm = norm.named("layers.*.post_attention_layernorm");
   AttentionSpec &attention = layer.attention = readHeads(config, spec);
-  readRotary(config, spec, attention, /*partial=*/false, theta);
+  readRotary(config, spec, attention, rotary);
   attention.query.name = "layers.*.self_attn.q_proj";
   attention.key.name = "layers.*.self_attn.k_proj";
   attention.value.name = "layers.*.self_attn.v_proj";
@@ -72,4 +73,122 @@ void ingot::importer::fillGranite(Config &config, DecoderSpec &spec) {
   spec.embeddingScale = config.positive("embedding_multiplier", 1);
   spec.logitScale = 1 / config.positive("logits_scaling", 1);
   repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillErnie(Config &config, DecoderSpec &spec) {
+  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_act", {500000});
+  layer.attention.interleaved = true;
+  bool bias = config.flag("use_bias", false);
+  layer.attention.setBias(bias);
+  layer.feedForward.setBias(bias);
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillNemotron(Config &config, DecoderSpec &spec) {
+  NormSpec norm = layerNorm(config.number("norm_eps", 0, 1, 1e-5), /*bias=*/true);
+  norm.offset = 1;
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {10000, 0.5});
+  layer.attention.setBias(config.flag("attention_bias", false));
+  layer.feedForward = plainFeedForward("layers.*.mlp.up_proj", "layers.*.mlp.down_proj",
+                                       config.flag("mlp_bias", false), layer.feedForward.size,
+                                       readActivation(config, "hidden_act", "relu2"));
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillStableLm(Config &config, DecoderSpec &spec) {
+  NormSpec norm = layerNorm(config.number("layer_norm_eps", 0, 1, 1e-5), /*bias=*/true);
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {10000, 0.25});
+  layer.attention.setBias(config.flag("use_qkv_bias", false));
+  layer.attention.output.bias = false;
+  if (config.flag("qk_layernorm", false)) {
+    NormSpec ofHead = layerNorm(norm.eps, /*bias=*/false);
+    ofHead.perHead = true;
+    layer.attention.queryNorm = ofHead.named("layers.*.self_attn.q_layernorm.norms.#");
+    layer.attention.keyNorm = ofHead.named("layers.*.self_attn.k_layernorm.norms.#");
+  }
+  layer.parallel = config.flag("use_parallel_residual", false);
+  if (layer.parallel)
+    layer.feedForwardNorm = {};
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillStarcoder2(Config &config, DecoderSpec &spec) {
+  NormSpec norm = layerNorm(config.number("norm_epsilon", 0, 1, 1e-5), /*bias=*/true);
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm);
+  bool bias = config.flag("use_bias", true);
+  layer.attention.setBias(bias);
+  layer.attention.window = readWindow(config, "sliding_window", 0);
+  layer.feedForward =
+      plainFeedForward("layers.*.mlp.c_fc", "layers.*.mlp.c_proj", bias, layer.feedForward.size,
+                       readActivation(config, "hidden_act", "gelu_pytorch_tanh"));
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillPersimmon(Config &config, DecoderSpec &spec) {
+  NormSpec norm = layerNorm(config.number("layer_norm_eps", 0, 1, 1e-5), /*bias=*/true);
+  readSizes(config, spec, "hidden_size", "num_hidden_layers", "max_position_embeddings", 16384);
+  nameLikeLlama(config, spec, /*tied=*/false, norm);
+  spec.finalNorm = norm.named("final_layernorm");
+  LayerSpec layer;
+  layer.name = "layers.*";
+  layer.attentionNorm = norm.named("layers.*.input_layernorm");
+  layer.feedForwardNorm = norm.named("layers.*.post_attention_layernorm");
+  AttentionSpec &attention = layer.attention =
+      readHeads(config, spec, "num_attention_heads", "", "");
+  readRotary(config, spec, attention, {10000, 0.5});
+  attention.fused = true;
+  attention.groups = attention.heads;
+  attention.query.name = "layers.*.self_attn.query_key_value";
+  attention.output.name = "layers.*.self_attn.dense";
+  attention.setBias(true);
+  if (config.flag("qk_layernorm", true)) {
+    attention.queryNorm = norm.named("layers.*.self_attn.q_layernorm");
+    attention.keyNorm = norm.named("layers.*.self_attn.k_layernorm");
+  }
+  layer.feedForward =
+      plainFeedForward("layers.*.mlp.dense_h_to_4h", "layers.*.mlp.dense_4h_to_h", /*bias=*/true,
+                       config.integer("intermediate_size", 1, maxWidth),
+                       readActivation(config, "hidden_act", "relu2"));
+  repeatLayer(spec, layer);
+}
+
+void ingot::importer::fillSmolLM3(Config &config, DecoderSpec &spec) {
+  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_act", {2000000});
+  layer.attention.setBias(config.flag("attention_bias", false));
+  layer.feedForward.setBias(config.flag("mlp_bias", false));
+  repeatLayer(spec, layer);
+  // Layers without rotary positions: a list, or every n-th.
+  std::vector<double> rotated = config.numbers("no_rope_layers");
+  int64_t interval = config.integer("no_rope_layer_interval", 1, maxLayers, 4);
+  if (!rotated.empty() && rotated.size() != spec.layers.size())
+    config.error("no_rope_layers", "expected one for each of the " +
+                                       llvm::Twine(spec.layers.size()) + " layers, got " +
+                                       llvm::Twine(rotated.size()));
+  for (auto [i, each] : llvm::enumerate(spec.layers))
+    if (rotated.size() == spec.layers.size() ? rotated[i] == 0 : (i + 1) % interval == 0)
+      each.attention.rotary.reset();
+  int64_t window = readWindow(config, "sliding_window", 0);
+  if (!config.flag("use_sliding_window", false))
+    window = 0;
+  readLayerTypes(config, spec, window,
+                 [&](size_t i) { return !spec.layers[i].attention.rotary.has_value(); });
+}
+
+void ingot::importer::fillExaone4(Config &config, DecoderSpec &spec) {
+  NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  layer.attentionNorm = layer.feedForwardNorm = {};
+  layer.attentionPostNorm = norm.named("layers.*.post_attention_layernorm");
+  layer.feedForwardPostNorm = norm.named("layers.*.post_feedforward_layernorm");
+  layer.attention.queryNorm = norm.named("layers.*.self_attn.q_norm");
+  layer.attention.keyNorm = norm.named("layers.*.self_attn.k_norm");
+  repeatLayer(spec, layer);
+  readLayerPattern(config, spec, "sliding_window_pattern", 4);
+  // With windows, the layers that see everything have no positions.
+  if (!config.isNull("sliding_window"))
+    for (LayerSpec &each : spec.layers)
+      if (each.attention.window == 0)
+        each.attention.rotary.reset();
 }

@@ -23,7 +23,7 @@ MixtureSpec ingot::importer::readMixture(Config &config, const LayerSpec &layer,
 
 void ingot::importer::fillMixtral(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", 1e6);
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {1e6});
   layer.attention.window = readWindow(config, "sliding_window", 0);
   layer.mixture = readMixture(config, layer, "num_local_experts|num_experts", 8, 2);
   layer.mixture.modules = {"layers.*.block_sparse_moe", "layers.*.mlp"};
@@ -109,7 +109,7 @@ void ingot::importer::fillGptOss(Config &config, DecoderSpec &spec) {
   if (!config.has("rope_parameters") && !config.has("rope_scaling"))
     config.error("rope_parameters|rope_scaling", "expected the parameters of the positions");
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "", 150000);
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "", {150000});
   layer.attention.setBias(config.flag("attention_bias", true));
   layer.attention.sinks = "layers.*.self_attn.sinks";
   MixtureSpec &mixture = layer.mixture =

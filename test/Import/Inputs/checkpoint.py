@@ -127,6 +127,9 @@ def llama_shapes(c):
             shapes[p + norm + ".weight"] = [h]
         if kind in ("qwen3", "qwen3_moe"):
             shapes[p + "self_attn.q_norm.weight"] = shapes[p + "self_attn.k_norm.weight"] = [d]
+        if c.get("use_qk_norm"):
+            shapes[p + "self_attn.q_norm.weight"] = [q // d, d]
+            shapes[p + "self_attn.k_norm.weight"] = [kv // d, d]
         if kind == "olmoe":
             shapes[p + "self_attn.q_norm.weight"], shapes[p + "self_attn.k_norm.weight"] = [q], [kv]
         if kind == "gpt_oss":

@@ -43,7 +43,8 @@ protected:
   /// What `emit` makes of arguments of the inputs' shapes, with a dynamic first size where the
   /// first input has one of that size.
   Tensor run(ArrayRef<Tensor> inputs,
-             function_ref<mlir::Value(GraphBuilder &, mlir::ValueRange)> emit) {
+             function_ref<mlir::Value(GraphBuilder &, mlir::ValueRange)> emit,
+             reference::Precision precision = reference::Precision::F64) {
     GraphBuilder g(&context);
     mlir::OwningOpRef<mlir::ModuleOp> module = mlir::ModuleOp::create(g.loc);
     SmallVector<mlir::Type> types;
@@ -64,7 +65,9 @@ protected:
     mlir::func::ReturnOp::create(g.b, g.loc, result);
     function.setFunctionType(g.b.getFunctionType(types, result.getType()));
     EXPECT_TRUE(succeeded(mlir::verify(*module)));
-    reference::Interpreter interpreter(*module, {});
+    reference::InterpreterOptions options;
+    options.precision = precision;
+    reference::Interpreter interpreter(*module, options);
     auto results = interpreter.run("f", values);
     EXPECT_TRUE(succeeded(results));
     return std::get<Tensor>(results->front());
@@ -139,7 +142,10 @@ TEST_F(GraphBuilderTest, Rotary) {
     for (int64_t size : {6, 9}) {
       Tensor x = random({5, 2, size});
       Tensor y = run({x}, [&](GraphBuilder &g, mlir::ValueRange args) {
-        auto [cos, sin] = g.rotaryTable(args[0], frequencies, 1.5);
+        RotaryTable table;
+        table.frequencies.assign(frequencies.begin(), frequencies.end());
+        table.magnitude = 1.5;
+        auto [cos, sin] = g.rotaryTable(args[0], table);
         return g.rotate(args[0], cos, sin, interleaved);
       });
       for (int64_t s = 0; s < 5; ++s) {
@@ -192,6 +198,94 @@ TEST_F(GraphBuilderTest, Attention) {
             EXPECT_NEAR(y.floatAt((i * heads + h) * size + d), sum[d] / total, 1e-10);
         }
       }
+    }
+  }
+}
+
+TEST_F(GraphBuilderTest, FrequenciesByLength) {
+  constexpr int64_t size = 3;
+  RotaryTable table;
+  table.frequencies = {1, 0.3f, 0.01f};
+  table.changeLength = 6;
+  RotaryTable factors = table, growth = table;
+  factors.longFrequencies = {0.5f, 0.1f, 0.001f};
+  growth.growth = 4;
+  for (int64_t tokens : {5, 6, 7, 9}) {
+    Tensor x = random({tokens, 1});
+    auto cosines = [&](const RotaryTable &of) {
+      return run({x}, [&](GraphBuilder &g, mlir::ValueRange args) {
+        return g.rotaryTable(args[0], of).first;
+      });
+    };
+    Tensor byFactors = cosines(factors), byGrowth = cosines(growth);
+    double ratio = 4 * std::max(double(tokens), 6.0) / 6 - 3;
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t i = 0; i < size; ++i) {
+        double frequency = double(tokens > 6 ? factors.longFrequencies[i] : table.frequencies[i]);
+        EXPECT_NEAR(byFactors.floatAt(t * size + i), std::cos(double(t) * frequency), 1e-9);
+        // Base b of R elements becomes b * ratio^(R / (R - 2)).
+        frequency =
+            double(table.frequencies[i]) * std::pow(std::pow(ratio, 6.0 / 4), -2 * double(i) / 6);
+        EXPECT_NEAR(byGrowth.floatAt(t * size + i), std::cos(double(t) * frequency), 1e-9);
+      }
+    }
+  }
+}
+
+/// A number as bfloat16 holds it.
+double bfloat(double value) {
+  APFloat number(value);
+  bool loses;
+  number.convert(APFloat::BFloat(), APFloat::rmNearestTiesToEven, &loses);
+  return number.convertToDouble();
+}
+
+TEST_F(GraphBuilderTest, LinearBiases) {
+  constexpr int64_t tokens = 300;
+  const float slopes[] = {0.7f, 0.0101f, 0.25f};
+  Tensor x = random({tokens, 1});
+  for (bool rounded : {false, true}) {
+    Tensor y = run(
+        {x},
+        [&](GraphBuilder &g, mlir::ValueRange args) {
+          return g.linearBiases(args[0], slopes, rounded);
+        },
+        rounded ? reference::Precision::F32 : reference::Precision::F64);
+    auto bias = [&](double slope, int64_t position) {
+      return rounded ? bfloat(bfloat(slope) * bfloat(double(position))) : slope * double(position);
+    };
+    for (int64_t h = 0; h < 3; ++h)
+      for (int64_t i = 0; i < tokens; i += 7)
+        for (int64_t j = 0; j < tokens; j += 11)
+          EXPECT_NEAR(y.floatAt((h * tokens + i) * tokens + j),
+                      bias(slopes[h], j) - bias(slopes[h], i), 1e-9);
+  }
+}
+
+TEST_F(GraphBuilderTest, BiasesAreAddedToScores) {
+  constexpr int64_t tokens = 5, heads = 2, size = 3;
+  Tensor q = random({tokens, heads, size}), k = random({tokens, heads, size}),
+         v = random({tokens, heads, size});
+  const float slopes[] = {0.5f, 2};
+  Tensor y = run({q, k, v}, [&](GraphBuilder &g, mlir::ValueRange args) {
+    return g.attention(args[0], args[1], args[2], g.constant(0.375), 0, 0, /*sinks=*/{},
+                       g.linearBiases(args[0], slopes, false));
+  });
+  for (int64_t i = 0; i < tokens; ++i) {
+    for (int64_t h = 0; h < heads; ++h) {
+      std::vector<double> sum(size, 0);
+      double total = 0;
+      for (int64_t j = 0; j <= i; ++j) {
+        double score = slopes[h] * double(j);
+        for (int64_t d = 0; d < size; ++d)
+          score +=
+              0.375 * q.floatAt((i * heads + h) * size + d) * k.floatAt((j * heads + h) * size + d);
+        total += std::exp(score);
+        for (int64_t d = 0; d < size; ++d)
+          sum[d] += std::exp(score) * v.floatAt((j * heads + h) * size + d);
+      }
+      for (int64_t d = 0; d < size; ++d)
+        EXPECT_NEAR(y.floatAt((i * heads + h) * size + d), sum[d] / total, 1e-6);
     }
   }
 }
