@@ -8,6 +8,7 @@
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
 #include "ingot/Reference/VerifyNumerics.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/ToolOutputFile.h"
@@ -181,6 +182,8 @@ llvm::Error Compilation::writeArtifact() {
   inputs.producer = "ingot " INGOT_VERSION;
   inputs.sourceFiles = input.sourceFiles;
   inputs.options = {{"kv-cache", options.kvCache ? "true" : "false"},
+                    {"weights", options.weights.empty() ? "as stored" : llvm::join(options.weights, ",")},
+                    {"activations", options.activations},
                     {"max-tokens", std::to_string(options.maxTokens)},
                     {"max-outputs", std::to_string(options.maxOutputs)}};
   artifact::WriteOptions write;
@@ -218,6 +221,12 @@ llvm::Error Compilation::run(CompileSummary &summary) {
   if (options.from == Stage::Input) {
     auto configure = [&] { return configureModel(*input.module, options); };
     if (llvm::Error error = collectDiagnostics(context, options.input, events, configure))
+      return error;
+    // Before anything is verified: the formats decide what the right result is.
+    PassManager manager(&context);
+    buildFormatPipeline(manager, options);
+    auto choose = [&] { return manager.run(*input.module); };
+    if (llvm::Error error = collectDiagnostics(context, options.input, events, choose))
       return error;
   }
   if (llvm::Error error = runStages(options.from, last))

@@ -163,6 +163,15 @@ static void addPlanPasses(PassManager &manager) {
   manager.addPass(createCheckCaches());
 }
 
+void ingot::buildFormatPipeline(PassManager &manager, const PipelineOptions &options) {
+  if (options.weights.empty() && options.activations == "f32")
+    return;
+  ChooseFormatsOptions formats;
+  formats.weights = SmallVector<std::string>(options.weights);
+  formats.activations = options.activations;
+  manager.addPass(createChooseFormats(formats));
+}
+
 void ingot::buildPipeline(PassManager &manager, ModuleOp module, const PipelineOptions &options,
                           Stage from, Stage to) {
   auto runs = [&](Stage stage) { return from < stage && stage <= to; };

@@ -58,3 +58,28 @@ WeightValues::WeightValues(ModuleOp module) {
     }
   }
 }
+
+// Types change outside in.
+LogicalResult ingot::updateSignatures(ModuleOp module) {
+  SymbolTable symbols(module);
+  SmallVector<func::CallOp> calls;
+  module.walk([&](func::CallOp call) { calls.push_back(call); });
+  llvm::DenseSet<Operation *> settled;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (func::CallOp call : calls) {
+      auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
+      if (callee.isExternal() || callee.getArgumentTypes() == call.getOperandTypes())
+        continue;
+      // A second call that passes other types would undo the first one's.
+      if (!callee.isPrivate() || !settled.insert(callee).second)
+        return call.emitError("expected all calls to pass weights of the same types");
+      for (auto [argument, type] : llvm::zip(callee.getArguments(), call.getOperandTypes()))
+        argument.setType(type);
+      callee.setFunctionType(
+          FunctionType::get(module.getContext(), call.getOperandTypes(), callee.getResultTypes()));
+      changed = true;
+    }
+  }
+  return success();
+}

@@ -20,6 +20,10 @@ private:
   llvm::DenseSet<mlir::Value> weights;
 };
 
+/// Gives arguments of private functions the types that their calls pass. Fails where calls pass
+/// different ones.
+mlir::LogicalResult updateSignatures(mlir::ModuleOp module);
+
 } // namespace ingot
 
 #endif // INGOT_LIB_TRANSFORMS_WEIGHTVALUES_H

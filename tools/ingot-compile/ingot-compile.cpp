@@ -43,8 +43,15 @@ static cl::opt<bool>
 static cl::opt<bool>
     strict("strict", cl::desc("config fields and tensors that are not understood are errors"),
            cl::cat(category));
-static cl::opt<std::string> activations("activations", cl::desc("type of the activations: f32"),
-                                        cl::value_desc("type"), cl::init("f32"), cl::cat(category));
+static cl::list<std::string> weights(
+    "weights",
+    cl::desc("formats of the matrices: f32, bf16, f16, q8 or q4 (blocks of 32 with a 16-bit "
+             "scale), for all or for names: q8,*embed*=bf16 (default: as stored)"),
+    cl::value_desc("[pattern=]format"), cl::CommaSeparated, cl::cat(category));
+static cl::opt<std::string>
+    activations("activations",
+                cl::desc("type of the rows that meet a matrix: f32 (default) or bf16"),
+                cl::value_desc("type"), cl::init("f32"), cl::cat(category));
 static cl::opt<std::string> report("report", cl::desc("write what was decided and why, as JSON"),
                                    cl::value_desc("file"), cl::cat(category));
 static cl::opt<int64_t>
@@ -72,6 +79,7 @@ static cl::extrahelp examples(R"(
 Examples:
   ingot-compile SmolLM2-135M-Instruct -o chat.ingot
   ingot-compile attention.mlir -o attention.ingot --target=native
+  ingot-compile model -o model.ingot --weights=q8,*embed*=bf16 --activations=bf16
   ingot-compile model -o model.ingot --context=2048 --past-context=slide
   ingot-compile model --compile-to=graph -o -            read what was fused
   ingot-compile model -o model.ingot --dump-phases-to=phases --report=report.json
@@ -90,7 +98,8 @@ static void showProgress(llvm::StringRef step, uint64_t done, uint64_t total) {
   static bool isTerminal = llvm::sys::Process::StandardErrIsDisplayed();
   static auto last = std::chrono::steady_clock::time_point();
   auto now = std::chrono::steady_clock::now();
-  if (!isTerminal || isQuiet || (total && done < total && now - last < std::chrono::milliseconds(50)))
+  if (!isTerminal || isQuiet ||
+      (total && done < total && now - last < std::chrono::milliseconds(50)))
     return;
   last = now;
   llvm::errs() << "\r\x1b[K" << step;
@@ -145,8 +154,10 @@ int main(int argc, char **argv) {
     return fail("--context=" + llvm::Twine(context) + ": expected at least 1 position");
   if (maxTokens < 1 || maxTokens > 65536)
     return fail("--max-tokens=" + llvm::Twine(maxTokens) + ": expected 1 to 65536 tokens");
-  if (activations != "f32")
-    return fail("--activations=" + activations + ": expected f32, the only type so far");
+  if (activations != "f32" && activations != "bf16")
+    return fail("--activations=" + activations + ": expected f32 or bf16");
+  options.activations = activations;
+  options.weights = weights;
   if (pastContext.getNumOccurrences() && !parsePastContext(pastContext, options))
     return fail("--past-context=" + pastContext +
                 ": expected stop, slide, restart or restart:KEEP with KEEP above 0");

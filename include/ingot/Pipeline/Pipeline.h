@@ -17,6 +17,7 @@
 #include "mlir/Pass/PassManager.h"
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ingot {
 
@@ -40,6 +41,10 @@ struct PipelineOptions {
   bool kvCache = true;
   /// An attention site that is not fused is an error.
   bool requireFused = false;
+  /// Formats of weights, as the options of choose-formats; empty: as stored.
+  std::vector<std::string> weights;
+  /// Type of the rows that meet a matrix: "f32" or "bf16".
+  std::string activations = "f32";
   /// Most rows, and most rows with outputs, in one step of a language model.
   int64_t maxTokens = 512;
   int64_t maxOutputs = 64;
@@ -49,6 +54,9 @@ struct PipelineOptions {
 /// context, past_context, keep, max_tokens, max_outputs. Does nothing for a plain graph. Fails with
 /// a diagnostic where the options do not fit the model.
 mlir::LogicalResult configureModel(mlir::ModuleOp module, const PipelineOptions &options);
+
+/// Adds the pass that writes the chosen formats into a module of stage `input`, where any are chosen.
+void buildFormatPipeline(mlir::PassManager &manager, const PipelineOptions &options);
 
 /// Adds the passes after stage `from` up to and including stage `to`. `module` has been configured.
 void buildPipeline(mlir::PassManager &manager, mlir::ModuleOp module,

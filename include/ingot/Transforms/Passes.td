@@ -13,21 +13,61 @@ include "mlir/Pass/PassBase.td"
 // Graph form
 //===----------------------------------------------------------------------===//
 
+def ChooseFormats : Pass<"choose-formats", "::mlir::ModuleOp"> {
+  let summary = "decides the number formats of weights and activations";
+  let description = [{
+    Matrices (of projections and embeddings) whose names match a rule of `weights` are stored in its format; the last
+    rule that matches counts, and one without a pattern matches all: `weights=q8,*embed*=bf16`. `q8` and
+    `q4` are blocks of 32 numbers with a 16-bit scale, 8.5 and 4.5 bits a number. A matrix that cannot be
+    stored so stays as it is, with a remark that says why. With `activations=bf16` the rows that meet a
+    matrix are rounded to bf16, sums stay f32.
+
+    ```mlir
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
+      %w = tfm.parameter "w" from "m.safetensors" at 4096 : tensor<8x64xbf16>
+      %0 = tfm.linear %x, %w : tensor<?x64xf32>, tensor<8x64xbf16> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+    becomes, with `weights=q8 activations=bf16`,
+    ```mlir
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
+      %r = arith.truncf %x : tensor<?x64xf32> to tensor<?x64xbf16>
+      %w = tfm.parameter "w" from "m.safetensors" at 4096 : tensor<8x64xbf16>
+      %q = tfm.convert_weight %w : tensor<8x64xbf16> -> tensor<8x64x!tfm.block<q8_0>>
+      %0 = tfm.linear %r, %q : tensor<?x64xbf16>, tensor<8x64x!tfm.block<q8_0>> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: this is where they change: weights are rounded once, when the artifact is written, rows
+    before every product. The other passes are compared with what comes out of this one.
+  }];
+  let options = [
+    ListOption<"weights", "weights", "std::string", "[PATTERN=]FORMAT, the last that matches counts">,
+    Option<"activations", "activations", "std::string", "\"f32\"", "f32 or bf16">];
+  let statistics = [
+    Statistic<"numConverted", "converted", "weights in another format">,
+    Statistic<"numKept", "kept", "weights that could not be converted">,
+    Statistic<"numRounded", "rounded", "projections of rounded rows">];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
 def WidenWeights : Pass<"widen-weights", "::mlir::ModuleOp"> {
   let summary = "widens weights in block formats that have no kernel";
   let description = [{
     Every parameter in a block format (`!tfm.block`) is followed by a `tfm.convert_weight` to f32 that all its
-    users read instead, and the functions that it is passed to take the wide type. No format has a kernel
-    of its own yet, so this is all of them.
+    users read instead, and the functions that it is passed to take the wide type. q8_0, q4_0, q4_1, q5_0, q5_1,
+    q4_k, q5_k and q6_k have kernels of their own and stay.
 
     ```mlir
-    func.func private @body(%x: tensor<?x64xf32>, %w: tensor<8x64x!tfm.block<q4_1>>) -> tensor<?x8xf32> {
-      %0 = tfm.linear %x, %w : tensor<?x64xf32>, tensor<8x64x!tfm.block<q4_1>> -> tensor<?x8xf32>
+    func.func private @body(%x: tensor<?x64xf32>, %w: tensor<8x64x!tfm.block<iq4_nl>>) -> tensor<?x8xf32> {
+      %0 = tfm.linear %x, %w : tensor<?x64xf32>, tensor<8x64x!tfm.block<iq4_nl>> -> tensor<?x8xf32>
       return %0 : tensor<?x8xf32>
     }
     func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
-      %w = tfm.parameter "w" from "m.gguf" at 4096 : tensor<8x64x!tfm.block<q4_1>>
-      %0 = call @body(%x, %w) : (tensor<?x64xf32>, tensor<8x64x!tfm.block<q4_1>>) -> tensor<?x8xf32>
+      %w = tfm.parameter "w" from "m.gguf" at 4096 : tensor<8x64x!tfm.block<iq4_nl>>
+      %0 = call @body(%x, %w) : (tensor<?x64xf32>, tensor<8x64x!tfm.block<iq4_nl>>) -> tensor<?x8xf32>
       return %0 : tensor<?x8xf32>
     }
     ```
@@ -38,8 +78,8 @@ def WidenWeights : Pass<"widen-weights", "::mlir::ModuleOp"> {
       return %0 : tensor<?x8xf32>
     }
     func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
-      %w = tfm.parameter "w" from "m.gguf" at 4096 : tensor<8x64x!tfm.block<q4_1>>
-      %wide = tfm.convert_weight %w : tensor<8x64x!tfm.block<q4_1>> -> tensor<8x64xf32>
+      %w = tfm.parameter "w" from "m.gguf" at 4096 : tensor<8x64x!tfm.block<iq4_nl>>
+      %wide = tfm.convert_weight %w : tensor<8x64x!tfm.block<iq4_nl>> -> tensor<8x64xf32>
       %0 = call @body(%x, %wide) : (tensor<?x64xf32>, tensor<8x64xf32>) -> tensor<?x8xf32>
       return %0 : tensor<?x8xf32>
     }
