@@ -335,7 +335,8 @@ func.func @alibi_of_keys(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tenso
 // CHECK: %[[T:.*]] = arith.truncf %[[M]] : f32 to bf16
 // CHECK: %[[B:.*]] = arith.extf %[[T]] : bf16 to f32
 // CHECK: %[[R:.*]] = arith.addf %[[S]], %[[B]]
-// CHECK: tfm.yield %[[R]]
+// CHECK: %[[Y:.*]] = arith.maximumf %[[R]]
+// CHECK: tfm.yield %[[Y]]
 func.func @alibi_rounded(%q: tensor<2x5x8xf32>, %k: tensor<2x5x8xf32>, %v: tensor<2x5x8xf32>, %ids: tensor<5xi32>, %slopes: tensor<2xf32>) -> tensor<2x5x8xf32> {
   %s = tfm.matmul %q, %k transpose_b : tensor<2x5x8xf32>, tensor<2x5x8xf32> -> tensor<2x5x5xf32>
   %e1 = tensor.empty() : tensor<2x5x5xi32>
