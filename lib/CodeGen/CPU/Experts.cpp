@@ -1,13 +1,15 @@
 //===- Experts.cpp - rows times the matrices of the experts that they go to
 //--------------------===//
 //
-// A work item is a panel of one expert's matrix. It lists the rows that go to the expert, by
-// looking through the ids, and is for these rows what a panel of a linear is for all rows
-// (Linear.cpp): so a row has the same bits alone and in company, whatever the router decides for
-// others. An expert that nobody goes to costs a look at the ids; its matrix is not read.
+// A work item is a panel of one expert's matrix. For each expert the rows that go to it are listed,
+// by looking through the ids, and its panels of this thread are for these rows what panels of a
+// linear are for all rows (Linear.cpp): so a row has the same bits alone and in company, whatever
+// the router decides for others. An expert that nobody goes to costs a look at the ids; its matrix
+// is not read.
 //
 // Panels are the outer dimension of the work items and experts the inner: threads that take a
 // contiguous share each have a part of every expert, and none waits for another whatever is chosen.
+// A thread runs through its part of one expert after the other, which is one stream from memory.
 //
 // The list has a limit, since scratch memory has a size at compile time: when it may overflow, what
 // it names is computed. 2,048 rows of an expert amortise reading its panel.
@@ -34,11 +36,12 @@ struct ExpertsEmitter {
   Value ids{};  ///< i32, one per choice; null: choice j of a token is expert j
   Value list{}; ///< i32 numbers of choices
   Value x{}, gathered{};
+  int64_t gatheredRows = 0; ///< that there is room for
 
   Value append(Value choice, Value count);
   Value listBlock(Value first, Value end, Value expert, Value count);
   Value gather(Value first, Value count);
-  void item(Value number);
+  void panels(Value expert, Value begin, Value end);
 };
 
 } // namespace
@@ -127,22 +130,28 @@ Value ExpertsEmitter::gather(Value first, Value count) {
       .front();
 }
 
-void ExpertsEmitter::item(Value number) {
-  int64_t experts = op.getExperts();
-  Value expert = kb.rem(number, experts), panel = kb.div(number, experts);
+/// Panels [begin, end) of an expert, for all rows that go to it.
+void ExpertsEmitter::panels(Value expert, Value begin, Value end) {
   Value total = ids ? kb.mul(linear.leading[0].value, op.getChosen()) : linear.leading[0].value;
   linear.expert = expert;
+  auto compute = [&](Value count) {
+    kb.loop(kb.c(0), count, kb.c(gatheredRows), [&](Value first) {
+      linear.rowBegin = first;
+      linear.rowCount = kb.min(kb.sub(count, first), kb.c(gatheredRows));
+      linear.xRows = gather(first, linear.rowCount);
+      linear.panels(begin, end);
+    });
+  };
   kb.loop(kb.c(0), total, kb.c(kBlock), {kb.c(0)},
           [&](Value first, ValueRange state) -> KernelBuilder::Values {
-            Value end = kb.min(kb.add(first, kBlock), total);
-            Value count = listBlock(first, end, expert, state.front());
-            Value last = kb.cmp(arith::CmpIPredicate::eq, end, total);
-            Value full = kb.lt(kb.c(kListed - kBlock), count);
+            Value last = kb.min(kb.add(first, kBlock), total);
+            Value count = listBlock(first, last, expert, state.front());
+            Value isLast = kb.cmp(arith::CmpIPredicate::eq, last, total);
+            Value isFull = kb.lt(kb.c(kListed - kBlock), count);
             return kb.branch(
-                kb.ori(last, full), {kb.i64},
+                kb.ori(isLast, isFull), {kb.i64},
                 [&]() -> KernelBuilder::Values {
-                  linear.rowCount = count;
-                  linear.panels(panel, kb.add(panel, 1));
+                  compute(count);
                   return {kb.c(0)};
                 },
                 [&]() -> KernelBuilder::Values { return {count}; });
@@ -173,10 +182,17 @@ void codegen::emitExperts(KernelEmission &emission) {
   if (!emitter.x || (op.getIds() && !emitter.ids))
     return kb.fail(op, "expected rows and ids that are operands of the kernel");
   int64_t rowBytes = linear.layout.k * linear.engine->rowType().getIntOrFloatBitWidth() / 8;
-  linear.blockRows = LinearEmitter::getEvaluatedRows(rowBytes);
-  emitter.gathered = emission.scratch(linear.blockRows * rowBytes);
-  linear.gather = [&](Value first, Value count) { return emitter.gather(first, count); };
+  emitter.gatheredRows = LinearEmitter::getEvaluatedRows(rowBytes);
+  emitter.gathered = emission.scratch(emitter.gatheredRows * rowBytes);
   // One more, for what is written but not counted.
   linear.list = emitter.list = emission.scratch((kListed + 1) * 4);
-  kb.loop(kb.begin(), kb.end(), kb.c(1), [&](Value number) { emitter.item(number); });
+  // Item p * experts + e is panel p of expert e. Those of an expert follow each other in memory.
+  int64_t experts = op.getExperts();
+  kb.loop(kb.c(0), kb.c(experts), kb.c(1), [&](Value expert) {
+    auto firstPanel = [&](Value item) {
+      return kb.div(kb.add(kb.sub(item, expert), experts - 1), experts);
+    };
+    Value begin = firstPanel(kb.begin()), end = firstPanel(kb.end());
+    kb.branch(kb.lt(begin, end), [&] { emitter.panels(expert, begin, end); });
+  });
 }

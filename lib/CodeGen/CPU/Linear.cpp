@@ -177,11 +177,9 @@ void LinearEmitter::panel(Value number, int64_t partLanes) {
   Value base = kb.gep(weight, kb.mul(number, bytes), kb.i8);
   if (expert)
     base = kb.gep(base, kb.mul(expert, layout.matrixBytes()), kb.i8);
-  kb.loop(kb.c(0), rowCount, kb.c(blockRows), [&](Value first) {
-    Value count = kb.min(kb.sub(rowCount, first), kb.c(blockRows));
-    Value rows = gather
-                     ? gather(first, count)
-                     : kb.gep(xRows, kb.mul(first, layout.k), kb.registerType(engine->rowType()));
+  kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
+    Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
+    Value rows = kb.gep(xRows, kb.mul(first, layout.k), kb.registerType(engine->rowType()));
     engine->emit(rows, count, base, partLanes * layout.parts, tile);
     epilogue(number, partLanes, kb.add(rowBegin, first), count);
   });

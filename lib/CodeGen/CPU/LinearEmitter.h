@@ -9,7 +9,6 @@
 #define INGOT_LIB_CODEGEN_CPU_LINEAREMITTER_H
 
 #include "Products.h"
-#include <functional>
 
 namespace ingot::codegen {
 
@@ -40,11 +39,8 @@ struct LinearEmitter {
   mlir::Type weightType{};
 
   /// For rows that a list names: `list[i]` (i32) is the row of the result that row i goes to,
-  /// `gather` brings rows [first, first + count) of the list together and returns where they are,
-  /// `expert` is the number of the matrix and the row of the bias.
+  /// `expert` the number of the matrix and the row of the bias.
   Value list{};
-  std::function<Value(Value first, Value count)> gather{};
-  int64_t blockRows = kBlockRows;
   Value expert{};
 
   /// Where a result lies: its column 0 is column `offset` of each part.
