@@ -143,6 +143,16 @@ LogicalResult ChooseFormatsPass::chooseWeights() {
   return updateSignatures(getOperation());
 }
 
+/// Whether a router's choice is made of `value`, through a softmax or element-wise operations.
+static bool isRouted(Value value) {
+  return llvm::any_of(value.getUsers(), [](Operation *user) {
+    if (isa<RouteOp>(user))
+      return true;
+    bool follows = isa<SoftmaxOp>(user) || OpTrait::hasElementwiseMappableTraits(user);
+    return follows && user->getNumResults() == 1 && isRouted(user->getResult(0));
+  });
+}
+
 /// Rows that meet a matrix are rounded; a router, whose choice is all or nothing, reads them as
 /// they are.
 LogicalResult ChooseFormatsPass::chooseActivations() {
@@ -154,9 +164,8 @@ LogicalResult ChooseFormatsPass::chooseActivations() {
   WeightValues known(getOperation());
   SmallVector<LinearOp> linears;
   getOperation().walk([&](LinearOp op) {
-    bool routes = llvm::any_of(op->getUsers(), [](Operation *user) { return isa<RouteOp>(user); });
     if (getElementTypeOrSelf(op.getX().getType()).isF32() && known.contains(op.getWeight()) &&
-        !routes)
+        !isRouted(op.getResult()))
       linears.push_back(op);
   });
   llvm::DenseMap<Value, Value> rounded;

@@ -52,3 +52,21 @@ func.func @negative(%x: tensor<?x40xf32>, %y: tensor<?x64xf32>) -> (tensor<?x8xf
   %v = tfm.parameter "v" from "m" at 16384 : tensor<64xbf16>
   return %0, %2, %m, %v : tensor<?x8xf32>, tensor<?x8xf32>, tensor<8x64xbf16>, tensor<64xbf16>
 }
+
+// -----
+
+// A router reads its rows as they are, through whatever makes scores of them; other matrices read them rounded.
+// CHECK-LABEL: func.func @router
+// CHECK-SAME: %[[X:.*]]: tensor<?x64xf32>
+// CHECK: %[[R:.*]] = arith.truncf %[[X]] : tensor<?x64xf32> to tensor<?x64xbf16>
+// CHECK: tfm.linear %[[X]], %{{.*}} : tensor<?x64xf32>, tensor<4x64xf32> -> tensor<?x4xf32>
+// CHECK: tfm.linear %[[R]], %{{.*}} : tensor<?x64xbf16>, tensor<8x64xf32> -> tensor<?x8xf32>
+func.func @router(%x: tensor<?x64xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>) {
+  %r = tfm.parameter "norm.r" from "m" at 0 : tensor<4x64xf32>
+  %w = tfm.parameter "norm.w" from "m" at 1024 : tensor<8x64xf32>
+  %l = tfm.linear %x, %r : tensor<?x64xf32>, tensor<4x64xf32> -> tensor<?x4xf32>
+  %p = tfm.softmax %l dim(1) : tensor<?x4xf32>
+  %ids, %weights = tfm.route %p : tensor<?x4xf32> -> tensor<?x2xi32>, tensor<?x2xf32>
+  %y = tfm.linear %x, %w : tensor<?x64xf32>, tensor<8x64xf32> -> tensor<?x8xf32>
+  return %ids, %weights, %y : tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>
+}
