@@ -19,6 +19,14 @@ using namespace ingot::importer;
 
 static constexpr int64_t dynamic = ShapedType::kDynamic;
 
+/// The element type that a stored tensor has in the graph as `shape`: only matrices are in blocks
+/// there.
+static Type graphType(const TensorInfo &info, ArrayRef<int64_t> shape) {
+  return isa<tfm::BlockType>(info.elementType) && shape.size() != 2
+             ? Type(Float32Type::get(info.elementType.getContext()))
+             : info.elementType;
+}
+
 namespace {
 
 /// One operand of a layer's body beside x.
@@ -74,7 +82,7 @@ private:
   Value partOf(Body &body, size_t layer, const std::string &name, ArrayRef<int64_t> stored,
                int64_t offset, ArrayRef<int64_t> shape) {
     const TensorInfo *info = resolve(fullName(name, layer), stored);
-    Type type = info ? info->elementType : top.b.getF32Type();
+    Type type = info ? graphType(*info, shape) : top.b.getF32Type();
     return operand(body, Operand::Weight, RankedTensorType::get(shape, type), name, stored, offset);
   }
   /// A function that makes weights of a layer operands of its body.
@@ -149,11 +157,12 @@ const TensorInfo *DecoderBuilder::resolve(const std::string &name, ArrayRef<int6
   llvm::sys::path::append(path, info->file);
   if (ArrayRef<int64_t>(info->shape) != shape) {
     (void)diagnostics.error(path, "tensor " + quote(name) + ": expected shape " + shapeText(shape) +
-                                      " by config.json, got " + shapeText(info->shape));
+                                      " by " + checkpoint.config + ", got " +
+                                      shapeText(info->shape));
     return nullptr;
   }
   Type type = info->elementType;
-  if (!type || !(type.isF32() || type.isF16() || type.isBF16())) {
+  if (!type || !tfm::getStorageFormat(type)) {
     (void)diagnostics.error(path, "tensor " + quote(name) +
                                       ": expected type F32, F16 or BF16, got " + info->typeName);
     return nullptr;
@@ -167,12 +176,16 @@ Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> store
   const TensorInfo *info = resolve(name, stored);
   if (!info)
     return tensor::EmptyOp::create(top.b, top.loc, shape, top.b.getF32Type());
-  int64_t bytes = info->elementType.getIntOrFloatBitWidth() / 8;
+  uint64_t skipped = formats::bytesOf(*tfm::getStorageFormat(info->elementType), uint64_t(offset));
   Value &value = parameters[offset ? name + "@" + std::to_string(offset) : name];
-  if (!value)
-    value = tfm::ParameterOp::create(top.b, top.nameLoc(name),
-                                     RankedTensorType::get(shape, info->elementType), name,
-                                     info->file, info->offset + offset * bytes);
+  if (value)
+    return value;
+  value = tfm::ParameterOp::create(top.b, top.nameLoc(name),
+                                   RankedTensorType::get(shape, info->elementType), name,
+                                   info->file, info->offset + skipped);
+  if (graphType(*info, shape) != info->elementType)
+    value = tfm::ConvertWeightOp::create(
+        top.b, top.nameLoc(name), RankedTensorType::get(shape, graphType(*info, shape)), value);
   return value;
 }
 
@@ -497,7 +510,8 @@ Body *DecoderBuilder::bodyOf(size_t index) {
         const TensorInfo *info = resolve(fullName(operand.name, index), operand.shape);
         if (!info)
           return nullptr;
-        fits &= info->elementType == cast<RankedTensorType>(operand.type).getElementType();
+        auto type = cast<RankedTensorType>(operand.type);
+        fits &= graphType(*info, type.getShape()) == type.getElementType();
       } else if (operand.kind == Operand::Cosines) {
         const RotaryTable &table = spec.rotaries[*spec.layers[index].attention.rotary];
         fits &=

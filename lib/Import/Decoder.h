@@ -254,6 +254,8 @@ struct DecoderSpec {
 struct Checkpoint {
   std::string directory;
   TensorTable tensors;
+  /// What says how the model is built.
+  std::string config = "config.json";
 };
 
 /// The module of a decoder. Reports tensors that are missing, or of a wrong shape or type, as

@@ -25,7 +25,7 @@ struct TensorInfo {
   llvm::SmallVector<int64_t, 4> shape;
   /// The type as the file writes it ("BF16"), for messages.
   std::string typeName;
-  /// f64, f32, f16, bf16 or an integer; null for types that MLIR has no name for.
+  /// f64, f32, f16, bf16, an integer or a tfm.block; null for types that MLIR has no name for.
   mlir::Type elementType;
 };
 
@@ -35,6 +35,10 @@ public:
   /// False if the name is taken.
   bool add(llvm::StringRef name, TensorInfo info) {
     return tensors.emplace(name.str(), std::move(info)).second;
+  }
+  void remove(llvm::StringRef name) {
+    if (auto it = tensors.find(name); it != tensors.end())
+      tensors.erase(it);
   }
   const TensorInfo *find(llvm::StringRef name) const {
     auto it = tensors.find(name);

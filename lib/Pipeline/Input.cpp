@@ -2,6 +2,7 @@
 
 #include "Input.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Import/GGUF.h"
 #include "ingot/Import/HuggingFace.h"
 #include "ingot/Tokenizer/Import.h"
 #include "mlir/AsmParser/AsmParser.h"
@@ -148,6 +149,41 @@ static llvm::Expected<Input> readMLIR(MLIRContext &context, const CompileOptions
 }
 
 //===----------------------------------------------------------------------===//
+// Importers
+//===----------------------------------------------------------------------===//
+
+/// What an importer makes of the input; its warnings are events, its report is the input's.
+template <typename Result>
+static llvm::Expected<Result> runImporter(FailureOr<Result> (*import)(MLIRContext *, StringRef,
+                                                                      const ImportOptions &,
+                                                                      ImportReport &),
+                                          MLIRContext &context, const CompileOptions &options,
+                                          const CompileEvents &events, Input &input) {
+  ImportOptions importOptions;
+  importOptions.strict = options.strict;
+  importOptions.context = options.context;
+  input.report.handler = [&](const ImportMessage &message) {
+    if (!message.isError && events.warning)
+      events.warning(message.str());
+  };
+  FailureOr<Result> result = import(&context, options.input, importOptions, input.report);
+  input.report.handler = nullptr;
+  if (failed(result))
+    return makeError(input.report.messages.empty() ? options.input + ": cannot be imported"
+                                                   : input.report.messages.back().str());
+  return std::move(*result);
+}
+
+static llvm::Error setTokenizer(const tokenizer::TokenizerSpec &spec, const CompileOptions &options,
+                                Input &input) {
+  tokenizer::Result<std::vector<uint8_t>> blob = tokenizer::serialize(spec);
+  if (!blob)
+    return makeError(options.input + ": " + blob.error());
+  input.tokenizer = std::move(*blob);
+  return llvm::Error::success();
+}
+
+//===----------------------------------------------------------------------===//
 // Hugging Face
 //===----------------------------------------------------------------------===//
 
@@ -155,19 +191,9 @@ static llvm::Expected<Input> readDirectory(MLIRContext &context, const CompileOp
                                            const CompileEvents &events) {
   Input input;
   input.folder = options.input;
-  ImportOptions import;
-  import.strict = options.strict;
-  import.context = options.context;
-  input.report.handler = [&](const ImportMessage &message) {
-    if (!message.isError && events.warning)
-      events.warning(message.str());
-  };
-  FailureOr<OwningOpRef<ModuleOp>> module =
-      importHuggingFace(&context, options.input, import, input.report);
-  input.report.handler = nullptr;
-  if (failed(module))
-    return makeError(input.report.messages.empty() ? options.input + ": cannot be imported"
-                                                   : input.report.messages.back().str());
+  auto module = runImporter(importHuggingFace, context, options, events, input);
+  if (!module)
+    return module.takeError();
   input.module = std::move(*module);
   for (StringRef name : {"config.json", "generation_config.json"}) {
     SmallString<128> path(options.input);
@@ -179,24 +205,50 @@ static llvm::Expected<Input> readDirectory(MLIRContext &context, const CompileOp
     tokenizer::Result<tokenizer::TokenizerSpec> spec = tokenizer::importPath(options.input);
     if (!spec)
       return makeError(spec.error());
-    tokenizer::Result<std::vector<uint8_t>> blob = tokenizer::serialize(*spec);
-    if (!blob)
-      return makeError(options.input + ": " + blob.error());
-    input.tokenizer = std::move(*blob);
+    if (llvm::Error error = setTokenizer(*spec, options, input))
+      return std::move(error);
   }
+  return input;
+}
+
+//===----------------------------------------------------------------------===//
+// GGUF
+//===----------------------------------------------------------------------===//
+
+static llvm::Expected<Input> readGGUF(MLIRContext &context, const CompileOptions &options,
+                                      const CompileEvents &events) {
+  Input input;
+  input.folder = llvm::sys::path::parent_path(options.input).str();
+  if (input.folder.empty())
+    input.folder = ".";
+  auto model = runImporter(importGGUF, context, options, events, input);
+  if (!model)
+    return model.takeError();
+  input.module = std::move(model->module);
+  if (!model->tokens)
+    return input;
+  tokenizer::Result<tokenizer::TokenizerSpec> spec = tokenizer::importTokenTable(*model->tokens);
+  if (!spec)
+    return makeError(options.input + ": tokenizer: " + spec.error());
+  if (llvm::Error error = setTokenizer(*spec, options, input))
+    return std::move(error);
   return input;
 }
 
 llvm::Expected<Input> ingot::readInput(MLIRContext &context, const CompileOptions &options,
                                        const CompileEvents &events) {
   if (!llvm::sys::fs::exists(options.input))
-    return makeError(options.input +
-                     ": does not exist, expected a model's directory or a file of MLIR");
+    return makeError(
+        options.input +
+        ": does not exist, expected a model's directory, a GGUF file or a file of MLIR");
   if (llvm::sys::fs::is_directory(options.input))
     return readDirectory(context, options, events);
   StringRef extension = llvm::sys::path::extension(options.input);
   if (extension == ".mlir" || extension == ".mlirbc")
     return readMLIR(context, options, events);
-  return makeError(options.input +
-                   ": expected a directory with config.json, or a file named *.mlir or *.mlirbc");
+  if (extension == ".gguf")
+    return readGGUF(context, options, events);
+  return makeError(
+      options.input +
+      ": expected a directory with config.json, or a file named *.gguf, *.mlir or *.mlirbc");
 }

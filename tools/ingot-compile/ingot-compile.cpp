@@ -12,8 +12,8 @@ namespace cl = llvm::cl;
 
 static cl::OptionCategory category("Options");
 
-static cl::opt<std::string> input(cl::Positional, cl::desc("<directory | file.mlir>"), cl::Required,
-                                  cl::cat(category));
+static cl::opt<std::string> input(cl::Positional, cl::desc("<directory | file.gguf | file.mlir>"),
+                                  cl::Required, cl::cat(category));
 static cl::opt<std::string> output("o", cl::desc("the artifact, or with --compile-to the module"),
                                    cl::value_desc("file"), cl::cat(category));
 static cl::list<std::string> targets(
@@ -78,6 +78,7 @@ static cl::opt<bool> quiet("quiet", cl::desc("print nothing but errors"), cl::ca
 static cl::extrahelp examples(R"(
 Examples:
   ingot-compile SmolLM2-135M-Instruct -o chat.ingot
+  ingot-compile SmolLM2-135M-Instruct.Q4_1.gguf -o chat.ingot
   ingot-compile attention.mlir -o attention.ingot --target=native
   ingot-compile model -o model.ingot --weights=q8,*embed*=bf16 --activations=bf16
   ingot-compile model -o model.ingot --context=2048 --past-context=slide
