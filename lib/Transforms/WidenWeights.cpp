@@ -3,6 +3,8 @@
 #include "WeightValues.h"
 #include "ingot/Dialect/Plan/Utils/BlockPanels.h"
 #include "ingot/Transforms/Passes.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <map>
 
 namespace ingot {
 #define GEN_PASS_DEF_WIDENWEIGHTS
@@ -14,6 +16,12 @@ using namespace ingot;
 using namespace ingot::tfm;
 
 namespace {
+/// The weights of one format.
+struct Widened {
+  ParameterOp first;
+  int64_t weights = 0, bytes = 0, wideBytes = 0;
+};
+
 struct WidenWeightsPass : ingot::impl::WidenWeightsBase<WidenWeightsPass> {
   void runOnOperation() override {
     SmallVector<ParameterOp> parameters;
@@ -22,6 +30,7 @@ struct WidenWeightsPass : ingot::impl::WidenWeightsBase<WidenWeightsPass> {
       if (block && !plan::BlockPanel::get(block.getFormat()))
         parameters.push_back(op);
     });
+    std::map<formats::Format, Widened> byFormat;
     for (ParameterOp op : parameters) {
       OpBuilder builder(op);
       builder.setInsertionPointAfter(op);
@@ -32,11 +41,27 @@ struct WidenWeightsPass : ingot::impl::WidenWeightsBase<WidenWeightsPass> {
       op.getResult().replaceUsesWithIf(convert.getResult(), [&](OpOperand &use) {
         return !isa<ConvertWeightOp>(use.getOwner());
       });
-      if (convert.use_empty())
+      if (convert.use_empty()) {
         convert.erase();
-      else
-        ++numWidened;
+        continue;
+      }
+      ++numWidened;
+      Widened &widened = byFormat[cast<BlockType>(type.getElementType()).getFormat()];
+      if (!widened.weights++)
+        widened.first = op;
+      widened.bytes += op.getByteSize();
+      widened.wideBytes += *getStorageBytes(wide);
     }
+    // Where memory goes is no surprise.
+    for (auto &[format, widened] : byFormat)
+      widened.first.emitWarning() << widened.weights << " weights in "
+                                  << StringRef(formats::getInfo(format).name)
+                                  << " have no kernel of their own and are widened to f32: "
+                                  << llvm::formatv(
+                                         "{0:f1} MB become {1:f1} MB, the numbers stay the same",
+                                         double(widened.bytes) / 1e6,
+                                         double(widened.wideBytes) / 1e6)
+                                         .str();
     if (failed(updateSignatures(getOperation())))
       signalPassFailure();
   }

@@ -58,7 +58,7 @@ def WidenWeights : Pass<"widen-weights", "::mlir::ModuleOp"> {
   let description = [{
     Every parameter in a block format (`!tfm.block`) is followed by a `tfm.convert_weight` to f32 that all its
     users read instead, and the functions that it is passed to take the wide type. q8_0, q4_0, q4_1, q5_0, q5_1,
-    q4_k, q5_k and q6_k have kernels of their own and stay.
+    q4_k, q5_k and q6_k have kernels of their own and stay. What it costs is a warning for each of the other formats.
 
     ```mlir
     func.func private @body(%x: tensor<?x64xf32>, %w: tensor<8x64x!tfm.block<iq4_nl>>) -> tensor<?x8xf32> {
