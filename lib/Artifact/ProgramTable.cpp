@@ -8,6 +8,7 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
+#include <array>
 #include <map>
 #include <tuple>
 
@@ -54,7 +55,8 @@ private:
 
   llvm::Expected<std::unique_ptr<fb::TensorT>> makeTensor(Type type, DictionaryAttr attributes,
                                                           StringRef kind, unsigned index);
-  llvm::Expected<int> getBatch(Value batch, int64_t queryBlock, const CachePlace &place);
+  llvm::Expected<int> getBatch(Value batch, int64_t queryBlock, const CachePlace &place,
+                               const plan::AttentionShape &shape);
   llvm::Expected<fb::Buffer> getBuffer(plan::DispatchOp dispatch, KernelInterface::Buffer buffer);
   llvm::Expected<fb::Scalar> getScalar(plan::DispatchOp dispatch, KernelInterface::Scalar scalar,
                                        const ItemsOf &items);
@@ -73,7 +75,8 @@ private:
   std::map<std::tuple<int, int64_t, int64_t, int64_t>, unsigned> sizeNumbers;
   /// Sizes of values; those that depend on items, per batch.
   llvm::DenseMap<std::pair<Value, int>, unsigned> sizes;
-  std::map<std::tuple<const void *, int64_t, int, int, uint64_t>, int> batchNumbers;
+  std::map<std::tuple<const void *, int64_t, int, int, uint64_t, std::array<int64_t, 5>>, int>
+      batchNumbers;
   llvm::DenseMap<Value, int> firstBatch;
   unsigned numSlots = 0;
 };
@@ -170,7 +173,7 @@ llvm::Expected<unsigned> ProgramTable::getLeaf(Value value, const ItemsOf &items
     } else if (auto first = firstBatch.find(dim.getBatch()); first != firstBatch.end()) {
       number = first->second;
     } else {
-      llvm::Expected<int> bare = getBatch(dim.getBatch(), /*queryBlock=*/1, CachePlace());
+      llvm::Expected<int> bare = getBatch(dim.getBatch(), /*queryBlock=*/1, CachePlace(), plan::AttentionShape());
       if (!bare)
         return bare.takeError();
       number = *bare;
@@ -202,9 +205,12 @@ llvm::Expected<unsigned> ProgramTable::getDim(Value tensor, int64_t dim, const I
 //===----------------------------------------------------------------------===//
 
 llvm::Expected<int> ProgramTable::getBatch(Value batch, int64_t queryBlock,
-                                           const CachePlace &place) {
+                                           const CachePlace &place,
+                                           const plan::AttentionShape &shape) {
+  std::array<int64_t, 5> facts{shape.heads, shape.kvHeads, shape.recordBytes, shape.causal,
+                               shape.window};
   auto [entry, isNew] = batchNumbers.try_emplace(
-      {batch.getAsOpaquePointer(), queryBlock, place.group, place.slot, place.pageBytes}, -1);
+      {batch.getAsOpaquePointer(), queryBlock, place.group, place.slot, place.pageBytes, facts}, -1);
   if (!isNew)
     return entry->second;
   auto result = std::make_unique<fb::BatchT>();
@@ -212,6 +218,11 @@ llvm::Expected<int> ProgramTable::getBatch(Value batch, int64_t queryBlock,
   result->cache_group = place.group;
   result->slot = place.slot;
   result->page_bytes = place.pageBytes;
+  result->heads = uint32_t(shape.heads);
+  result->kv_heads = uint32_t(shape.kvHeads);
+  result->record_bytes = uint32_t(shape.recordBytes);
+  result->causal = shape.causal;
+  result->window = uint64_t(shape.window);
   if (auto uniform = batch.getDefiningOp<tfm::UniformBatchOp>()) {
     if (place.group >= 0)
       return makeError("expected the program's batch with a cache of the language model",
@@ -556,8 +567,12 @@ llvm::Error ProgramTable::addOperations() {
       if (queryBlock > kMaxQueryBlock)
         return makeError("dispatch of @", dispatch.getKernel(), ": expected at most ",
                          kMaxQueryBlock, " rows per item, got ", queryBlock, getWhere(&op));
+      plan::AttentionShape shape = plan::getAttentionShape(kernel);
+      if (std::max({shape.heads, shape.recordBytes, shape.window}) > UINT32_MAX)
+        return makeError("dispatch of @", dispatch.getKernel(), ": its attention is too large",
+                         getWhere(&op));
       llvm::Expected<int> number =
-          getBatch(dispatch.getInputs()[*interface->batch], queryBlock, place);
+          getBatch(dispatch.getInputs()[*interface->batch], queryBlock, place, shape);
       if (!number)
         return number.takeError();
       batch = *number;

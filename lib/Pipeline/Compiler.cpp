@@ -184,6 +184,8 @@ llvm::Error Compilation::writeArtifact() {
   inputs.options = {{"kv-cache", options.kvCache ? "true" : "false"},
                     {"weights", options.weights.empty() ? "as stored" : llvm::join(options.weights, ",")},
                     {"activations", options.activations},
+                    {"cache", options.cacheType.empty() ? "as the keys" : options.cacheType},
+                    {"attention", options.attentionForm},
                     {"max-tokens", std::to_string(options.maxTokens)},
                     {"max-outputs", std::to_string(options.maxOutputs)}};
   artifact::WriteOptions write;

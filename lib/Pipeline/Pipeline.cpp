@@ -130,7 +130,9 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
   auto model = module->getAttrOfType<DictionaryAttr>(tfm::TransformerDialect::getModelAttrName());
   if (!model) {
     manager.addNestedPass<func::FuncOp>(createInsertShapeChecks());
-    manager.addPass(createPackAttention());
+    PackAttentionOptions pack;
+    pack.cacheType = options.cacheType;
+    manager.addPass(createPackAttention(pack));
     cleanUp(manager);
     return;
   }
@@ -142,6 +144,7 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
   }
   InsertKVCacheOptions cache;
   cache.transient = !options.kvCache;
+  cache.cacheType = options.cacheType;
   manager.addPass(createInsertKVCache(cache));
   manager.addPass(createCheckCaches());
   cleanUp(manager);
@@ -150,10 +153,12 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
   cleanUp(manager);
 }
 
-static void addDispatchPasses(PassManager &manager) {
+static void addDispatchPasses(PassManager &manager, const PipelineOptions &options) {
   manager.addPass(createFormDispatches());
   cleanUp(manager);
-  manager.addPass(createSelectSchedule());
+  SelectScheduleOptions schedule;
+  schedule.attentionForm = options.attentionForm;
+  manager.addPass(createSelectSchedule(schedule));
   cleanUp(manager);
 }
 
@@ -180,7 +185,7 @@ void ingot::buildPipeline(PassManager &manager, ModuleOp module, const PipelineO
   if (runs(Stage::Phases))
     addPhasePasses(manager, module, options);
   if (runs(Stage::Dispatches))
-    addDispatchPasses(manager);
+    addDispatchPasses(manager, options);
   if (runs(Stage::Plan))
     addPlanPasses(manager);
 }

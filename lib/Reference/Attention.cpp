@@ -72,6 +72,20 @@ Cache Cache::clone() const {
   return copy;
 }
 
+/// Rows of a cache of i8 as they are read back: whole multiples of the largest magnitude / 127, in f32.
+static void quantise(std::vector<double> &rows, int64_t size) {
+  for (auto head = rows.begin(); head != rows.end(); head += size) {
+    float largest = 0, check = 0;
+    for (auto x = head; x != head + size; ++x) {
+      largest = std::max(largest, std::fabs(float(*x)));
+      check += float(*x) * 0; // a NaN where a number is not finite
+    }
+    float unit = largest / 127 + check;
+    for (auto x = head; x != head + size; ++x)
+      *x = unit == 0 ? 0 : float(unit * std::nearbyint(float(*x) / unit));
+  }
+}
+
 static LogicalResult executeAppend(Interpreter::Impl &impl, tfm::CacheAppendOp op, Frame &frame) {
   Cache cache = frame.cache(op.getCache());
   const Tensor &k = frame.tensor(op.getK()), &v = frame.tensor(op.getV());
@@ -95,9 +109,13 @@ static LogicalResult executeAppend(Interpreter::Impl &impl, tfm::CacheAppendOp o
                                  " to a cache that holds " + Twine(cache.getLength(b)));
       k.read<double>(row * keys.size(), keys);
       v.read<double>(row * values.size(), values);
+      if (!kind.isFloat && impl.options.precision != Precision::F64) {
+        quantise(keys, cache.getKeySize());
+        quantise(values, cache.getValueSize());
+      }
       for (std::vector<double> *list : {&keys, &values})
         for (double &number : *list)
-          number = roundFor(impl.options.precision, kind, number);
+          number = kind.isFloat ? roundFor(impl.options.precision, kind, number) : number;
       cache.append(b, position, keys, values);
     }
   cache.advance();
@@ -130,6 +148,11 @@ public:
       score.emplace(impl, op.getScore().front(), frame);
     if (!op.getMask().empty())
       mask.emplace(impl, op.getMask().front(), frame);
+    // The operands of bf16 products; scores carry log2(e) where no region needs them as they are.
+    rounded = op.isPhaseForm() && impl.options.precision != Precision::F64 &&
+              op.getQ().getType().getElementType().isBF16() &&
+              op.getCache().getType().getElementType().isBF16();
+    unit = rounded && !score ? T(1.4426950408889634) : T(1);
   }
 
   LogicalResult run() {
@@ -210,7 +233,12 @@ private:
 
   /// Query i of head h, which is row `row` of the queries and of the result.
   LogicalResult runRow(const Context<T> &context, int64_t h, int64_t i, int64_t row) {
-    const T *query = queries.data() + row * keySize;
+    T *query = queries.data() + row * keySize;
+    if (rounded) {
+      T factor = op.getScale() ? T(frame.tensor(op.getScale()).floatAt(0)) * unit : unit;
+      for (int64_t d = 0; d < keySize; ++d)
+        query[d] = T(roundToFormat(query[d] * factor, FloatFormat::BF16));
+    }
     T *result = out.data() + row * valueSize;
     kept.clear();
     weights.clear();
@@ -246,7 +274,8 @@ private:
     if (op.getSinks())
       sum += std::exp(sink - largest);
     for (auto [j, weight] : llvm::zip(kept, weights))
-      addScaled<T>(weight, context.values.data() + j * valueSize, valueSize, result);
+      addScaled<T>(rounded ? T(roundToFormat(weight, FloatFormat::BF16)) : weight,
+                   context.values.data() + j * valueSize, valueSize, result);
     for (int64_t d = 0; d < valueSize; ++d)
       result[d] /= sum;
     return success();
@@ -269,7 +298,9 @@ private:
   }
 
   FailureOr<T> scoreOf(T product, int64_t b, int64_t h, int64_t i, int64_t j) {
-    if (op.getScale())
+    if (rounded)
+      product /= unit;
+    else if (op.getScale())
       product *= T(frame.tensor(op.getScale()).floatAt(0));
     if (!score)
       return product;
@@ -284,6 +315,8 @@ private:
   tfm::AttentionOp op;
   Frame &frame;
   int64_t heads, group, keySize, valueSize;
+  bool rounded = false;
+  T unit = 1; ///< of rounded scores
   std::optional<Body> score, mask;
   std::vector<T> queries, out;
   // Of the row that is being computed: the keys that are kept, their scores and then weights.

@@ -237,13 +237,18 @@ void DispatchFormer::growLinear(Cluster &cluster) {
   numFused += group.size() - 1;
 }
 
+/// Takes in reshapes of the result and one cast to a narrower type.
 void DispatchFormer::growAttention(Cluster &cluster) {
   Value result = cluster.root->getResult(0);
-  while (result.hasOneUse() && isa<tensor::CollapseShapeOp>(*result.getUsers().begin()) &&
-         (*result.getUsers().begin())->getBlock() == &block) {
-    Operation *reshape = *result.getUsers().begin();
-    taken.insert(reshape);
-    result = reshape->getResult(0);
+  bool hasCast = false;
+  while (result.hasOneUse() && (*result.getUsers().begin())->getBlock() == &block) {
+    Operation *user = *result.getUsers().begin();
+    bool isCast = isa<arith::TruncFOp>(user) && !hasCast;
+    if (!isCast && !isa<tensor::CollapseShapeOp>(user))
+      break;
+    hasCast |= isCast;
+    taken.insert(user);
+    result = user->getResult(0);
   }
   taken.insert(cluster.root);
   cluster.results.push_back(result);

@@ -1,5 +1,6 @@
 //===- InsertKVCache.cpp - from one whole sequence to a step of several sequences -------------===//
 
+#include "CacheTypes.h"
 #include "TokenDims.h"
 #include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
 #include "ingot/Transforms/Passes.h"
@@ -55,7 +56,8 @@ struct PackedFunction {
 
 class Packer {
 public:
-  Packer(TokenDims &dims, bool transient) : dims(dims), transient(transient) {}
+  Packer(TokenDims &dims, bool transient, StringRef cacheType)
+      : dims(dims), transient(transient), cacheType(cacheType) {}
 
   LogicalResult pack(func::FuncOp function);
   LogicalResult gatherOutputs(func::FuncOp entry);
@@ -68,6 +70,7 @@ private:
 
   TokenDims &dims;
   bool transient;
+  StringRef cacheType;
   llvm::DenseMap<Operation *, PackedFunction> packed;
 };
 
@@ -95,7 +98,7 @@ FailureOr<CacheType> Packer::getCacheType(AttentionOp op) {
     if (dims.get(value) >= 0)
       return op.emitOpError("has a region that reads a tensor with one row per token, got ")
              << value.getType();
-  Type element = cast<RankedTensorType>(op.getK().getType()).getElementType();
+  Type element = getCacheElementType(cacheType, getElementTypeOrSelf(op.getK().getType()));
   return CacheType::get(op.getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
                         element);
 }
@@ -277,7 +280,11 @@ struct InsertKVCachePass : ingot::impl::InsertKVCacheBase<InsertKVCachePass> {
     FailureOr<TokenDims> dims = TokenDims::compute(entry);
     if (failed(dims))
       return signalPassFailure();
-    Packer packer(*dims, transient);
+    if (!getCacheElementType(cacheType, Float32Type::get(&getContext()))) {
+      getOperation().emitError("cache type '") << cacheType << "': expected f32, bf16, f16 or int8";
+      return signalPassFailure();
+    }
+    Packer packer(*dims, transient, cacheType);
     for (func::FuncOp function : dims->functions())
       if (failed(packer.pack(function)))
         return signalPassFailure();

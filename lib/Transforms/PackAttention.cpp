@@ -1,5 +1,6 @@
 //===- PackAttention.cpp - attention of dense graphs on packed rows ---------------------------===//
 
+#include "CacheTypes.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -38,7 +39,8 @@ static Value packRows(OpBuilder &builder, Location loc, Value value) {
 
 namespace {
 struct PackAttentionOp : OpRewritePattern<AttentionOp> {
-  using OpRewritePattern::OpRewritePattern;
+  PackAttentionOp(MLIRContext *context, StringRef cacheType)
+      : OpRewritePattern(context), cacheType(cacheType) {}
 
   LogicalResult matchAndRewrite(AttentionOp op, PatternRewriter &rewriter) const override {
     if (op.isPhaseForm())
@@ -56,7 +58,7 @@ struct PackAttentionOp : OpRewritePattern<AttentionOp> {
     Value queryBatch = UniformBatchOp::create(rewriter, loc, sequences, rows, keys);
     auto cacheType =
         CacheType::get(getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
-                       cast<RankedTensorType>(op.getK().getType()).getElementType());
+                       getCacheElementType(this->cacheType, getElementTypeOrSelf(op.getK().getType())));
     Value cache = CacheCreateOp::create(rewriter, loc, cacheType, keyBatch);
     cache =
         CacheAppendOp::create(rewriter, loc, cacheType, cache, packRows(rewriter, loc, op.getK()),
@@ -88,14 +90,23 @@ struct PackAttentionOp : OpRewritePattern<AttentionOp> {
     rewriter.replaceOp(op, transpose(rewriter, loc, expanded, {0, 2, 1, 3}));
     return success();
   }
+
+  StringRef cacheType;
 };
 
 struct PackAttentionPass : ingot::impl::PackAttentionBase<PackAttentionPass> {
+  using PackAttentionBase::PackAttentionBase;
+
   void runOnOperation() override {
+    if (!getCacheElementType(cacheType, Float32Type::get(&getContext()))) {
+      getOperation()->emitError("cache type '")
+          << cacheType << "': expected f32, bf16, f16 or int8";
+      return signalPassFailure();
+    }
     int64_t before = 0;
     getOperation()->walk([&](AttentionOp op) { before += !op.isPhaseForm(); });
     RewritePatternSet patterns(&getContext());
-    patterns.add<PackAttentionOp>(&getContext());
+    patterns.add<PackAttentionOp>(&getContext(), cacheType);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
     numPacked += before;
   }

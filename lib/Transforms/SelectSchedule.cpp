@@ -1,8 +1,10 @@
 //===- SelectSchedule.cpp - decides how kernels are generated and weights are packed ----------===//
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Plan/Utils/CacheLayout.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 
 namespace ingot {
 #define GEN_PASS_DEF_SELECTSCHEDULE
@@ -18,8 +20,12 @@ using namespace ingot::tfm;
 static constexpr int64_t kPanelRows = 64;
 
 /// Query rows (queries times the heads that share keys) of an attention item: enough to reuse each
-/// key from registers, few enough that short prompts still divide over threads.
-static constexpr int64_t kAttentionRows = 32;
+/// key from registers and caches, few enough that short prompts still divide over threads; a multiple
+/// of 16 and of the kernel's tiles of 4, 6 and 8 rows.
+static constexpr int64_t kAttentionRows = 48;
+
+/// Most memory per thread for whole rows of scores.
+static constexpr int64_t kMaxScoreBytes = int64_t(1) << 30;
 
 /// The matrices below each other that `weight` is made of.
 static SmallVector<Value> getSources(Value weight, bool transposed) {
@@ -41,13 +47,14 @@ public:
 
   void scheduleLinear(plan::KernelOp kernel);
   void scheduleExperts(plan::KernelOp kernel);
-  void scheduleAttention(plan::KernelOp kernel);
+  LogicalResult scheduleAttention(plan::KernelOp kernel, StringRef form);
   void shareTables(plan::KernelOp kernel);
   int64_t numPacked = 0, numShared = 0;
 
 private:
   void pack(plan::KernelOp kernel, BlockArgument weight, bool transposed, int64_t parts,
             int64_t matrices = 1);
+  std::optional<std::pair<int64_t, int64_t>> getBounds(plan::KernelOp kernel);
 
   ModuleOp module;
   SymbolTable symbols;
@@ -99,11 +106,51 @@ void ScheduleSelector::scheduleExperts(plan::KernelOp kernel) {
   linear.setTransposed(false);
 }
 
-void ScheduleSelector::scheduleAttention(plan::KernelOp kernel) {
+/// Most rows of a sequence in a step, and most keys that they see at once; nothing where that is not known.
+std::optional<std::pair<int64_t, int64_t>> ScheduleSelector::getBounds(plan::KernelOp kernel) {
+  auto model = module->getAttrOfType<DictionaryAttr>(TransformerDialect::getModelAttrName());
+  if (model) {
+    auto context = model.getAs<IntegerAttr>("context"), rows = model.getAs<IntegerAttr>("max_tokens");
+    if (!context || !rows)
+      return std::nullopt;
+    // A window that slides begins inside a page, and keys of the whole step are there at once.
+    return std::pair(rows.getInt(), context.getInt() + rows.getInt() + plan::kPagePositions);
+  }
+  auto attention = *kernel.getBody().getOps<AttentionOp>().begin();
+  auto batch = cast<BlockArgument>(attention.getBatch());
+  std::pair<int64_t, int64_t> bounds(0, 0);
+  for (plan::DispatchOp dispatch : dispatches[kernel]) {
+    auto uniform = dispatch.getInputs()[batch.getArgNumber()].getDefiningOp<UniformBatchOp>();
+    IntegerAttr rows, keys;
+    if (!uniform || !matchPattern(uniform.getRows(), m_Constant(&rows)) ||
+        !matchPattern(uniform.getKeys(), m_Constant(&keys)))
+      return std::nullopt;
+    bounds = {std::max(bounds.first, rows.getInt()), std::max(bounds.second, keys.getInt())};
+  }
+  return bounds;
+}
+
+LogicalResult ScheduleSelector::scheduleAttention(plan::KernelOp kernel, StringRef form) {
   auto attention = *kernel.getBody().getOps<AttentionOp>().begin();
   int64_t group = attention.getHeads() / attention.getKVHeads();
+  int64_t rows = std::max<int64_t>(kAttentionRows / group, 1), keys = 0;
+  if (form == "blocked" || form == "math") {
+    std::optional<std::pair<int64_t, int64_t>> bounds = getBounds(kernel);
+    if (!bounds)
+      return attention.emitOpError("cannot take the form '")
+             << form << "': the number of its keys is not known when compiling; give static sizes";
+    if (form == "math")
+      rows = std::max<int64_t>(bounds->first, 1);
+    keys = std::max<int64_t>(bounds->second, 1);
+    int64_t scores = 0;
+    if (llvm::MulOverflow(rows * group, keys * 4, scores) || scores > kMaxScoreBytes)
+      return attention.emitOpError("cannot take the form '")
+             << form << "': " << rows * group << " rows of " << keys
+             << " scores are more than the 1 GiB that a thread may hold";
+  }
   kernel.setScheduleAttr(plan::ScheduleAttr::get(module.getContext(), plan::ScheduleKind::Attention,
-                                                 std::max<int64_t>(kAttentionRows / group, 1), 1));
+                                                 rows, 1, keys));
+  return success();
 }
 
 /// An embedding whose table is also the head's weight reads the packed copy, so that a tied table
@@ -140,7 +187,14 @@ void ScheduleSelector::shareTables(plan::KernelOp kernel) {
 
 namespace {
 struct SelectSchedulePass : ingot::impl::SelectScheduleBase<SelectSchedulePass> {
+  using SelectScheduleBase::SelectScheduleBase;
+
   void runOnOperation() override {
+    if (!llvm::is_contained({"auto", "flash", "blocked", "math"}, StringRef(attentionForm))) {
+      getOperation().emitError("form of attention '")
+          << attentionForm << "': expected auto, math, blocked or flash";
+      return signalPassFailure();
+    }
     ScheduleSelector selector(getOperation());
     SmallVector<plan::KernelOp> kernels(getOperation().getOps<plan::KernelOp>());
     for (plan::KernelOp kernel : kernels) {
@@ -152,8 +206,9 @@ struct SelectSchedulePass : ingot::impl::SelectScheduleBase<SelectSchedulePass> 
         selector.scheduleLinear(kernel);
       else if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Experts)
         selector.scheduleExperts(kernel);
-      else if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Attention)
-        selector.scheduleAttention(kernel);
+      if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Attention)
+        if (failed(selector.scheduleAttention(kernel, attentionForm)))
+          return signalPassFailure();
     }
     for (plan::KernelOp kernel : kernels)
       if (kernel.getSchedule()->getKind() == plan::ScheduleKind::Rows)

@@ -84,15 +84,26 @@ Error Context::learnBatch(unsigned index) {
   if (data.known)
     return nullptr;
   const fb::Batch &batch = *program->source->batches()->Get(index);
-  int64_t block = batch.query_block();
+  data.sequenceTable.clear();
+  auto add = [&](int64_t rowBegin, int64_t rowCount, int64_t position, int64_t keyEnd,
+                 const PageTable *tables) {
+    ingot_kernel_sequence sequence = {};
+    sequence.row_begin = rowBegin;
+    sequence.row_count = rowCount;
+    sequence.position = position;
+    sequence.key_end = keyEnd;
+    if (tables && batch.cache_group() >= 0)
+      sequence.key_begin = tables[batch.cache_group()].firstPage * kPagePositions;
+    data.sequenceTable.push_back(sequence);
+  };
+  data.pages = 0;
   if (batch.kind() == fb::BatchKind::Step) {
     data.tokens = static_cast<int64_t>(step->ids.size());
     data.sequences = static_cast<int64_t>(step->sequences.size());
     data.outputs = static_cast<int64_t>(step->outputRows.size());
-    data.items = data.pages = 0;
-    for (const StepRows::Sequence &sequence : step->sequences) {
-      data.items += ceilDiv(sequence.rowCount, block);
-      data.pages += ceilDiv(sequence.position + sequence.rowCount, kPagePositions);
+    for (const StepRows::Sequence &s : step->sequences) {
+      data.pages += ceilDiv(s.position + s.rowCount, kPagePositions);
+      add(s.rowBegin, s.rowCount, s.position, s.position + s.rowCount, s.tables);
     }
   } else {
     data.sequences = sizes[static_cast<size_t>(batch.sequences())];
@@ -106,8 +117,17 @@ Error Context::learnBatch(unsigned index) {
     if (mulOverflows(data.sequences, data.rows, data.tokens) || data.tokens > kMaxPositions ||
         mulOverflows(data.sequences, perSequence, data.pages) || data.pages > kMaxPositions)
       return badSize(*program->source, "a batch of more than 2^31 rows or pages");
-    data.items = data.sequences * ceilDiv(data.rows, block);
+    for (int64_t s = 0; s < data.sequences; ++s)
+      add(s * data.rows, data.rows, 0, data.keys, nullptr);
   }
+  AttentionFacts facts;
+  facts.queryBlock = batch.query_block();
+  facts.heads = batch.heads();
+  facts.kvHeads = batch.kv_heads();
+  facts.recordBytes = batch.record_bytes();
+  facts.causal = batch.causal();
+  facts.window = static_cast<int64_t>(batch.window());
+  data.items.build(facts, data.sequenceTable, threadsPlanned);
   data.known = true;
   return nullptr;
 }
@@ -132,7 +152,7 @@ Error Context::batchDimension(const fb::Size &size, int64_t &value) {
     value = data.pages;
     return nullptr;
   case fb::BatchDimKind::Items:
-    value = data.items;
+    value = static_cast<int64_t>(data.items.items.size());
     return nullptr;
   case fb::BatchDimKind::Keys:
   case fb::BatchDimKind::Pairs:
@@ -214,6 +234,7 @@ Error Context::prepare(const ProgramPlan &newProgram, const int64_t *const *inpu
                        const StepRows *newStep, unsigned threads) {
   program = &newProgram;
   step = newStep;
+  threadsPlanned = std::min(threads, pool.size());
   if (batches.size() < (program->source->batches() ? program->source->batches()->size() : 0))
     batches.resize(program->source->batches()->size());
   for (BatchData &batch : batches)
@@ -270,8 +291,12 @@ Error Context::layOutSlots() {
       return badSize(*program->source, "buffers of impossible size");
   }
   const auto *list = program->source->batches();
+  uint64_t partBytes = 0;
   for (unsigned i = 0; list && i < list->size(); ++i) {
     INGOT_TRY(learnBatch(i));
+    const ItemList &items = batches[i].items;
+    batches[i].partsOffset = partBytes;
+    partBytes += roundUp(items.recordBytes + items.counters * sizeof(int32_t), 64);
     if (list->Get(i)->slot() < 0)
       continue;
     uint64_t bytes, room = static_cast<uint64_t>(
@@ -280,15 +305,15 @@ Error Context::layOutSlots() {
         bytes > room)
       return badSize(*program->source, "a slot too small for its pages");
   }
-  return arena.reserve(std::max<uint64_t>(end, 64), "the arena");
+  if (partBytes)
+    INGOT_TRY(parts.reserve(partBytes, "partial results of attention"));
+  return arena.reserve(end + INGOT_PAGE_SLACK, "the arena");
 }
 
 /// Fills the tables that kernels read for a batch.
 Error Context::buildBatch(unsigned index) {
   const fb::Batch &batch = *program->source->batches()->Get(index);
   BatchData &data = batches[index];
-  data.sequenceTable.clear();
-  data.itemTable.clear();
   char *transient = nullptr;
   if (batch.slot() >= 0) {
     transient = arena.data() + slotOffsets[static_cast<size_t>(batch.slot())];
@@ -298,35 +323,27 @@ Error Context::buildBatch(unsigned index) {
     memset(transient, 0, data.pageTable.size() * batch.page_bytes());
   }
   size_t pagesUsed = 0;
-  auto add = [&](int64_t rowBegin, int64_t rowCount, int64_t position, int64_t keyEnd,
-                 const PageTable *tables) {
-    ingot_kernel_sequence sequence = {};
-    sequence.row_begin = rowBegin;
-    sequence.row_count = rowCount;
-    sequence.position = position;
-    sequence.key_end = keyEnd;
+  for (size_t s = 0; s < data.sequenceTable.size(); ++s) {
+    ingot_kernel_sequence &sequence = data.sequenceTable[s];
     if (transient) {
       sequence.pages = data.pageTable.data() + pagesUsed;
-      pagesUsed += static_cast<size_t>(ceilDiv(keyEnd, kPagePositions));
+      pagesUsed += static_cast<size_t>(ceilDiv(sequence.key_end, kPagePositions));
     } else if (batch.cache_group() >= 0) {
       // The table starts with the first page that is held; kernels index it by absolute page.
-      const PageTable &table = tables[batch.cache_group()];
-      sequence.key_begin = table.firstPage * kPagePositions;
+      const PageTable &table = step->sequences[s].tables[batch.cache_group()];
       sequence.pages =
           reinterpret_cast<void *const *>(reinterpret_cast<uintptr_t>(table.addresses.data()) -
                                           static_cast<uintptr_t>(table.firstPage) * sizeof(void *));
     }
-    int32_t number = static_cast<int32_t>(data.sequenceTable.size());
-    data.sequenceTable.push_back(sequence);
-    for (int64_t row = 0; row < rowCount; row += batch.query_block())
-      data.itemTable.push_back(
-          {number, static_cast<int32_t>(std::min<int64_t>(batch.query_block(), rowCount - row)),
-           rowBegin + row});
-  };
+  }
+  if (data.items.counters) {
+    char *records = parts.data() + data.partsOffset;
+    int32_t *counters = reinterpret_cast<int32_t *>(records + data.items.recordBytes);
+    memset(counters, 0, data.items.counters * sizeof(int32_t));
+    data.items.place(records, counters);
+  }
   data.view = {};
   if (batch.kind() == fb::BatchKind::Step) {
-    for (const StepRows::Sequence &s : step->sequences)
-      add(s.rowBegin, s.rowCount, s.position, s.position + s.rowCount, s.tables);
     data.view.row_sequence = step->rowSequence.data();
     data.view.row_position = step->rowPosition.data();
     data.view.row_prompt = step->rowPrompt.data();
@@ -335,21 +352,19 @@ Error Context::buildBatch(unsigned index) {
     data.rowSequence.resize(static_cast<size_t>(data.tokens));
     data.rowPosition.resize(static_cast<size_t>(data.tokens));
     data.rowPrompt.assign(static_cast<size_t>(data.tokens), static_cast<int32_t>(data.rows));
-    for (int64_t s = 0; s < data.sequences; ++s) {
-      add(s * data.rows, data.rows, 0, data.keys, nullptr);
+    for (int64_t s = 0; s < data.sequences; ++s)
       for (int64_t r = 0; r < data.rows; ++r) {
         data.rowSequence[static_cast<size_t>(s * data.rows + r)] = static_cast<int32_t>(s);
         data.rowPosition[static_cast<size_t>(s * data.rows + r)] = static_cast<int32_t>(r);
       }
-    }
     data.view.row_sequence = data.rowSequence.data();
     data.view.row_position = data.rowPosition.data();
     data.view.row_prompt = data.rowPrompt.data();
   }
   data.view.sequences = data.sequenceTable.data();
-  data.view.items = data.itemTable.data();
+  data.view.items = data.items.items.data();
   data.view.sequence_count = data.sequences;
-  data.view.item_count = data.items;
+  data.view.item_count = static_cast<int64_t>(data.items.items.size());
   data.view.token_count = data.tokens;
   data.view.output_count = data.outputs;
   return nullptr;
@@ -401,6 +416,16 @@ void Context::runDispatch(size_t index, unsigned thread, unsigned threads) {
   int64_t grid = sizes[dispatch.grid];
   int64_t begin = grid * thread / threads;
   int64_t end = grid * (thread + 1) / threads;
+  if (dispatch.batch >= 0) {
+    unsigned index = static_cast<unsigned>(dispatch.batch);
+    int64_t heads = program->source->batches()->Get(index)->kv_heads();
+    const ItemList &list = batches[index].items;
+    // Attention: ranges of equal cost.
+    if (heads && grid == heads * static_cast<int64_t>(list.items.size())) {
+      begin = list.begin(heads, thread, threads);
+      end = list.begin(heads, thread + 1, threads);
+    }
+  }
   if (begin >= end)
     return;
   ingot_kernel_args args;

@@ -9,6 +9,7 @@
 #define INGOT_RUNTIME_EXECUTE_H
 
 #include "Artifact.h"
+#include "Items.h"
 #include "Pool.h"
 #include "ingot/kernel_abi.h"
 
@@ -99,7 +100,8 @@ uint64_t monotonicNanoseconds();
 class Context {
 public:
   Context(const Allocator &allocator, Pool &pool, const std::vector<const void *> &weights)
-      : pool(pool), weights(weights), arena(allocator), scratch(allocator), logits(allocator) {}
+      : pool(pool), weights(weights), arena(allocator), scratch(allocator), logits(allocator),
+        parts(allocator) {}
 
   /// `inputShapes[i]` are the dimensions of input i. `step` may be null for programs that have no
   /// step batch; it must live until `execute` returns.
@@ -118,7 +120,7 @@ public:
                 size_t programIndex);
 
   Block &logitsBlock() { return logits; }
-  uint64_t arenaBytes() const { return arena.size() + scratch.size(); }
+  uint64_t arenaBytes() const { return arena.size() + scratch.size() + parts.size(); }
   uint64_t logitsBytes() const { return logits.size(); }
 
   // Of the step layer, kept here to be reused.
@@ -130,11 +132,12 @@ private:
   struct BatchData {
     // Facts, known in `prepare`.
     bool known = false;
-    int64_t tokens = 0, sequences = 0, outputs = 0, items = 0, pages = 0;
+    int64_t tokens = 0, sequences = 0, outputs = 0, pages = 0;
     int64_t rows = 0, keys = 0; // per sequence, for Uniform
-    // Tables, built in `execute`.
-    std::vector<ingot_kernel_sequence> sequenceTable;
-    std::vector<ingot_kernel_item> itemTable;
+    std::vector<ingot_kernel_sequence> sequenceTable; // without pages
+    ItemList items;
+    uint64_t partsOffset = 0; // of its records and then counters in `parts`
+    // Tables, filled in `execute`.
     std::vector<int32_t> rowSequence, rowPosition, rowPrompt;
     std::vector<void *> pageTable;
     ingot_kernel_batch view = {};
@@ -153,8 +156,9 @@ private:
 
   Pool &pool;
   const std::vector<const void *> &weights;
-  Block arena, scratch, logits;
+  Block arena, scratch, logits, parts;
   uint64_t scratchStride = 0;
+  unsigned threadsPlanned = 1;
 
   const ProgramPlan *program = nullptr;
   const StepRows *step = nullptr;

@@ -1,5 +1,6 @@
 //===- Pages.cpp - taking and returning pages ------------------------------------------------===//
 #include "Pages.h"
+#include "ingot/kernel_abi.h"
 
 #include <cstring>
 
@@ -12,7 +13,7 @@ void PagePool::trim() {
   for (Group &group : groups) {
     while (Page *page = group.free) {
       group.free = page->next;
-      allocator.release(page->data, group.pageBytes);
+      allocator.release(page->data, group.pageBytes + INGOT_PAGE_SLACK);
       unused -= group.pageBytes;
       delete page;
     }
@@ -59,10 +60,10 @@ Error PagePool::acquire(const std::vector<uint64_t> &counts, Hand &hand) {
         // Zero when taken, so that what a sequence left behind can never reach another one.
         memset(page->data, 0, group.pageBytes);
       } else {
-        void *data = allocator.allocate(group.pageBytes, /*zeroed=*/true);
+        void *data = allocator.allocate(group.pageBytes + INGOT_PAGE_SLACK, /*zeroed=*/true);
         page = data ? new (std::nothrow) Page : nullptr;
         if (!page) {
-          allocator.release(data, group.pageBytes);
+          allocator.release(data, group.pageBytes + INGOT_PAGE_SLACK);
           for (size_t h = 0; h < groups.size(); ++h)
             for (; hand[h].size() > before[h]; hand[h].pop_back())
               putBack(h, hand[h].back());

@@ -21,6 +21,7 @@ namespace {
 
 constexpr uint64_t kMaxScratchBytes = 1 << 30;
 constexpr int64_t kMaxQueryBlock = 1 << 16;
+constexpr uint32_t kMaxHeads = 1 << 16, kMaxRecordBytes = 1 << 20;
 constexpr uint64_t kMaxStepRows = 1 << 24;
 constexpr uint64_t kMaxPageBytes = uint64_t(1) << 40;
 
@@ -292,6 +293,11 @@ Error Verifier::batches(const std::string &field, const fb::Program &program) co
       return fail(here, "unknown kind %u", static_cast<unsigned>(batch.kind()));
     if (batch.query_block() < 1 || batch.query_block() > kMaxQueryBlock)
       return fail(here, "query block of %u rows", batch.query_block());
+    if (batch.heads() > kMaxHeads || batch.kv_heads() > batch.heads() ||
+        batch.record_bytes() > kMaxRecordBytes || batch.record_bytes() % 64 ||
+        batch.window() > uint64_t(INT64_MAX))
+      return fail(here, "attention of %u and %u heads, records of %u bytes", batch.heads(),
+                  batch.kv_heads(), batch.record_bytes());
     if (batch.cache_group() < -1 || batch.cache_group() >= groups)
       return fail(here, "no cache group %d", batch.cache_group());
     if (batch.slot() < -1 || batch.slot() >= static_cast<int64_t>(count(program.slots())))

@@ -83,6 +83,28 @@ for number, (family, options) in enumerate(MODELS):
     printed, generated = logits(model, ids[:6], 9)
     expect(logits(model, printed[:-1], 0)[1] == generated, f"{name}: decode and prefill have other bits")
 
+    # More than one segment of keys, which few heads share over threads; a context that is long enough.
+    if number == 0:
+        roomy = folder / "roomy.ingot"
+        run(sys.executable, source / "test/Import/Inputs/make.py", folder / "roomy", family, "max_position_embeddings=4096", *options)
+        run("ingot-compile", folder / "roomy", "-o", roomy, "--quiet")
+        long = [(5 * i * i + i) % vocabulary for i in range(1100)]
+        printed, generated = logits(roomy, long, 3, "--threads=1")
+        for threads in (2, 3):
+            expect(logits(roomy, long, 3, f"--threads={threads}")[1] == generated, f"{name}: other bits after 1,100 tokens with {threads} threads")
+        expect(logits(roomy, printed[:-1], 0)[1] == generated, f"{name}: decode and prefill have other bits after 1,100 tokens")
+
+    # Every type of cache: close to the f32 one, and the same bits in prefill and decode.
+    for cache, tolerance in (("bf16", 3e-2), ("f16", 4e-3), ("int8", 3e-2))[number:]:
+        narrow = folder / "narrow.ingot"
+        run("ingot-compile", checkpoint, "-o", narrow, f"--cache={cache}", "--quiet")
+        _, data = logits(narrow, ids, 0)
+        error = max(abs(a - b) for a, b in zip(want, floats(data)))
+        expect(1e-6 < error / max(map(abs, want)) < tolerance, f"{name}: {cache} cache: logits are off by {error:.1e}")
+        expect(logits(narrow, ids, 0, "--threads=1", "--prefill-chunk=7")[1] == data, f"{name}: {cache} cache: other bits with --prefill-chunk=7")
+        printed, generated = logits(narrow, ids[:6], 9)
+        expect(logits(narrow, printed[:-1], 0)[1] == generated, f"{name}: {cache} cache: decode and prefill have other bits")
+
     # The same bytes, whatever the folder and the number of jobs.
     elsewhere = folder / "elsewhere" / f"copy{number}"
     shutil.rmtree(elsewhere, ignore_errors=True)

@@ -1,6 +1,6 @@
 // RUN: ingot-opt %s --form-dispatches --canonicalize --cse --select-schedule --canonicalize --cse | FileCheck %s
 
-// CHECK-DAG: plan.kernel @attention{{.*}}schedule = #plan.schedule<attention, tileRows = 4>
+// CHECK-DAG: plan.kernel @attention{{.*}}schedule = #plan.schedule<attention, tileRows = 6>
 // A tied table is packed once and read by embedding and head.
 // CHECK-DAG: plan.kernel @embedding(%{{.*}}: tensor<?xi32>, %{{.*}}: tensor<7x6xf16, #plan.panels<64, 1>>)
 // CHECK-LABEL: func.func @tied
@@ -40,7 +40,7 @@ func.func @gated(%x: tensor<?x6xf32>) -> tensor<?x4xf32> {
   return %m : tensor<?x4xf32>
 }
 
-// A group of eight heads: four queries make 32 rows.
+// A group of eight heads: six queries make 48 rows.
 func.func @grouped(%q: tensor<?x8x4xf32>, %c: !tfm.cache<1x4x4xf32>, %b: !tfm.batch) -> tensor<?x8x4xf32> {
   %0 = tfm.attention %q, %c batch(%b) causal : tensor<?x8x4xf32>, !tfm.cache<1x4x4xf32> -> tensor<?x8x4xf32>
   return %0 : tensor<?x8x4xf32>

@@ -33,6 +33,16 @@ static cl::opt<std::string> pastContext(
     cl::value_desc("stop|slide|restart[:keep]"), cl::cat(category));
 static cl::opt<bool> noKVCache("no-kv-cache", cl::desc("run whole sequences in every step"),
                                cl::cat(category));
+static cl::opt<std::string>
+    cacheType("cache",
+              cl::desc("type of the cached keys and values: f32, bf16, f16, int8 (a scale per token "
+                       "and head); default: the type of the activations"),
+              cl::value_desc("type"), cl::cat(category));
+static cl::opt<std::string> attentionForm(
+    "attention",
+    cl::desc("form of attention: auto; flash (blocks of keys, online softmax); blocked (blocks of "
+             "queries with whole rows of scores); math (all scores of a head in memory)"),
+    cl::value_desc("auto|math|blocked|flash"), cl::init("auto"), cl::cat(category));
 static cl::opt<bool> requireFused("require-fused",
                                   cl::desc("an attention site that is not fused is an error"),
                                   cl::cat(category));
@@ -143,6 +153,8 @@ int main(int argc, char **argv) {
     options.targets = targets;
   options.context = context;
   options.kvCache = !noKVCache;
+  options.cacheType = cacheType;
+  options.attentionForm = attentionForm;
   options.requireFused = requireFused;
   options.verifyNumerics = verifyNumerics;
   options.strict = strict;
@@ -155,6 +167,11 @@ int main(int argc, char **argv) {
     return fail("--context=" + llvm::Twine(context) + ": expected at least 1 position");
   if (maxTokens < 1 || maxTokens > 65536)
     return fail("--max-tokens=" + llvm::Twine(maxTokens) + ": expected 1 to 65536 tokens");
+  if (cacheType.getNumOccurrences() &&
+      !llvm::is_contained({"f32", "bf16", "f16", "int8"}, llvm::StringRef(cacheType)))
+    return fail("--cache=" + cacheType + ": expected f32, bf16, f16 or int8");
+  if (!llvm::is_contained({"auto", "math", "blocked", "flash"}, llvm::StringRef(attentionForm)))
+    return fail("--attention=" + attentionForm + ": expected auto, math, blocked or flash");
   if (activations != "f32" && activations != "bf16")
     return fail("--activations=" + activations + ": expected f32 or bf16");
   options.activations = activations;

@@ -1,5 +1,6 @@
 //===- ingot-opt.cpp - runs passes on MLIR text -----------------------------------------------===//
 
+#include "ingot/CodeGen/CPU.h"
 #include "ingot/InitAll.h"
 #include "ingot/Reference/VerifyNumerics.h"
 #include "mlir/IR/DialectRegistry.h"
@@ -63,6 +64,7 @@ int main(int argc, char **argv) {
   DialectRegistry registry;
   ingot::registerAllDialects(registry);
   ingot::registerAllPasses();
+  ingot::codegen::registerCPUPasses();
 #ifdef INGOT_TEST_PASSES
   ingot::test::registerTestPasses();
 #endif

@@ -39,6 +39,10 @@ struct PipelineOptions {
   int64_t keep = 0;
   /// Without a cache every step runs whole sequences.
   bool kvCache = true;
+  /// Element type of the caches: "f32", "bf16", "f16" or "int8"; empty: the type of the keys.
+  std::string cacheType;
+  /// How attention is computed: "auto", "math", "blocked" or "flash".
+  std::string attentionForm = "auto";
   /// An attention site that is not fused is an error.
   bool requireFused = false;
   /// Formats of weights, as the options of choose-formats; empty: as stored.

@@ -403,8 +403,12 @@ def PackAttention : Pass<"pack-attention"> {
     ```
     Code generation reads queries, keys and values where they lie: the transpositions cost nothing.
 
-    Numerics: the mathematics does not change.
+    Numerics: the mathematics does not change; keys and values are rounded to the type of the caches.
   }];
+  let options = [
+    Option<"cacheType", "cache", "std::string", "\"\"",
+           "element type of the caches: f32, bf16, f16 or int8 (default: as the keys)">,
+  ];
   let statistics = [Statistic<"numPacked", "packed", "attention operations that were packed">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];
@@ -450,11 +454,13 @@ def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
     }
     ```
 
-    Numerics: the mathematics does not change.
+    Numerics: the mathematics does not change; keys and values are rounded to the type of the caches.
   }];
   let options = [
     Option<"entryName", "entry", "std::string", "\"forward\"", "the function to turn into a step">,
     Option<"transient", "transient", "bool", "false", "caches live for one step">,
+    Option<"cacheType", "cache", "std::string", "\"\"",
+           "element type of the caches: f32, bf16, f16 or int8 (default: as the keys)">,
   ];
   let statistics = [Statistic<"numSites", "sites", "attention sites that read a cache">];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
@@ -562,7 +568,10 @@ def SelectSchedule : Pass<"select-schedule", "::mlir::ModuleOp"> {
   let description = [{
     Writes the decisions that code generation obeys: the packed layout of every weight matrix (one copy for
     all kernels that read it, also for a table that is both embedding and head; the halves of a gated
-    feed-forward network side by side in a panel) and how many queries an item of attention has.
+    feed-forward network side by side in a panel), how many queries an item of attention has, and the form
+    of attention: `flash` (blocks of keys with online softmax; the default), `blocked` (blocks of queries
+    with whole rows of scores) or `math` (the whole matrix of scores of a head in memory between its
+    three steps). The latter two need a bound of the number of keys: static sizes, or a model's context.
 
     ```mlir
     plan.kernel @linear(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>) -> tensor<?x8xf32>
@@ -595,8 +604,12 @@ def SelectSchedule : Pass<"select-schedule", "::mlir::ModuleOp"> {
     }
     ```
 
-    Numerics: a schedule never changes a bit of the result.
+    Numerics: forms of attention differ in the last places; nothing else changes a bit of the result.
   }];
+  let options = [
+    Option<"attentionForm", "attention", "std::string", "\"auto\"",
+           "form of attention: auto, math, blocked or flash">,
+  ];
   let statistics = [
     Statistic<"numPacked", "packed", "weights of dispatches that are packed">,
     Statistic<"numShared", "shared", "embedding tables that share the head's packed copy">,

@@ -38,9 +38,15 @@ inline constexpr int64_t kItemBytes = sizeof(ingot_kernel_item);
 inline constexpr int64_t kItemSequence = offsetof(ingot_kernel_item, sequence);
 inline constexpr int64_t kItemRowCount = offsetof(ingot_kernel_item, row_count);
 inline constexpr int64_t kItemRowBegin = offsetof(ingot_kernel_item, row_begin);
+inline constexpr int64_t kItemSegment = offsetof(ingot_kernel_item, segment);
+inline constexpr int64_t kItemPart = offsetof(ingot_kernel_item, part);
+inline constexpr int64_t kItemPartCount = offsetof(ingot_kernel_item, part_count);
+inline constexpr int64_t kItemCounters = offsetof(ingot_kernel_item, counters);
+inline constexpr int64_t kItemRecords = offsetof(ingot_kernel_item, records);
 
 static_assert(INGOT_PAGE_POSITIONS == plan::kPagePositions, "one page size");
-static_assert(INGOT_KERNEL_ABI_VERSION == 2, "look at the emitters before changing this");
+static_assert(INGOT_SEGMENT_POSITIONS == plan::kSegmentPositions, "one segment size");
+static_assert(INGOT_KERNEL_ABI_VERSION == 3, "look at the emitters before changing this");
 
 } // namespace ingot::codegen::abi
 

@@ -253,16 +253,24 @@ struct Float {
 
 } // namespace
 
-Value ingot::codegen::emitExp2NonPositive(KernelBuilder &kb, Value x) {
+Value ingot::codegen::emitExp2NonPositive(KernelBuilder &kb, Value x, int degree) {
   Float f(kb, x);
-  Value bounded = f.atLeast(x, -126);
+  // In this order a NaN stays one.
+  Value bounded = kb.select(kb.fcmp(CmpFPredicate::OGT, f.c(-127), x), f.c(-127), x);
   // Adding 1.5 * 2^23 rounds to an integer, which stands in the low bits of the sum.
   Value shifted = kb.fadd(bounded, f.magic());
   Value fraction = kb.fsub(bounded, kb.fsub(shifted, f.magic()));
-  Value p = f.polynomial(fraction, {1, 0.69314720286, 0.240226479129, 0.0555033246274,
-                                    0.0096184374029, 0.00133988770574, 0.000153533559522});
-  Value scaled = kb.add(kb.bitcast(f.bits, p), f.shl(kb.bitcast(f.bits, shifted), 23));
-  return kb.select(f.lt(x, -126), f.c(0), kb.bitcast(f.type, scaled));
+  static const double four[] = {1, 0.69312419221, 0.24024098652, 0.055906434898, 0.0095828543317};
+  static const double six[] = {1,
+                               0.69314720286,
+                               0.240226479129,
+                               0.0555033246274,
+                               0.0096184374029,
+                               0.00133988770574,
+                               0.000153533559522};
+  Value p = f.polynomial(fraction, degree == 4 ? ArrayRef(four) : ArrayRef(six));
+  // At -127 the exponent becomes 0: the bits are 0, or a denormal, which counts as 0.
+  return kb.bitcast(f.type, kb.add(kb.bitcast(f.bits, p), f.shl(kb.bitcast(f.bits, shifted), 23)));
 }
 
 Value ingot::codegen::emitExp(KernelBuilder &kb, Value x) { return Float(kb, x).exp(x); }

@@ -1,7 +1,6 @@
-//===- Rows.cpp - kernels of light operations, and appending to the cache ---------------------===//
+//===- Rows.cpp - kernels of light operations -------------------------------------------------===//
 
 #include "Emitters.h"
-#include "KernelABI.h"
 
 using namespace mlir;
 using namespace ingot;
@@ -76,62 +75,5 @@ void codegen::emitRows(KernelEmission &emission) {
         }
       });
     }
-  });
-}
-
-/// Work items are tokens. A page holds, per head, the keys as 4 panels [D][16] and the values as
-/// [64][DV].
-void codegen::emitAppend(KernelEmission &emission) {
-  KernelBuilder &kb = emission.kb;
-  Evaluator &eval = emission.eval;
-  Block &body = emission.kernel.getBody().front();
-  auto appends = body.getOps<tfm::CacheAppendOp>();
-  if (!llvm::hasSingleElement(appends))
-    return kb.fail(emission.kernel, "expected one tfm.cache_append");
-  tfm::CacheAppendOp append = *appends.begin();
-  tfm::CacheType cache = append.getCache().getType();
-  if (!cache.getElementType().isF32())
-    return kb.fail(append, "expected a cache of f32");
-  if (!isa<BlockArgument>(append.getCache()))
-    return kb.fail(append, "expected the cache to be an operand of the kernel");
-  int64_t heads = cache.getHeads(), keySize = cache.getKeySize(), valueSize = cache.getValueSize();
-  constexpr int64_t page = plan::kPagePositions;
-
-  kb.loop(kb.begin(), kb.end(), kb.c(1), [&](Value token) {
-    auto table = [&](int64_t field) {
-      Value base = eval.batchField(field, kb.ptr);
-      return kb.make<arith::ExtSIOp>(kb.i64, kb.load(kb.i32, kb.gep(base, token, kb.i32)));
-    };
-    Value position = table(abi::kBatchRowPosition), number = table(abi::kBatchRowSequence);
-    Value sequence = kb.gep(eval.batchField(abi::kBatchSequences, kb.ptr),
-                            kb.mul(number, abi::kSequenceBytes), kb.i8);
-    Value pages = kb.load(kb.ptr, kb.field(sequence, abi::kSequencePages));
-    Value layer = kb.load(kb.ptr, kb.gep(pages, kb.div(position, page), kb.ptr));
-    Value offset = eval.scalarOperand(cast<BlockArgument>(append.getCache()).getArgNumber());
-    layer = kb.gep(layer, offset, kb.i8);
-    Value slot = kb.rem(position, page);
-    kb.loop(kb.c(0), kb.c(heads), kb.c(1), [&](Value head) {
-      Value keys = kb.gep(layer, kb.mul(head, page * (keySize + valueSize)), kb.f32);
-      Value values = kb.gep(keys, page * keySize, kb.f32);
-      for (bool isKey : {true, false}) {
-        Value source = isKey ? append.getK() : append.getV();
-        Type element = getElementTypeOrSelf(source.getType());
-        int64_t size = isKey ? keySize : valueSize;
-        SmallVector<int64_t> breaks;
-        eval.collectBreaks(source, 2, breaks);
-        eval.forLanes({kb.c(size), size}, breaks, [&](Coord lane, Value mask) {
-          Point point{{eval.uniform(token), eval.uniform(head, 0, heads), lane}, mask, false};
-          Value x = kb.extend(eval.broadcast(eval.at(source, point)), kb.f32, element);
-          if (!isKey) {
-            eval.store({x}, values, kb.f32, kb.add(kb.mul(slot, size), lane.base), mask);
-            return;
-          }
-          // Neighbouring dimensions of a key are 16 elements apart.
-          Value panel = kb.mul(kb.div(slot, kLanes), keySize * kLanes);
-          Value first = kb.add(kb.add(panel, kb.rem(slot, kLanes)), kb.mul(lane.base, kLanes));
-          kb.scatter(x, kb.gep(kb.gep(keys, first, kb.f32), kb.iota(kb.i64, kLanes), kb.f32), mask);
-        });
-      }
-    });
   });
 }

@@ -15,10 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INGOT_KERNEL_ABI_VERSION 2
+#define INGOT_KERNEL_ABI_VERSION 3
 
 /* Positions per page of the key/value cache; also the key block of the attention kernels. */
 #define INGOT_PAGE_POSITIONS 64
+/* Bytes behind a page that kernels may read, whatever is there. */
+#define INGOT_PAGE_SLACK 64
+/* Positions per segment: attention starts each from a fresh state and folds them in order. */
+#define INGOT_SEGMENT_POSITIONS 1024
 
 /* One sequence of a ragged batch. Rows of all sequences are packed: no row is padding. */
 typedef struct ingot_kernel_sequence {
@@ -32,11 +36,22 @@ typedef struct ingot_kernel_sequence {
   void *const *pages;
 } ingot_kernel_sequence;
 
-/* A block of queries of one sequence: the unit in which attention is divided. */
+/* A block of queries of one sequence: the unit in which attention is divided. The keys of a block may
+ * be divided too, one item per segment. Such items leave what they computed in records, and the
+ * last one of them folds the records in the order of the segments: it makes no difference which
+ * one that is. */
 typedef struct ingot_kernel_item {
   int32_t sequence;  /* index into ingot_kernel_batch.sequences */
   int32_t row_count; /* 1 .. query block of the plan */
   int64_t row_begin; /* first packed row */
+  int32_t segment;   /* the only segment that the item sees, or -1: all of them */
+  int32_t part;      /* the number of this segment among those of the block */
+  int32_t part_count;
+  int32_t zero;
+  /* Of all parts of a block; null where it has one item. Counters are zero before and after every dispatch:
+   * as many as query rows (rows times query heads). Records: query rows times parts. */
+  int32_t *counters;
+  void *records;
 } ingot_kernel_item;
 
 typedef struct ingot_kernel_batch {
@@ -75,7 +90,8 @@ typedef void (*ingot_kernel_fn)(const ingot_kernel_args *args, int64_t begin, in
 INGOT_ABI_ASSERT(sizeof(void *) == 8, "kernels are 64-bit code");
 INGOT_ABI_ASSERT(sizeof(ingot_kernel_sequence) == 48, "layout is part of the ABI");
 INGOT_ABI_ASSERT(offsetof(ingot_kernel_sequence, pages) == 40, "layout is part of the ABI");
-INGOT_ABI_ASSERT(sizeof(ingot_kernel_item) == 16, "layout is part of the ABI");
+INGOT_ABI_ASSERT(sizeof(ingot_kernel_item) == 48, "layout is part of the ABI");
+INGOT_ABI_ASSERT(offsetof(ingot_kernel_item, records) == 40, "layout is part of the ABI");
 INGOT_ABI_ASSERT(offsetof(ingot_kernel_item, row_begin) == 8, "layout is part of the ABI");
 INGOT_ABI_ASSERT(sizeof(ingot_kernel_batch) == 80, "layout is part of the ABI");
 INGOT_ABI_ASSERT(offsetof(ingot_kernel_batch, sequence_count) == 48, "layout is part of the ABI");

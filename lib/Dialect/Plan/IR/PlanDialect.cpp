@@ -38,10 +38,12 @@ LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError, i
 }
 
 LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError, ScheduleKind kind,
-                                   int64_t tileRows, int64_t tileVectors) {
+                                   int64_t tileRows, int64_t tileVectors, int64_t keys) {
   if (tileRows < 1 || tileVectors < 1)
     return emitError() << "expected a tile of at least 1 x 1, got " << tileRows << " x "
                        << tileVectors;
+  if (keys < 0 || (keys && kind != ScheduleKind::Attention))
+    return emitError() << "expected keys in a schedule of attention alone, got " << keys;
   return success();
 }
 

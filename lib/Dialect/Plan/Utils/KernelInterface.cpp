@@ -2,6 +2,7 @@
 
 #include "ingot/Dialect/Plan/Utils/KernelInterface.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
+#include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -71,16 +72,24 @@ int64_t plan::getQueryBlock(KernelOp kernel) {
   return schedule && schedule.getKind() == ScheduleKind::Attention ? schedule.getTileRows() : 1;
 }
 
-llvm::Expected<int64_t> plan::getCachePageBytes(tfm::CacheType type) {
-  Type element = type.getElementType();
-  if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8)
-    return fail(type, ": expected elements of whole bytes");
-  int64_t bytes = 0;
-  if (llvm::AddOverflow(type.getKeySize(), type.getValueSize(), bytes) ||
-      llvm::MulOverflow(bytes, type.getHeads(), bytes) ||
-      llvm::MulOverflow(bytes, kPagePositions * element.getIntOrFloatBitWidth() / 8, bytes))
-    return fail(type, ": too large");
-  return bytes;
+int64_t plan::getAttentionRecordBytes(tfm::AttentionOp op) {
+  return 4 * (32 + llvm::alignTo(op.getValueSize(), kPanelKeys));
+}
+
+AttentionShape plan::getAttentionShape(KernelOp kernel) {
+  AttentionShape shape;
+  for (auto op : kernel.getBody().getOps<tfm::AttentionOp>()) {
+    shape.heads = op.getHeads();
+    shape.kvHeads = op.getKVHeads();
+    // Whole rows of scores have no segments.
+    auto schedule = kernel.getScheduleAttr();
+    shape.recordBytes = schedule && schedule.getKeys() ? 0 : getAttentionRecordBytes(op);
+    if (std::optional<tfm::CommonMask> mask = tfm::matchMask(op.getMask())) {
+      shape.causal = mask->causal;
+      shape.window = mask->window.value_or(0);
+    }
+  }
+  return shape;
 }
 
 llvm::Expected<PanelLayout> PanelLayout::get(RankedTensorType type) {

@@ -397,12 +397,20 @@ LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder,
   return success();
 }
 
+/// Of one layer; two f32 scales per head beside i8.
+static int64_t bytesPerPosition(CacheType cache) {
+  int64_t scales = cache.getElementType().isInteger(8) ? 8 : 0;
+  int64_t width = cache.getKeySize() + cache.getValueSize();
+  return cache.getHeads() * (width * bytesOf(cache.getElementType()) + scales);
+}
+
 void AttentionOp::getCost(SmallVectorImpl<CostTerm> &terms) {
   int64_t heads = getHeads(), width = getKeySize() + getValueSize();
   if (isPhaseForm()) {
     CacheType cache = getCache().getType();
-    int64_t bytes = cache.getHeads() * width * bytesOf(cache.getElementType());
-    terms.push_back({CostClass::Cache, bytes, {{getBatch(), int64_t(BatchDimKind::Keys)}}});
+    terms.push_back({CostClass::Cache,
+                     bytesPerPosition(cache),
+                     {{getBatch(), int64_t(BatchDimKind::Keys)}}});
     terms.push_back(
         {CostClass::Flops, 2 * heads * width, {{getBatch(), int64_t(BatchDimKind::Pairs)}}});
     return;
@@ -446,6 +454,10 @@ void CacheAppendOp::getCost(SmallVectorImpl<CostTerm> &terms) {
   int64_t bytes = bytesOf(getCache().getType().getElementType());
   for (Value rows : {Value(getK()), Value(getV())})
     terms.push_back(costOfShape(CostClass::Cache, bytes, rows));
+  CacheType cache = getCache().getType();
+  if (cache.getElementType().isInteger(8)) // its scales
+    terms.push_back({CostClass::Cache, 8 * cache.getHeads(),
+                     {{getBatch(), int64_t(BatchDimKind::Tokens)}}});
 }
 
 LogicalResult GatherOutputsOp::verify() {

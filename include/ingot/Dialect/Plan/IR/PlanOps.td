@@ -69,12 +69,18 @@ def Plan_ScheduleAttr : AttrDef<Plan_Dialect, "Schedule"> {
   let summary = "decisions about one kernel";
   let description = [{
     Which generator compiles the kernel, and its tile: `tileRows` rows (tokens; queries times heads of a
-    group for attention) by `tileVectors` vectors of 16 lanes are computed at once in registers. A
-    schedule never changes a bit of the result.
+    group for attention) by `tileVectors` vectors of 16 lanes are computed at once in registers. None of
+    these changes a bit of the result. `keys`, for attention: whole rows of up to so many scores are
+    held in memory, with one maximum per row, which adds up in another order than the online softmax
+    that 0 stands for.
   }];
   let parameters = (ins EnumParameter<ScheduleKind>:$kind, DefaultValuedParameter<"int64_t", "1">:$tileRows,
-                        DefaultValuedParameter<"int64_t", "1">:$tileVectors);
-  let assemblyFormat = "`<` $kind (`,` struct($tileRows, $tileVectors)^)? `>`";
+                        DefaultValuedParameter<"int64_t", "1">:$tileVectors,
+                        DefaultValuedParameter<"int64_t", "0">:$keys);
+  let builders = [AttrBuilder<(ins "ScheduleKind":$kind, "int64_t":$tileRows, "int64_t":$tileVectors), [{
+    return $_get($_ctxt, kind, tileRows, tileVectors, /*keys=*/0);
+  }]>];
+  let assemblyFormat = "`<` $kind (`,` struct($tileRows, $tileVectors, $keys)^)? `>`";
   let genVerifyDecl = 1;
 }
 

@@ -33,6 +33,7 @@
 #define INGOT_DIALECT_PLAN_UTILS_KERNELINTERFACE_H
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Plan/Utils/CacheLayout.h"
 #include "llvm/Support/Error.h"
 #include <optional>
 
@@ -68,12 +69,20 @@ struct KernelInterface {
 /// attention schedule, else 1.
 int64_t getQueryBlock(KernelOp kernel);
 
-/// Bytes of one layer's keys and values in a page of 64 positions; a multiple of 64. Fails where
-/// the product does not fit or an element is not whole bytes.
-llvm::Expected<int64_t> getCachePageBytes(tfm::CacheType type);
+/// The shape of the attention of `kernel`, which decides how the runtime divides it; all 0 where it is
+/// no attention kernel.
+struct AttentionShape {
+  int64_t heads = 0;       ///< of the queries
+  int64_t kvHeads = 0;     ///< work items per item of the batch
+  int64_t recordBytes = 0; ///< of a query row and a segment of keys; 0: keys cannot be divided
+  bool causal = false;     ///< keys after the query are dropped
+  int64_t window = 0;      ///< keys that a query sees; 0: all
+};
+AttentionShape getAttentionShape(KernelOp kernel);
 
-/// Positions per page; INGOT_PAGE_POSITIONS of the kernel ABI.
-inline constexpr int64_t kPagePositions = 64;
+/// Bytes of a query row's state after one segment of keys: a maximum, 16 partial sums and the weighted
+/// values, each on lines of 64 bytes of their own.
+int64_t getAttentionRecordBytes(tfm::AttentionOp op);
 
 } // namespace ingot::plan
 

@@ -392,8 +392,10 @@ def Transformer_AttentionOp : Transformer_Op<"attention", [Pure, Reify, Cost,
 
     Numerics: scores in f32, d ascending, fused multiply-adds. Keys are taken in blocks of 64
     absolute positions with the rescaling of online softmax, 16 partial row sums by key mod 16;
-    segments of 1,024 positions start from a fresh state and are folded left to right. See
-    docs/Determinism.md.
+    segments of 1,024 positions start from a fresh state and are folded left to right. Where `q` and the
+    cache are bf16, queries times scale (and log2 e, where there is no score region) and the weights p
+    are rounded to bf16 before the products with K and V, which then add up in f32 two at a time;
+    otherwise keys and values are widened to f32. See docs/Determinism.md.
 
     ```mlir
     func.func @f(%q: tensor<8x?x64xf32>, %k: tensor<2x?x64xf32>, %v: tensor<2x?x64xf32>,
@@ -538,7 +540,10 @@ def Transformer_CacheAppendOp : Transformer_Op<"cache_append", [Pure, Cost,
   let description = [{
     Stores row t of `k` and `v` at the position of token t of its sequence; the result is the next
     version of the cache, and `cache` must not be used after it. Values are rounded to the cache's
-    element type, and read back in that type also within the same step.
+    element type, and read back in that type also within the same step. In a cache of i8 a row of one
+    token and head with the largest magnitude m has the unit u = m / 127 (f32), and an element x is read
+    back as u * n, n the integer nearest to x / u (ties to even), or as 0 where u is 0; a row with a
+    number that is not finite is read back as NaN.
 
     - C1: `k` is `[tokens, heads, keySize]`, `v` is `[tokens, heads, valueSize]` of the cache.
 

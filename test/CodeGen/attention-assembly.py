@@ -1,0 +1,70 @@
+# RUN: %python %s %t
+"""The inner loops of attention hold what they should and nothing else: multiply-adds of whole registers, no stack.
+
+A loop is the code from a label to the jump back to it, without other loops inside. Those with at least four multiply-adds are the
+products of attention; for each target and type of cache the largest tile and the traffic with the stack are checked. Figures that do
+not drift with the machine.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+
+
+def assembly(queries, cache, target, size):
+    source = folder / f"{queries}-{cache}-{size}.mlir"
+    source.write_text(f"""
+plan.kernel @attend(%q: tensor<?x8x{size}x{queries}>, %cache: !tfm.cache<8x{size}x{size}x{cache}>, %scale: f32, %batch: !tfm.batch) -> tensor<?x8x{size}xf32>
+    attributes {{schedule = #plan.schedule<attention, tileRows = 48>}} {{
+  %o = tfm.attention %q, %cache batch(%batch) scale(%scale) causal
+    : tensor<?x8x{size}x{queries}>, !tfm.cache<8x{size}x{size}x{cache}> -> tensor<?x8x{size}xf32>
+  plan.yield %o : tensor<?x8x{size}xf32>
+}}
+""")
+    done = subprocess.run(["ingot-opt", str(source), f"--emit-cpu-kernels=target={target} assembly=true", "-o", "/dev/null"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    (folder / f"{queries}-{cache}-{size}-{target}.s").write_text(done.stdout)
+    return done.stdout.splitlines()
+
+
+def loops(lines):
+    """Innermost loops, as lists of instructions."""
+    place = {match.group(1): i for i, line in enumerate(lines) if (match := re.match(r"(\.L\w+):", line))}
+    spans = []
+    for i, line in enumerate(lines):
+        match = re.match(r"\s+j\w+\s+(\.L\w+)", line)
+        if match and place.get(match.group(1), i) < i:
+            spans.append((place[match.group(1)], i))
+    for begin, end in spans:
+        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans):
+            yield [line.strip() for line in lines[begin + 1:end + 1] if line.startswith("\t") and not line.startswith("\t.")]
+
+
+problems = []
+# queries, cache, target, head size, the multiply-add and its register, the most of them in a loop
+CASES = [("bf16", "bf16", "znver4", size, r"vdpbf16ps\b.*%zmm", 16) for size in (64, 128)]
+CASES += [("f32", cache, "x86-64-v4", 64, r"vfmadd\w+ps\b.*%zmm", 16) for cache in ("f32", "f16", "i8")]
+CASES += [("f32", "f32", "x86-64-v3", size, r"vfmadd\w+ps\b.*%ymm", 12) for size in (64, 128)]
+CASES += [("bf16", "bf16", "x86-64-v3", 64, r"vfmadd\w+ps\b.*%ymm", 16)]
+for queries, cache, target, size, pattern, most in CASES:
+    what = f"{queries} queries, {cache} cache, head size {size}, {target}"
+    counts = []
+    for loop in loops(assembly(queries, cache, target, size)):
+        count = sum(bool(re.match(pattern, line)) for line in loop)
+        if count < 4:
+            continue
+        counts.append(count)
+        if any("(%rsp" in line or "(%rbp" in line for line in loop):
+            problems.append(f"{what}: a loop of {count} multiply-adds uses the stack:\n  " + "\n  ".join(loop))
+        others = sum(line.startswith("v") and not re.match(pattern, line) for line in loop)
+        if count == most and others > most:
+            problems.append(f"{what}: {others} other vector instructions beside {count} multiply-adds:\n  " + "\n  ".join(loop))
+    # The scores' and the values' loop of the largest tile, at least.
+    if sum(count == most for count in counts) < 2:
+        problems.append(f"{what}: expected two loops of {most} multiply-adds, got loops of {sorted(counts)}")
+print("\n".join(problems) or f"{len(CASES)} kernels, all as they should be")
+sys.exit(bool(problems))
