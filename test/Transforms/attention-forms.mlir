@@ -4,8 +4,8 @@
 // RUN: ingot-opt %s --pack-attention --canonicalize --form-dispatches --select-schedule=attention=math | FileCheck %s --check-prefix=MATH
 // RUN: not ingot-opt %s --select-schedule=attention=tiled 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not ingot-compile %s -o %t.ingot --attention=tiled 2>&1 | FileCheck %s --check-prefix=OPTION
-// RUN: sed -e 's/2x100x8/2x?x8/g' %s | not ingot-compile /dev/stdin -o %t.ingot --attention=blocked 2>&1 | FileCheck %s --check-prefix=DYNAMIC
-// RUN: sed -e 's/2x100x8/2x40000x8/g' %s | not ingot-compile /dev/stdin -o %t.ingot --attention=math 2>&1 | FileCheck %s --check-prefix=LARGE
+// RUN: sed -e "s/2x100x8/2x?x8/g" %s > %t1.mlir && not ingot-compile %t1.mlir -o %t.ingot --attention=blocked 2>&1 | FileCheck %s --check-prefix=DYNAMIC
+// RUN: sed -e "s/2x100x8/2x40000x8/g" %s > %t2.mlir && not ingot-compile %t2.mlir -o %t.ingot --attention=math 2>&1 | FileCheck %s --check-prefix=LARGE
 
 // AUTO: schedule = #plan.schedule<attention, tileRows = 48>
 // BLOCKED: schedule = #plan.schedule<attention, tileRows = 48, keys = 100>

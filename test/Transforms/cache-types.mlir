@@ -7,10 +7,10 @@
 // RUN: not ingot-opt %s --pack-attention=cache=int4 2>&1 | FileCheck %s --check-prefix=ERROR
 // RUN: not ingot-compile %s -o %t.ingot --cache=int4 2>&1 | FileCheck %s --check-prefix=OPTION
 
-// KEYS: tfm.cache_append {{.*}} : !tfm.cache<3x4x4xf32>, tensor<?x3x4xf32>
-// INT8: tfm.cache_append {{.*}} : !tfm.cache<3x4x4xi8>, tensor<?x3x4xf32>
-// BF16: tfm.cache_create {{.*}} : !tfm.cache<3x4x4xbf16>
-// F16: tfm.cache_create {{.*}} : !tfm.cache<3x4x4xf16>
+// KEYS: tfm.cache_append {{.*}} : {{.*}}<3x4x4xf32>, tensor<?x3x4xf32>
+// INT8: tfm.cache_append {{.*}} : {{.*}}<3x4x4xi8>, tensor<?x3x4xf32>
+// BF16: tfm.cache_create {{.*}} : {{.*}}<3x4x4xbf16>
+// F16: tfm.cache_create {{.*}} : {{.*}}<3x4x4xf16>
 // ERROR: cache type 'int4': expected f32, bf16, f16 or int8
 // OPTION: --cache=int4: expected f32, bf16, f16 or int8
 func.func @forward(%x: tensor<?x3x4xf32>) -> tensor<?x3x4xf32> {

@@ -104,12 +104,9 @@ void printProgram(const Json &program, const Limits &limits) {
          (total - accounted) / runs * 1e-6);
 }
 
-} // namespace
-
-int runProfile(const ProfileOptions &options) {
-  Model model = loadModel(options.load);
-  if (!model.info().has_language_model)
-    throw Failure(options.load.path + ": not a language model; there is nothing to generate");
+/// Prefills and decodes, once without looking, to touch everything, and once for `profile`.
+void profileModel(const ProfileOptions &options, Model &model, ingot_run_options &run,
+                  const Profile &profile) {
   ingot_language_model_info lm = model.languageModel();
   if (lm.past_context == INGOT_PAST_STOP && options.prompt + options.newTokens > lm.context)
     throw Failure(options.load.path + ": the context of " + std::to_string(lm.context) +
@@ -118,25 +115,88 @@ int runProfile(const ProfileOptions &options) {
   for (size_t i = 0; i < prompt.size(); ++i)
     prompt[i] = static_cast<int32_t>((i * 2654435761u >> 4) % lm.vocabulary);
   std::vector<float> logits(lm.vocabulary);
-  ingot_run_options run;
-  ingot_run_options_init(&run);
-  run.cancel = interruptToken();
   auto feed = [&](Session &session, const int32_t *ids, size_t count) {
     ingot_step_sequence sequence = {session.get(),     ids,           count,
                                     INGOT_LOGITS_LAST, logits.data(), logits.size()};
     check(ingot_step(model.get(), &sequence, 1, nullptr, nullptr, &run));
   };
+  {
+    Session session(model);
+    feed(session, prompt.data(), prompt.size());
+  }
+  Session session(model);
+  run.profile = profile.get();
+  feed(session, prompt.data(), prompt.size());
+  for (uint64_t i = 0; i < options.newTokens; ++i)
+    feed(session, &prompt[i % prompt.size()], 1);
+}
+
+/// Runs every entry point of a graph on made-up numbers between -1 and 1; dynamic dimensions are `-p`.
+void profileGraph(const ProfileOptions &options, Model &model, ingot_run_options &run,
+                  const Profile &profile) {
+  for (size_t p = 0; p < model.info().program_count; ++p) {
+    ingot_program_info program = model.program(p);
+    std::vector<ingot_tensor> inputs(program.input_count), outputs(program.output_count);
+    std::vector<std::vector<float>> data(inputs.size());
+    std::vector<std::vector<char>> results(outputs.size());
+    uint32_t state = 1;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      auto info = Model::query<ingot_tensor_info>(
+          [&](auto *out) { return ingot_model_get_input(model.get(), p, i, out); });
+      if (info.type != INGOT_F32)
+        throw Failure(options.load.path + ": input " + info.name +
+                      " is not f32; graphs are profiled on made-up numbers of f32");
+      inputs[i] = {};
+      inputs[i].name = info.name;
+      inputs[i].type = info.type;
+      inputs[i].rank = info.rank;
+      size_t count = 1;
+      for (size_t d = 0; d < info.rank; ++d) {
+        inputs[i].shape[d] = info.shape[d] < 0 ? static_cast<int64_t>(options.prompt) : info.shape[d];
+        count *= static_cast<size_t>(inputs[i].shape[d]);
+      }
+      data[i].resize(count);
+      for (float &value : data[i]) {
+        state = state * 1664525 + 1013904223;
+        value = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
+      }
+      inputs[i].data = data[i].data();
+      inputs[i].bytes = count * sizeof(float);
+    }
+    for (uint64_t i = 0; i <= std::max<uint64_t>(1, options.newTokens); ++i) {
+      for (size_t o = 0; o < outputs.size(); ++o) {
+        auto info = Model::query<ingot_tensor_info>(
+            [&](auto *out) { return ingot_model_get_output(model.get(), p, o, out); });
+        if (i == 0)
+          outputs[o] = {};
+        outputs[o].name = info.name;
+        // The first run, which is not counted, says how large the results are.
+        if (i == 1) {
+          results[o].resize(outputs[o].bytes);
+          ingot_tensor_release(&outputs[o]);
+          outputs[o].data = results[o].data();
+        }
+      }
+      run.profile = i ? profile.get() : nullptr;
+      check(ingot_run(model.get(), p, inputs.data(), inputs.size(), outputs.data(), outputs.size(),
+                      &run));
+    }
+  }
+}
+
+} // namespace
+
+int runProfile(const ProfileOptions &options) {
+  Model model = loadModel(options.load);
+  ingot_run_options run;
+  ingot_run_options_init(&run);
+  run.cancel = interruptToken();
   Profile profile = model.makeProfile();
   try {
-    { // Once without looking, to touch everything.
-      Session session(model);
-      feed(session, prompt.data(), prompt.size());
-    }
-    Session session(model);
-    run.profile = profile.get();
-    feed(session, prompt.data(), prompt.size());
-    for (uint64_t i = 0; i < options.newTokens; ++i)
-      feed(session, &prompt[i % prompt.size()], 1);
+    if (model.info().has_language_model)
+      profileModel(options, model, run, profile);
+    else
+      profileGraph(options, model, run, profile);
   } catch (const Error &error) {
     throw Failure(options.load.path + ": " + error.what());
   }

@@ -124,8 +124,8 @@ int run(int argc, char **argv) {
   CLI::App *profileApp =
       app.add_subcommand("profile", "Time and share of the machine's limits, per dispatch");
   addLoadOptions(*profileApp, profile.load, true);
-  profileApp->add_option("-p,--prompt", profile.prompt, "Tokens to prefill (default 128)");
-  profileApp->add_option("-n,--new-tokens", profile.newTokens, "Tokens to decode (default 32)");
+  profileApp->add_option("-p,--prompt", profile.prompt, "Tokens to prefill; of a graph, every dynamic size (default 128)");
+  profileApp->add_option("-n,--new-tokens", profile.newTokens, "Tokens to decode; of a graph, runs (default 32)");
   profileApp->add_flag("--json", profile.json, "As JSON");
   profileApp->footer("\nExample:\n  ingot-run profile m.ingot -p 512 -n 64\n");
 

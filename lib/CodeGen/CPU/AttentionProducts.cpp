@@ -77,10 +77,21 @@ void AttentionEmitter::prefetchLines(Value address, int64_t count) {
   }
 }
 
+/// Vectors that a tile of `count` rows is wide, at most `most`: what fits into the registers beside a line and
+/// a factor. A line that only one row uses is an operand in memory, unless it must be widened.
+static int64_t tileWidth(const AttentionEmitter &emitter, int64_t count, int64_t most) {
+  bool wide = emitter.emission.target.hasAVX512();
+  int64_t registers = wide ? 32 : 16, perVector = wide ? 1 : 2;
+  bool pairs = emitter.product == AttentionEmitter::Product::PairsAsF32;
+  int64_t lines = pairs ? 2 : count == 1 ? 0 : 1;
+  int64_t fit = (registers - 2) / (perVector * (count + lines));
+  return std::clamp<int64_t>(std::min(fit, emitter.tileRows * emitter.tileVectors / count), 1, most);
+}
+
 /// scores[row][key] = q[row] . K[key] for some rows and the first `panels` panels.
 void AttentionEmitter::scoreTile(Value r, int64_t count, Value keys, Value panels, Value prefetch) {
   Value rows = queryRow(r), into = scoreRow(r);
-  int64_t width = std::clamp<int64_t>(tileRows * tileVectors / count, 1, kPanels);
+  int64_t width = tileWidth(*this, count, kPanels);
   while (kPanels % width)
     --width;
   int64_t lines = layout.keyDims / layout.perLine(), lineBytes = kLanes * layout.laneBytes();
@@ -124,7 +135,7 @@ void AttentionEmitter::scoreTile(Value r, int64_t count, Value keys, Value panel
 /// out[row] = out[row] * factor + p[row] . V for some rows.
 void AttentionEmitter::valueTile(Value r, int64_t count, Value values, Value panels,
                                  Value prefetch) {
-  int64_t width = std::clamp<int64_t>(tileRows * tileVectors / count, 1, valueVectors);
+  int64_t width = tileWidth(*this, count, valueVectors);
   int64_t perLine = layout.perLine(), lineBytes = layout.valueSize * layout.laneBytes();
   int64_t weightBytes = product == Product::PairDots ? 4 : 4 * perLine;
   Value p = scoreRow(r), scale = kb.gep(factors, r, kb.f32),

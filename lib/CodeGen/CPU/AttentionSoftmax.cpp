@@ -103,12 +103,9 @@ void AttentionEmitter::softmax(Value first, Value number, Value keys, bool parti
 void AttentionEmitter::weights(Value r, Value max, Value factor, Value keys) {
   Value line = scoreRow(r), sums = kb.field(recordOf(r), kSums);
   Value sum = kb.fmul(loadVector(sums), kb.broadcast(factor));
-  Values p;
-  for (int64_t v = 0; v < kPanels; ++v)
-    p.push_back(exp2(kb.fsub(loadVector(kb.field(line, v * 64)), kb.broadcast(max))));
   for (int64_t v = 0; v < kPanels; ++v) {
-    sum = kb.fadd(sum, p[v]);
-    Value weight = p[v];
+    Value weight = exp2(kb.fsub(loadVector(kb.field(line, v * 64)), kb.broadcast(max)));
+    sum = kb.fadd(sum, weight);
     if (layout.scaled)
       weight = kb.fmul(weight, loadVector(kb.field(keys, layout.valueScalesOffset + v * 64)));
     if (product == Product::PairDots)

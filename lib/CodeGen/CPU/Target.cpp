@@ -55,6 +55,11 @@ llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
     if (listed && (name != "native" || host.lookup(feature)))
       target.features.push_back(feature.str());
   }
+  // The level x86-64-v4 lists what builds on it, but not the foundation itself.
+  if (target.has("avx512vl") && !target.has("avx512f")) {
+    target.features.push_back("avx512f");
+    llvm::sort(target.features);
+  }
   for (llvm::StringRef needed : {"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
     if (!target.has(needed))
       return makeError("expected a processor of level x86-64-v3 or above, '" + name + "' has no " + needed);
