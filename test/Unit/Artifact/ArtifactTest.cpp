@@ -88,7 +88,7 @@ TEST(Artifact, HoldsWhatItSays) {
   ASSERT_GT(file.size(), 64u);
   EXPECT_EQ(file.substr(0, 8), "\x89INGOT\r\n");
   EXPECT_EQ(readAt<uint32_t>(file, 8), 1u);
-  EXPECT_EQ(readAt<uint32_t>(file, 12), 2u);
+  EXPECT_EQ(readAt<uint32_t>(file, 12), 3u);
   EXPECT_EQ(readAt<uint64_t>(file, 16), 64u);
   uint64_t headBytes = readAt<uint64_t>(file, 24);
   ASSERT_LE(64 + headBytes, file.size());
