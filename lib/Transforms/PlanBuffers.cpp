@@ -30,23 +30,46 @@ static int64_t bytesOf(Type type) { return (type.getIntOrFloatBitWidth() + 7) / 
 // Flattening
 //===----------------------------------------------------------------------===//
 
-/// Clones the operations of `function`, and of what it calls in place of the calls.
+/// The location of an operation of a body when `call` runs it. Names in a body are patterns
+/// ("layers.*.mlp"), and the call has the number ("layers.3"). Where they do not fit, both stand.
+static Location locateInCall(Location loc, Location call) {
+  auto caller = dyn_cast<NameLoc>(call);
+  if (!caller || isa<UnknownLoc>(loc))
+    return loc;
+  if (auto fused = dyn_cast<FusedLoc>(loc)) {
+    SmallVector<Location> parts;
+    for (Location part : fused.getLocations())
+      parts.push_back(locateInCall(part, call));
+    return FusedLoc::get(loc.getContext(), parts, fused.getMetadata());
+  }
+  if (auto name = dyn_cast<NameLoc>(loc)) {
+    auto [before, after] = name.getName().getValue().split('*');
+    StringRef number = caller.getName();
+    if (before.size() < name.getName().size() && number.consume_front(before))
+      return NameLoc::get(
+          StringAttr::get(loc.getContext(), before + number.split('.').first + after),
+          name.getChildLoc());
+  }
+  return CallSiteLoc::get(loc, call);
+}
+
+/// Clones the operations of `function`, and of what it calls in place of the calls. `call` is where
+/// the function is called, unknown for an entry point.
 static SmallVector<Value> inlineInto(OpBuilder &builder, func::FuncOp function,
-                                     ValueRange arguments, SymbolTable &symbols) {
+                                     ValueRange arguments, Location call, SymbolTable &symbols) {
   IRMapping mapping;
   mapping.map(function.getArguments(), arguments);
   for (Operation &op : function.getBody().front().without_terminator()) {
-    if (auto call = dyn_cast<func::CallOp>(op)) {
+    Location loc = locateInCall(op.getLoc(), call);
+    if (auto inner = dyn_cast<func::CallOp>(op)) {
       SmallVector<Value> operands;
-      for (Value operand : call.getOperands())
+      for (Value operand : inner.getOperands())
         operands.push_back(mapping.lookup(operand));
-      auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
-      SmallVector<Value> results = inlineInto(builder, callee, operands, symbols);
-      // Names of a body's locations are patterns; the call knows which layer it is.
-      mapping.map(call.getResults(), results);
+      auto callee = symbols.lookup<func::FuncOp>(inner.getCallee());
+      mapping.map(inner.getResults(), inlineInto(builder, callee, operands, loc, symbols));
       continue;
     }
-    builder.clone(op, mapping);
+    builder.clone(op, mapping)->setLoc(loc);
   }
   SmallVector<Value> results;
   for (Value result : function.getBody().front().getTerminator()->getOperands())
@@ -88,7 +111,8 @@ static plan::ProgramOp flatten(func::FuncOp function, SymbolTable &symbols) {
     program.setResultAttr(
         index, plan::kNameAttr,
         getName(function.getResultAttrDict(output), context, "result" + Twine(index)));
-  SmallVector<Value> values = inlineInto(builder, function, block->getArguments(), symbols),
+  SmallVector<Value> values = inlineInto(builder, function, block->getArguments(),
+                                         UnknownLoc::get(context), symbols),
                      yielded;
   for (unsigned output : outputs)
     yielded.push_back(values[output]);
