@@ -1,6 +1,6 @@
 //===- Bench.cpp - rates beside the limits ---------------------------------------------------===//
 #include "Commands.h"
-#include "Limits.h"
+#include "ingot/Limits/Limits.h"
 
 #include <nlohmann/json.hpp>
 
@@ -32,8 +32,8 @@ public:
 private:
   std::vector<int32_t> someIds(uint64_t count);
   Session filled(uint64_t depth);
-  double prefillSeconds();
-  double decodeSeconds(std::vector<Session> &sessions, uint64_t steps);
+  double prefillSeconds(const Session &start);
+  double decodeSeconds(const std::vector<Session> &starts, uint64_t steps);
   void step(std::vector<ingot_step_sequence> &sequences) {
     check(ingot_step(model.get(), sequences.data(), sequences.size(), nullptr, nullptr, &run));
   }
@@ -69,8 +69,9 @@ Session Bench::filled(uint64_t depth) {
   return session;
 }
 
-double Bench::prefillSeconds() {
-  Session session = filled(options.depth);
+/// Each measurement goes on from a copy of the session: all of them begin at the same depth.
+double Bench::prefillSeconds(const Session &start) {
+  Session session = start.fork();
   std::vector<int32_t> ids = someIds(options.prompt);
   std::vector<float> logits(lm.vocabulary);
   std::vector<ingot_step_sequence> sequences = {
@@ -80,7 +81,10 @@ double Bench::prefillSeconds() {
   return nowSeconds() - begin;
 }
 
-double Bench::decodeSeconds(std::vector<Session> &sessions, uint64_t steps) {
+double Bench::decodeSeconds(const std::vector<Session> &starts, uint64_t steps) {
+  std::vector<Session> sessions;
+  for (const Session &start : starts)
+    sessions.push_back(start.fork());
   std::vector<std::vector<float>> logits(sessions.size(), std::vector<float>(lm.vocabulary));
   std::vector<int32_t> ids = someIds(sessions.size() * steps);
   double begin = nowSeconds();
@@ -127,28 +131,23 @@ Json Bench::measure() {
                {"depth", options.depth},
                {"batch", options.batch}};
 
-  std::vector<Session> sessions;
-  if (options.newTokens)
-    for (uint64_t b = 0; b < options.batch; ++b)
-      sessions.push_back(filled(options.depth));
+  std::vector<Session> starts;
+  for (uint64_t b = 0; b < (options.newTokens ? options.batch : 1); ++b)
+    starts.push_back(filled(options.depth));
   // Once to warm up, with the costs counted; then measurements of both, interleaved.
   Cost prefillCost, decodeCost;
   if (options.prompt)
-    prefillCost = costOf([&] { prefillSeconds(); });
+    prefillCost = costOf([&] { prefillSeconds(starts[0]); });
   if (options.newTokens)
-    decodeCost = costOf([&] { decodeSeconds(sessions, 1); });
+    decodeCost = costOf([&] { decodeSeconds(starts, options.newTokens); });
   std::vector<double> prefill, decode;
   ProgressLine line;
   for (uint64_t r = 0; r < options.repeat; ++r) {
     line.show("measuring", r, options.repeat);
     if (options.prompt)
-      prefill.push_back(prefillSeconds());
-    if (options.newTokens) {
-      for (Session &session : sessions)
-        if (session.length() > options.depth && lm.past_context == INGOT_PAST_STOP)
-          session.truncate(options.depth);
-      decode.push_back(decodeSeconds(sessions, options.newTokens));
-    }
+      prefill.push_back(prefillSeconds(starts[0]));
+    if (options.newTokens)
+      decode.push_back(decodeSeconds(starts, options.newTokens));
   }
   line.clear();
   Limits limits;
@@ -173,15 +172,16 @@ Json Bench::measure() {
   if (!decode.empty()) {
     double seconds = median(decode),
            tokens = static_cast<double>(options.newTokens * options.batch);
-    double stepBytes = decodeCost.bytes[INGOT_COST_WEIGHTS] + decodeCost.bytes[INGOT_COST_CACHE];
-    double gbs = stepBytes * static_cast<double>(options.newTokens) / seconds * 1e-9;
-    double batch = static_cast<double>(options.batch);
+    // Over all measured steps: the bytes of the cache grow from one to the next.
+    double weights = decodeCost.bytes[INGOT_COST_WEIGHTS],
+           cache = decodeCost.bytes[INGOT_COST_CACHE];
+    double gbs = (weights + cache) / seconds * 1e-9;
     json["decode"] = {{"tok_s", tokens / seconds},
                       {"seconds", seconds},
                       {"samples", decode},
-                      {"bytes_per_token", stepBytes / batch},
-                      {"weight_bytes_per_token", decodeCost.bytes[INGOT_COST_WEIGHTS] / batch},
-                      {"cache_bytes_per_token", decodeCost.bytes[INGOT_COST_CACHE] / batch},
+                      {"bytes_per_token", (weights + cache) / tokens},
+                      {"weight_bytes_per_token", weights / tokens},
+                      {"cache_bytes_per_token", cache / tokens},
                       {"gb_s", gbs}};
     json["decode"]["share_of_read"] = share(gbs, limits.readGBs);
   }
@@ -190,10 +190,10 @@ Json Bench::measure() {
                     {"arena_bytes", memory.arena_bytes},
                     {"page_bytes", memory.page_bytes_used}};
   if (!options.noLimits)
-    json["limits"] = {{"read_gb_s", limits.readGBs},
-                      {"f32_gflops", limits.f32Gflops},
-                      {"bf16_gflops", limits.bf16Gflops},
-                      {"int8_gops", limits.int8Gops}};
+    json["limits"] = {{"read_gb_s", limits.readGBs},      {"f32_gflops", limits.f32Gflops},
+                      {"bf16_gflops", limits.bf16Gflops}, {"int8_gops", limits.int8Gops},
+                      {"f32_by", limits.f32By},           {"bf16_by", limits.bf16By},
+                      {"int8_by", limits.int8By}};
   return json;
 }
 
@@ -208,20 +208,30 @@ std::string percent(const Json &share) {
 void printHuman(const Json &json) {
   printf("%s: %s, %u threads\n", json["file"].get<std::string>().c_str(),
          json["target"].get<std::string>().c_str(), json["threads"].get<unsigned>());
-  if (json.contains("limits"))
-    printf(
-        "limits   read %.1f GB/s, f32 %.0f GFLOP/s, bf16 dot %.0f GFLOP/s, int8 dot %.0f GOP/s\n",
-        json["limits"]["read_gb_s"].get<double>(), json["limits"]["f32_gflops"].get<double>(),
-        json["limits"]["bf16_gflops"].get<double>(), json["limits"]["int8_gops"].get<double>());
+  if (json.contains("limits")) {
+    const Json &limits = json["limits"];
+    auto arithmetic = [&](const char *name, const char *key, const char *unit) {
+      printf(", %s %.0f %s (%s)", name, limits[std::string(key) + "_" + unit].get<double>(),
+             unit[1] == 'f' ? "GFLOP/s" : "GOP/s",
+             limits[std::string(key) + "_by"].get<std::string>().c_str());
+    };
+    printf("limits   read %.1f GB/s", limits["read_gb_s"].get<double>());
+    arithmetic("f32", "f32", "gflops");
+    arithmetic("bf16", "bf16", "gflops");
+    arithmetic("int8", "int8", "gops");
+    printf("\n");
+  }
   if (json.contains("prefill")) {
     const Json &prefill = json["prefill"];
-    printf("prefill  %8.1f tok/s   %5llu tokens   %.1f GFLOP/s, %s of f32\n",
-           prefill["tok_s"].get<double>(), json["prompt"].get<unsigned long long>(),
-           prefill["gflops"].get<double>(), percent(prefill["share_of_f32"]).c_str());
+    printf(
+        "prefill  %9.1f tok/s   %5llu tokens   %.1f GFLOP/s: %s of f32, %s of bf16, %s of int8\n",
+        prefill["tok_s"].get<double>(), json["prompt"].get<unsigned long long>(),
+        prefill["gflops"].get<double>(), percent(prefill["share_of_f32"]).c_str(),
+        percent(prefill["share_of_bf16"]).c_str(), percent(prefill["share_of_int8"]).c_str());
   }
   if (json.contains("decode")) {
     const Json &decode = json["decode"];
-    printf("decode   %8.1f tok/s   %5llu tokens   %.2f GB/s, %s of read, %s per token\n",
+    printf("decode   %9.1f tok/s   %5llu tokens   %.2f GB/s: %s of read; %s per token\n",
            decode["tok_s"].get<double>(), json["new_tokens"].get<unsigned long long>(),
            decode["gb_s"].get<double>(), percent(decode["share_of_read"]).c_str(),
            formatBytes(static_cast<uint64_t>(decode["bytes_per_token"].get<double>())).c_str());

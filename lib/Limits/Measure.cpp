@@ -1,14 +1,15 @@
-//===- Limits.cpp - measuring bandwidth and arithmetic ---------------------------------------===//
+//===- Measure.cpp - measuring bandwidth and arithmetic --------------------------------------===//
 //
 // Each loop keeps enough independent work in flight to be bound by the unit that it measures; all
 // threads run it at the same time; the best of several short runs counts, as a limit is what the
 // machine can do, not what it did while something else was running.
 //===----------------------------------------------------------------------------------------===//
-#include "Limits.h"
-#include "Common.h"
+#include "ingot/Limits/Limits.h"
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <sys/mman.h>
 #include <thread>
@@ -18,7 +19,14 @@
 #include <immintrin.h>
 #endif
 
+using namespace ingot;
+
 namespace {
+
+double nowSeconds() {
+  using namespace std::chrono;
+  return duration<double>(steady_clock::now().time_since_epoch()).count();
+}
 
 /// Runs `work(thread)` on all threads at once, `repeat` times; returns the shortest time.
 double shortest(unsigned threads, int repeat, const std::function<void(unsigned)> &work) {
@@ -50,7 +58,12 @@ double shortest(unsigned threads, int repeat, const std::function<void(unsigned)
 /// Where results go, so that no loop is removed.
 std::atomic<uint64_t> sink{0};
 
-constexpr uint64_t kReadBytes = uint64_t(256) << 20; // per thread: more than any cache's share
+/// How much is measured.
+struct Effort {
+  uint64_t readBytes; // per thread: more than any cache's share
+  int repeat;
+  double seconds; // of one loop
+};
 
 #if defined(__x86_64__)
 
@@ -66,41 +79,56 @@ __attribute__((target("avx2"))) void readMemory(const char *data, uint64_t bytes
 }
 
 // The operands are opaque to the optimiser; twelve chains cover the latency of two units.
-#define INGOT_CHAINS(vector, operation)                                                            \
+// Registers are named by a constraint: "x" those of AVX2, "v" those of AVX-512 too.
+#define INGOT_CHAINS(reg, operation)                                                               \
   for (uint64_t i = 0; i < rounds; ++i) {                                                          \
     for (int j = 0; j < 12; ++j)                                                                   \
       chain[j] = operation;                                                                        \
     __asm__ volatile(""                                                                            \
-                     : "+x"(chain[0]), "+x"(chain[1]), "+x"(chain[2]), "+x"(chain[3]),             \
-                       "+x"(chain[4]), "+x"(chain[5]), "+x"(chain[6]), "+x"(chain[7]));            \
-    __asm__ volatile("" : "+x"(chain[8]), "+x"(chain[9]), "+x"(chain[10]), "+x"(chain[11]));       \
+                     : "+" reg(chain[0]), "+" reg(chain[1]), "+" reg(chain[2]), "+" reg(chain[3]), \
+                       "+" reg(chain[4]), "+" reg(chain[5]));                                      \
+    __asm__ volatile(""                                                                            \
+                     : "+" reg(chain[6]), "+" reg(chain[7]), "+" reg(chain[8]), "+" reg(chain[9]), \
+                       "+" reg(chain[10]), "+" reg(chain[11]));                                    \
   }
 
 __attribute__((target("avx2,fma"))) void fmaAvx2(uint64_t rounds) {
   __m256 chain[12] = {}, a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1.0f);
   __asm__ volatile("" : "+x"(a), "+x"(b));
-  INGOT_CHAINS(__m256, _mm256_fmadd_ps(chain[j], a, b))
+  INGOT_CHAINS("x", _mm256_fmadd_ps(chain[j], a, b))
   __m256 sum = chain[0];
   for (int j = 1; j < 12; ++j)
     sum = _mm256_add_ps(sum, chain[j]);
   sink += static_cast<uint64_t>(_mm256_cvtss_f32(sum));
 }
 
-#undef INGOT_CHAINS
-#define INGOT_CHAINS(operation)                                                                    \
-  for (uint64_t i = 0; i < rounds; ++i) {                                                          \
-    for (int j = 0; j < 12; ++j)                                                                   \
-      chain[j] = operation;                                                                        \
-    __asm__ volatile(""                                                                            \
-                     : "+v"(chain[0]), "+v"(chain[1]), "+v"(chain[2]), "+v"(chain[3]),             \
-                       "+v"(chain[4]), "+v"(chain[5]), "+v"(chain[6]), "+v"(chain[7]));            \
-    __asm__ volatile("" : "+v"(chain[8]), "+v"(chain[9]), "+v"(chain[10]), "+v"(chain[11]));       \
+/// Two vectors of weights are widened and meet six rows of activations.
+__attribute__((target("avx2"))) void maddInt8(uint64_t rounds) {
+  alignas(32) static const char weights[32] = {1, 2, 3, 4, 5, 6, 7, 8};
+  __m256i chain[12] = {}, activation = _mm256_set1_epi16(1);
+  for (uint64_t i = 0; i < rounds; ++i) {
+    const __m128i *data = reinterpret_cast<const __m128i *>(weights);
+    __asm__ volatile("" : "+r"(data), "+x"(activation));
+    for (int half = 0; half < 2; ++half) {
+      __m256i wide = _mm256_cvtepi8_epi16(_mm_load_si128(data + half));
+      __asm__ volatile("" : "+x"(wide));
+      for (int row = 0; row < 6; ++row) {
+        __m256i product = _mm256_madd_epi16(wide, activation);
+        __asm__ volatile("" : "+x"(product)); // each row has a product of its own
+        chain[6 * half + row] = _mm256_add_epi32(chain[6 * half + row], product);
+      }
+    }
   }
+  __m256i sum = chain[0];
+  for (int j = 1; j < 12; ++j)
+    sum = _mm256_add_epi32(sum, chain[j]);
+  sink += static_cast<uint64_t>(_mm256_extract_epi32(sum, 0));
+}
 
 __attribute__((target("avx512f"))) void fmaAvx512(uint64_t rounds) {
   __m512 chain[12] = {}, a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(1.0f);
   __asm__ volatile("" : "+v"(a), "+v"(b));
-  INGOT_CHAINS(_mm512_fmadd_ps(chain[j], a, b))
+  INGOT_CHAINS("v", _mm512_fmadd_ps(chain[j], a, b))
   __m512 sum = chain[0];
   for (int j = 1; j < 12; ++j)
     sum = _mm512_add_ps(sum, chain[j]);
@@ -112,7 +140,7 @@ __attribute__((target("avx512f,avx512bf16"))) void dotBf16(uint64_t rounds) {
   __m512i a = _mm512_set1_epi16(0x3f00), b = _mm512_set1_epi16(0x3f80);
   __asm__ volatile("" : "+v"(a), "+v"(b));
   INGOT_CHAINS(
-      _mm512_dpbf16_ps(chain[j], reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b)))
+      "v", _mm512_dpbf16_ps(chain[j], reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b)))
   __m512 sum = chain[0];
   for (int j = 1; j < 12; ++j)
     sum = _mm512_add_ps(sum, chain[j]);
@@ -122,7 +150,7 @@ __attribute__((target("avx512f,avx512bf16"))) void dotBf16(uint64_t rounds) {
 __attribute__((target("avx512f,avx512vnni"))) void dotInt8(uint64_t rounds) {
   __m512i chain[12] = {}, a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(1);
   __asm__ volatile("" : "+v"(a), "+v"(b));
-  INGOT_CHAINS(_mm512_dpbusd_epi32(chain[j], a, b))
+  INGOT_CHAINS("v", _mm512_dpbusd_epi32(chain[j], a, b))
   __m512i sum = chain[0];
   for (int j = 1; j < 12; ++j)
     sum = _mm512_add_epi32(sum, chain[j]);
@@ -140,51 +168,65 @@ void readPlain(const char *data, uint64_t bytes) {
     sink += s;
 }
 
-double measureRead(unsigned threads) {
-  uint64_t bytes = kReadBytes * threads;
+double measureRead(unsigned threads, const Effort &effort) {
+  const uint64_t share = effort.readBytes, bytes = share * threads;
   void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     return 0;
   madvise(memory, bytes, MADV_HUGEPAGE);
   char *data = static_cast<char *>(memory);
-  auto part = [&](unsigned t) { return data + kReadBytes * t; };
+  auto part = [&](unsigned t) { return data + share * t; };
   shortest(threads, 1, [&](unsigned t) {
-    std::fill(reinterpret_cast<uint64_t *>(part(t)),
-              reinterpret_cast<uint64_t *>(part(t) + kReadBytes), t);
+    std::fill(reinterpret_cast<uint64_t *>(part(t)), reinterpret_cast<uint64_t *>(part(t) + share),
+              t);
   });
   auto read = readPlain;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2"))
     read = readMemory;
 #endif
-  double seconds = shortest(threads, 5, [&](unsigned t) { read(part(t), kReadBytes); });
+  double seconds = shortest(threads, effort.repeat, [&](unsigned t) { read(part(t), share); });
   munmap(memory, bytes);
   return static_cast<double>(bytes) / seconds * 1e-9;
 }
 
 /// Billions of operations per second of `loop`, which does `perRound` in each round.
-double measureLoop(unsigned threads, void (*loop)(uint64_t), double perRound) {
+double measureLoop(unsigned threads, const Effort &effort, void (*loop)(uint64_t),
+                   double perRound) {
   uint64_t rounds = 1 << 12;
-  while (shortest(1, 1, [&](unsigned) { loop(rounds); }) < 0.01)
+  while (shortest(1, 1, [&](unsigned) { loop(rounds); }) < effort.seconds)
     rounds *= 2;
-  double seconds = shortest(threads, 5, [&](unsigned) { loop(rounds); });
+  double seconds = shortest(threads, effort.repeat, [&](unsigned) { loop(rounds); });
   return static_cast<double>(rounds) * perRound * threads / seconds * 1e-9;
 }
 
 } // namespace
 
-Limits measureLimits(unsigned threads) {
+Limits ingot::measureLimits(unsigned threads, bool quick) {
+  Effort effort = {uint64_t(quick ? 96 : 256) << 20, quick ? 3 : 5, quick ? 0.002 : 0.01};
   Limits limits;
-  limits.readGBs = measureRead(threads);
+  limits.readGBs = measureRead(threads, effort);
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f"))
-    limits.f32Gflops = measureLoop(threads, fmaAvx512, 12 * 16 * 2);
-  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    limits.f32Gflops = measureLoop(threads, fmaAvx2, 12 * 8 * 2);
-  if (__builtin_cpu_supports("avx512bf16"))
-    limits.bf16Gflops = measureLoop(threads, dotBf16, 12 * 16 * 4);
-  if (__builtin_cpu_supports("avx512vnni"))
-    limits.int8Gops = measureLoop(threads, dotInt8, 12 * 64 * 2);
+  if (__builtin_cpu_supports("avx512f")) {
+    limits.f32Gflops = measureLoop(threads, effort, fmaAvx512, 12 * 16 * 2);
+    limits.f32By = "512-bit fma";
+  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    limits.f32Gflops = measureLoop(threads, effort, fmaAvx2, 12 * 8 * 2);
+    limits.f32By = "256-bit fma";
+  }
+  limits.bf16Gflops = limits.f32Gflops;
+  limits.bf16By = limits.f32By;
+  if (__builtin_cpu_supports("avx512bf16")) {
+    limits.bf16Gflops = measureLoop(threads, effort, dotBf16, 12 * 16 * 4);
+    limits.bf16By = "vdpbf16ps";
+  }
+  if (__builtin_cpu_supports("avx512vnni")) {
+    limits.int8Gops = measureLoop(threads, effort, dotInt8, 12 * 64 * 2);
+    limits.int8By = "vpdpbusd";
+  } else if (__builtin_cpu_supports("avx2")) {
+    limits.int8Gops = measureLoop(threads, effort, maddInt8, 12 * 16 * 2);
+    limits.int8By = "vpmovsxbw + vpmaddwd";
+  }
 #endif
   return limits;
 }
