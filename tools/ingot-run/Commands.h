@@ -50,7 +50,7 @@ int runVerify(const VerifyOptions &options);
 struct ProfileOptions {
   LoadOptions load;
   uint64_t prompt = 128, newTokens = 32;
-  bool json = false;
+  bool json = false, dispatches = false;
 };
 int runProfile(const ProfileOptions &options);
 

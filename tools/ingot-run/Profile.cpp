@@ -1,6 +1,6 @@
 //===- Profile.cpp - time per dispatch beside the limits -------------------------------------===//
 #include "Commands.h"
-#include "Limits.h"
+#include "ingot/Limits/Limits.h"
 
 #include <nlohmann/json.hpp>
 
@@ -13,12 +13,44 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
+/// "layers.0.mlp" and "layers.1.mlp" are "layers.*.mlp": numbers that differ become a star.
+std::string mergeLocations(const std::string &a, const std::string &b) {
+  auto isDigit = [](char c) { return c >= '0' && c <= '9'; };
+  auto numberAt = [&](const std::string &text, size_t at) {
+    size_t end = at;
+    while (end < text.size() && isDigit(text[end]))
+      ++end;
+    return text.substr(at, end - at);
+  };
+  std::string merged;
+  size_t j = 0;
+  for (size_t i = 0; i < a.size();) {
+    std::string number = numberAt(b, j);
+    if (!number.empty() && (a[i] == '*' || isDigit(a[i]))) {
+      std::string mine = a[i] == '*' ? "*" : numberAt(a, i);
+      merged += mine == number ? mine : "*";
+      i += mine.size();
+      j += number.size();
+    } else if (j < b.size() && a[i] == b[j]) {
+      merged += a[i];
+      ++i;
+      ++j;
+    } else {
+      return a; // other places altogether: the first stands for all
+    }
+  }
+  return j == b.size() ? merged : a;
+}
+
 /// Dispatches of one kernel: as a rule one per layer.
 struct Line {
   std::string kernel, location;
   size_t count = 0;
   uint64_t nanoseconds = 0, bytes = 0, flops = 0;
 
+  void addLocation(const std::string &other) {
+    location = count++ ? mergeLocations(location, other) : other;
+  }
   void add(const ingot_profile_entry &entry) {
     nanoseconds += entry.nanoseconds;
     bytes += entry.cost[INGOT_COST_WEIGHTS] + entry.cost[INGOT_COST_CACHE] +
@@ -67,7 +99,7 @@ Json programJson(const Model &model, const Profile &profile, size_t p, const Lim
   return json;
 }
 
-void printProgram(const Json &program, const Limits &limits) {
+void printProgram(const Json &program, const Limits &limits, bool each) {
   double runs = program["runs"].get<double>(), total = program["nanoseconds"].get<double>();
   printf("%s: %.0f runs, %.3f ms each\n", program["name"].get<std::string>().c_str(), runs,
          total / runs * 1e-6);
@@ -76,19 +108,20 @@ void printProgram(const Json &program, const Limits &limits) {
   for (const Json &dispatch : program["dispatches"]) {
     std::string kernel = dispatch["kernel"];
     auto [at, isNew] = index.try_emplace(kernel, lines.size());
-    if (isNew) {
+    if (isNew || each) {
+      at->second = lines.size();
       lines.emplace_back();
       lines.back().kernel = kernel;
-      lines.back().location = dispatch["location"];
     }
     Line &line = lines[at->second];
-    ++line.count;
+    line.addLocation(dispatch["location"]);
     line.nanoseconds += dispatch["nanoseconds"].get<uint64_t>();
     line.bytes += dispatch["bytes"].get<uint64_t>();
     line.flops += dispatch["flops"].get<uint64_t>();
   }
-  std::sort(lines.begin(), lines.end(),
-            [](const Line &a, const Line &b) { return a.nanoseconds > b.nanoseconds; });
+  if (!each)
+    std::sort(lines.begin(), lines.end(),
+              [](const Line &a, const Line &b) { return a.nanoseconds > b.nanoseconds; });
   printf("  %7s %7s %6s %9s %9s %7s  %s\n", "share", "ms/run", "times", "GB/s", "GFLOP/s", "limit",
          "kernel");
   double accounted = 0;
@@ -222,6 +255,6 @@ int runProfile(const ProfileOptions &options) {
   printf("%s: %u threads; limits: read %.1f GB/s, f32 %.0f GFLOP/s\n", options.load.path.c_str(),
          model.info().threads, limits.readGBs, limits.f32Gflops);
   for (const Json &program : json["programs"])
-    printProgram(program, limits);
+    printProgram(program, limits, options.dispatches);
   return 0;
 }

@@ -127,6 +127,8 @@ int run(int argc, char **argv) {
   profileApp->add_option("-p,--prompt", profile.prompt, "Tokens to prefill; of a graph, every dynamic size (default 128)");
   profileApp->add_option("-n,--new-tokens", profile.newTokens, "Tokens to decode; of a graph, runs (default 32)");
   profileApp->add_flag("--json", profile.json, "As JSON");
+  profileApp->add_flag("--dispatches", profile.dispatches,
+                       "Each dispatch in the order of the plan, not summed up by kernel");
   profileApp->footer("\nExample:\n  ingot-run profile m.ingot -p 512 -n 64\n");
 
   BenchOptions bench;
