@@ -78,7 +78,7 @@ public:
   llvm::Error write(llvm::StringRef path);
 
 private:
-  /// A segment's content: bytes in memory, or (null) what the packer makes.
+  /// A segment's content: bytes in memory, or (null) the weights.
   struct Content {
     const char *bytes;
     uint64_t length;
@@ -86,6 +86,7 @@ private:
 
   llvm::Error addTargets();
   llvm::Error addSources();
+  llvm::Error adoptPacked();
   void addWeights(uint32_t segment);
   unsigned addSegment(fb::SegmentKind kind, llvm::StringRef bytes);
   std::string buildHead();
@@ -171,6 +172,37 @@ void ArtifactWriter::addWeights(uint32_t segment) {
     entry->layout = weight.layout;
     tables.head.weights.push_back(std::move(entry));
   }
+}
+
+/// Takes over what another artifact says of its sources, if it holds the very weights that this one
+/// needs: the same tensors in the same layout at the same place.
+llvm::Error ArtifactWriter::adoptPacked() {
+  const fb::Artifact &head = inputs.packed->getHead();
+  unsigned count = head.weights() ? head.weights()->size() : 0;
+  auto text = [](const fb::WeightT &weight) {
+    flatbuffers::FlatBufferBuilder builder;
+    builder.Finish(fb::Weight::Pack(builder, &weight));
+    auto bytes = builder.GetBufferSpan();
+    return std::string(bytes.begin(), bytes.end());
+  };
+  bool same =
+      count == tables.head.weights.size() && inputs.packed->getWeightBytes() == packer->getLength();
+  for (unsigned i = 0; same && i < count; ++i) {
+    std::unique_ptr<fb::WeightT> theirs(head.weights()->Get(i)->UnPack());
+    theirs->segment = tables.head.weights[i]->segment;
+    same = text(*theirs) == text(*tables.head.weights[i]);
+  }
+  if (!same)
+    return makeError(inputs.packed->getPath(),
+                     ": its weights are packed for another plan than this compiler makes; compile "
+                     "the checkpoint again");
+  auto copy = [](const auto *from, auto &to) {
+    for (unsigned i = 0; from && i < from->size(); ++i)
+      to.emplace_back(from->Get(i)->UnPack());
+  };
+  copy(head.sources(), tables.head.sources);
+  copy(head.options(), tables.head.options);
+  return llvm::Error::success();
 }
 
 /// Opens every file that the content comes from, and records them, sorted by name.
@@ -261,6 +293,11 @@ llvm::Error ArtifactWriter::writeSegments(OutputFile &output) {
     llvm::ArrayRef<char> bytes;
     if (content.bytes) {
       bytes = {content.bytes + begin, size_t(size)};
+    } else if (inputs.packed) {
+      buffers.chunk.resize(size);
+      if (llvm::Error error = inputs.packed->readWeights(task.chunk, buffers.chunk))
+        return error;
+      bytes = buffers.chunk;
     } else {
       llvm::Expected<llvm::ArrayRef<char>> packed = packer->pack(begin, size, buffers);
       if (!packed)
@@ -298,8 +335,9 @@ llvm::Error ArtifactWriter::write(llvm::StringRef path) {
     return built.takeError();
   tables = std::move(*built);
   packer.emplace(tables.weights, files);
-  if (llvm::Error error = packer->open())
-    return error;
+  if (!inputs.packed)
+    if (llvm::Error error = packer->open())
+      return error;
   if (llvm::Error error = addTargets())
     return error;
   if (!inputs.tokenizer.empty())
@@ -308,9 +346,9 @@ llvm::Error ArtifactWriter::write(llvm::StringRef path) {
     tables.head.ir = int32_t(addSegment(fb::SegmentKind::IR, inputs.ir));
   if (packer->getLength())
     addWeights(addSegment(fb::SegmentKind::Weights, {nullptr, size_t(packer->getLength())}));
-  if (llvm::Error error = addSources())
+  if (llvm::Error error = inputs.packed ? adoptPacked() : addSources())
     return error;
-  if (files.contains(path))
+  if (files.contains(path) || (inputs.packed && inputs.packed->isAt(path)))
     return makeError(path, ": cannot be written (it is an input)");
   tables.head.producer = inputs.producer;
 

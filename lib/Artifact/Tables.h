@@ -21,11 +21,6 @@ template <typename... Args> llvm::Error makeError(Args &&...args) {
   return llvm::createStringError(text);
 }
 
-/// Names of a location for people: config fields and checkpoint tensors ("layers.*.self_attn.q_proj
-/// at model.layers.3"), else file names without folders, lines and columns; empty if it has
-/// neither. It does not depend on where the input lies.
-std::string describeLocation(mlir::Location location);
-
 /// " (where)", or nothing for an unknown location.
 std::string getWhere(mlir::Operation *op);
 

@@ -2,6 +2,7 @@
 #ifndef INGOT_ARTIFACT_ARTIFACTWRITER_H
 #define INGOT_ARTIFACT_ARTIFACTWRITER_H
 
+#include "ingot/Artifact/ArtifactReader.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -45,6 +46,9 @@ struct ArtifactInputs {
   /// Further files of the model's folder that decided the content, as "config.json". They and the
   /// files of the weights are recorded with their hashes.
   std::vector<std::string> sourceFiles;
+  /// An artifact of the same module: weights are copied from it, and options and sources are the
+  /// ones that it names. Not owned; null: weights are packed from the model's files.
+  const ArtifactReader *packed = nullptr;
 };
 
 /// How to write it; the bytes do not depend on this.

@@ -16,6 +16,11 @@ struct ModuleTables {
   std::vector<Weight> weights;
 };
 
+/// Names of a location for people: config fields and checkpoint tensors ("layers.*.self_attn.q_proj
+/// at model.layers.3"), else file names without folders, lines and columns; empty if it has
+/// neither. It does not depend on where the input lies.
+std::string describeLocation(mlir::Location location);
+
 /// Serialises the plan.kernels and plan.programs of a module, which plan-buffers has flattened.
 /// Every reference that an artifact could not hold is an error that reads "@program: what (where)".
 ///
