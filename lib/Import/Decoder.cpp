@@ -48,7 +48,7 @@ struct Body {
 
 class DecoderBuilder {
 public:
-  DecoderBuilder(MLIRContext *context, const DecoderSpec &spec, const Checkpoint &checkpoint,
+  DecoderBuilder(MLIRContext *context, const DecoderSpec &spec, Checkpoint &checkpoint,
                  Diagnostics &diagnostics)
       : context(context), spec(spec), checkpoint(checkpoint), diagnostics(diagnostics),
         top(context), module(ModuleOp::create(top.nameLoc(spec.modelType))) {}
@@ -109,7 +109,7 @@ private:
 
   MLIRContext *context;
   const DecoderSpec &spec;
-  const Checkpoint &checkpoint;
+  Checkpoint &checkpoint;
   Diagnostics &diagnostics;
   GraphBuilder top;
   OwningOpRef<ModuleOp> module;
@@ -146,7 +146,7 @@ std::string DecoderBuilder::fullName(StringRef name, size_t layer) const {
 
 /// The tensor of this name, if it is there and has this shape and a type that weights may have.
 const TensorInfo *DecoderBuilder::resolve(const std::string &name, ArrayRef<int64_t> shape) {
-  const TensorInfo *info = checkpoint.tensors.find(name);
+  const TensorInfo *info = checkpoint.tensors.find(name, shape);
   if (!info) {
     (void)diagnostics.error(checkpoint.directory, "tensor " + quote(name) + " of shape " +
                                                       shapeText(shape) + " is missing");
@@ -643,7 +643,7 @@ FailureOr<OwningOpRef<ModuleOp>> DecoderBuilder::build() {
 
 FailureOr<OwningOpRef<ModuleOp>> importer::buildDecoder(MLIRContext *context,
                                                         const DecoderSpec &spec,
-                                                        const Checkpoint &checkpoint,
+                                                        Checkpoint &checkpoint,
                                                         Diagnostics &diagnostics) {
   context->loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
                        math::MathDialect, tensor::TensorDialect, tfm::TransformerDialect>();

@@ -262,7 +262,7 @@ struct Checkpoint {
 /// errors, and those that nothing uses as warnings.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildDecoder(mlir::MLIRContext *context,
                                                                 const DecoderSpec &spec,
-                                                                const Checkpoint &checkpoint,
+                                                                Checkpoint &checkpoint,
                                                                 Diagnostics &diagnostics);
 
 } // namespace ingot::importer

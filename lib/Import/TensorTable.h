@@ -9,6 +9,7 @@
 #define INGOT_LIB_IMPORT_TENSORTABLE_H
 
 #include "mlir/IR/Types.h"
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
 #include <map>
@@ -44,12 +45,25 @@ public:
     auto it = tensors.find(name);
     return it == tensors.end() ? nullptr : &it->second;
   }
+  /// The tensor of this name; one of this shape is made up where all are promised.
+  const TensorInfo *find(llvm::StringRef name, llvm::ArrayRef<int64_t> shape) {
+    const TensorInfo *info = find(name);
+    if (info || !promised)
+      return info;
+    TensorInfo made;
+    made.shape.assign(shape.begin(), shape.end());
+    made.elementType = promised;
+    return &tensors.emplace(name.str(), std::move(made)).first->second;
+  }
+  /// From now on every tensor that is asked for with a shape is there, without content.
+  void promise(mlir::Type elementType) { promised = elementType; }
   auto begin() const { return tensors.begin(); }
   auto end() const { return tensors.end(); }
   bool empty() const { return tensors.empty(); }
 
 private:
   std::map<std::string, TensorInfo, std::less<>> tensors;
+  mlir::Type promised;
 };
 
 /// "[64, 32]"

@@ -28,6 +28,7 @@ public:
       : context(context), options(options), events(events) {}
 
   llvm::Error run(CompileSummary &summary);
+  llvm::Expected<std::string> describeCosts(const CostOptions &costs);
 
 private:
   llvm::Error runStages(Stage from, Stage to);
@@ -44,7 +45,6 @@ private:
   const CompileOptions &options;
   const CompileEvents &events;
   Input input;
-  std::string ir;
   std::vector<codegen::CPUTarget> targets;
   std::vector<codegen::CompiledCode> code;
 };
@@ -106,7 +106,8 @@ llvm::Error Compilation::runStages(Stage from, Stage to) {
       return error;
     if (stage == Stage::Phases) {
       // What `ingot-compile m.ingot --target=...` starts from.
-      llvm::raw_string_ostream out(ir);
+      input.ir.clear();
+      llvm::raw_string_ostream out(input.ir);
       BytecodeWriterConfig config("ingot");
       if (failed(writeBytecodeToFile(*input.module, out, config)))
         return makeError(options.input + ": cannot be written as bytecode");
@@ -178,7 +179,8 @@ llvm::Error Compilation::writeArtifact() {
   }
   inputs.tokenizer =
       StringRef(reinterpret_cast<const char *>(input.tokenizer.data()), input.tokenizer.size());
-  inputs.ir = ir;
+  inputs.ir = input.ir;
+  inputs.packed = input.packed.get();
   inputs.producer = "ingot " INGOT_VERSION;
   inputs.sourceFiles = input.sourceFiles;
   inputs.options = {{"kv-cache", options.kvCache ? "true" : "false"},
@@ -220,7 +222,8 @@ llvm::Error Compilation::run(CompileSummary &summary) {
   if (!read)
     return read.takeError();
   input = std::move(*read);
-  if (options.from == Stage::Input) {
+  Stage from = input.packed ? Stage::Phases : options.from;
+  if (from == Stage::Input) {
     auto configure = [&] { return configureModel(*input.module, options); };
     if (llvm::Error error = collectDiagnostics(context, options.input, events, configure))
       return error;
@@ -231,7 +234,7 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     if (llvm::Error error = collectDiagnostics(context, options.input, events, choose))
       return error;
   }
-  if (llvm::Error error = runStages(options.from, last))
+  if (llvm::Error error = runStages(from, last))
     return error;
   if (options.to)
     return writeModule();
@@ -240,7 +243,7 @@ llvm::Error Compilation::run(CompileSummary &summary) {
   if (llvm::Error error = writeArtifact())
     return error;
   Report report(*input.module, input.report);
-  summary.text = report.getText();
+  summary.text = report.getText(options.limits ? options.limits() : Limits());
   if (!options.reportPath.empty()) {
     std::error_code error;
     llvm::raw_fd_ostream out(options.reportPath, error);
@@ -254,6 +257,29 @@ llvm::Error Compilation::run(CompileSummary &summary) {
       return makeError(options.reportPath + ": cannot be written (" + error.message() + ")");
   }
   return llvm::Error::success();
+}
+
+llvm::Expected<std::string> Compilation::describeCosts(const CostOptions &costs) {
+  llvm::Expected<Input> read = readInput(context, options, events);
+  if (!read)
+    return read.takeError();
+  input = std::move(*read);
+  auto configure = [&] { return configureModel(*input.module, options); };
+  if (llvm::Error error = collectDiagnostics(context, options.input, events, configure))
+    return std::move(error);
+  if (llvm::Error error = runStages(Stage::Input, Stage::Plan))
+    return std::move(error);
+  llvm::Expected<std::string> text = ingot::describeCosts(*input.module, costs);
+  return text ? std::move(text)
+              : makeError(options.input + ": " + llvm::toString(text.takeError()));
+}
+
+llvm::Expected<std::string> ingot::computeCosts(MLIRContext &context, const CompileOptions &options,
+                                                const CompileEvents &events,
+                                                const CostOptions &costs) {
+  CompileOptions weightless = options;
+  weightless.weightless = true;
+  return Compilation(context, weightless, events).describeCosts(costs);
 }
 
 llvm::Error ingot::compile(MLIRContext &context, const CompileOptions &options,

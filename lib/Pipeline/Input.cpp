@@ -162,6 +162,7 @@ static llvm::Expected<Result> runImporter(FailureOr<Result> (*import)(MLIRContex
   ImportOptions importOptions;
   importOptions.strict = options.strict;
   importOptions.context = options.context;
+  importOptions.weightless = options.weightless;
   input.report.handler = [&](const ImportMessage &message) {
     if (!message.isError && events.warning)
       events.warning(message.str());
@@ -184,6 +185,45 @@ static llvm::Error setTokenizer(const tokenizer::TokenizerSpec &spec, const Comp
 }
 
 //===----------------------------------------------------------------------===//
+// Artifacts
+//===----------------------------------------------------------------------===//
+
+static llvm::Expected<Input> readArtifact(MLIRContext &context, const CompileOptions &options,
+                                          const CompileEvents &events) {
+  Input input;
+  llvm::Expected<std::unique_ptr<artifact::ArtifactReader>> reader =
+      artifact::ArtifactReader::open(options.input);
+  if (!reader)
+    return reader.takeError();
+  input.packed = std::move(*reader);
+  llvm::Expected<std::string> ir = input.packed->readSegment(input.packed->getHead().ir()),
+                              blob = input.packed->readSegment(input.packed->getHead().tokenizer());
+  if (!ir || !blob)
+    return llvm::joinErrors(ir.takeError(), blob.takeError());
+  if (ir->empty())
+    return makeError(options.input +
+                     ": has no intermediate form in it; compile the checkpoint again");
+  input.ir = std::move(*ir);
+  input.tokenizer.assign(blob->begin(), blob->end());
+  Block block;
+  auto parse = [&]() -> LogicalResult {
+    ParserConfig config(&context, /*verifyAfterParse=*/true);
+    llvm::MemoryBufferRef buffer(input.ir, llvm::sys::path::filename(options.input));
+    if (failed(readBytecodeFile(buffer, &block, config)))
+      return failure();
+    if (!llvm::hasSingleElement(block) || !isa<ModuleOp>(block.front()))
+      return emitError(UnknownLoc::get(&context), "expected one module in its intermediate form");
+    Operation *only = &block.front();
+    only->remove();
+    input.module = cast<ModuleOp>(only);
+    return success();
+  };
+  if (llvm::Error error = collectDiagnostics(context, options.input, events, parse))
+    return std::move(error);
+  return input;
+}
+
+//===----------------------------------------------------------------------===//
 // Hugging Face
 //===----------------------------------------------------------------------===//
 
@@ -195,6 +235,8 @@ static llvm::Expected<Input> readDirectory(MLIRContext &context, const CompileOp
   if (!module)
     return module.takeError();
   input.module = std::move(*module);
+  if (options.weightless)
+    return input;
   for (StringRef name : {"config.json", "generation_config.json"}) {
     SmallString<128> path(options.input);
     llvm::sys::path::append(path, name);
@@ -238,17 +280,18 @@ static llvm::Expected<Input> readGGUF(MLIRContext &context, const CompileOptions
 llvm::Expected<Input> ingot::readInput(MLIRContext &context, const CompileOptions &options,
                                        const CompileEvents &events) {
   if (!llvm::sys::fs::exists(options.input))
-    return makeError(
-        options.input +
-        ": does not exist, expected a model's directory, a GGUF file or a file of MLIR");
-  if (llvm::sys::fs::is_directory(options.input))
+    return makeError(options.input + ": does not exist, expected a model's directory, a GGUF file, "
+                                     "a file of MLIR or an artifact");
+  if (options.weightless || llvm::sys::fs::is_directory(options.input))
     return readDirectory(context, options, events);
   StringRef extension = llvm::sys::path::extension(options.input);
   if (extension == ".mlir" || extension == ".mlirbc")
     return readMLIR(context, options, events);
   if (extension == ".gguf")
     return readGGUF(context, options, events);
-  return makeError(
-      options.input +
-      ": expected a directory with config.json, or a file named *.gguf, *.mlir or *.mlirbc");
+  if (extension == ".ingot")
+    return readArtifact(context, options, events);
+  return makeError(options.input +
+                   ": expected a directory with config.json, or a file named *.gguf, *.mlir, "
+                   "*.mlirbc or *.ingot");
 }

@@ -2,6 +2,7 @@
 #ifndef INGOT_LIB_PIPELINE_INPUT_H
 #define INGOT_LIB_PIPELINE_INPUT_H
 
+#include "ingot/Artifact/ArtifactReader.h"
 #include "ingot/Import/Import.h"
 #include "ingot/Pipeline/Compiler.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -17,6 +18,9 @@ struct Input {
   std::vector<std::string> sourceFiles;
   /// The tokenizer in its binary form; empty where there is none.
   std::vector<uint8_t> tokenizer;
+  /// The artifact that the module came from: it is in stage `phases`, as `ir` has it in bytecode.
+  std::unique_ptr<artifact::ArtifactReader> packed;
+  std::string ir;
   ImportReport report;
 };
 

@@ -1,139 +1,67 @@
 //===- Report.cpp - what a compile decided, and why -------------------------------------------===//
 
 #include "Report.h"
-#include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "Costs.h"
+#include "ingot/Artifact/ModuleTables.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "ingot/Import/ModelInfo.h"
 #include "ingot/Transforms/AttentionSites.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
-#include <cmath>
-#include <map>
 
 using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-static constexpr const char *kClassNames[] = {"weights", "cache", "activations", "flops"};
-
-/// A size that costs grow with, as people name it: "tokens", "pairs", "dim 2 of arg0".
-static std::string nameSize(Value size, plan::ProgramOp program) {
-  if (auto batchDim = size.getDefiningOp<BatchDimOp>())
-    return stringifyBatchDimKind(batchDim.getKind()).str() +
-           (batchDim.getWindow() ? " (window " + std::to_string(batchDim.getWindow()) + ")" : "");
-  if (auto dim = size.getDefiningOp<tensor::DimOp>())
-    if (auto argument = dyn_cast<BlockArgument>(dim.getSource());
-        argument && dim.getConstantIndex()) {
-      auto name = program.getArgAttrOfType<StringAttr>(argument.getArgNumber(), plan::kNameAttr);
-      return "dim " + std::to_string(*dim.getConstantIndex()) + " of " +
-             (name ? name.str() : "input");
-    }
-  IntegerAttr constant;
-  if (matchPattern(size, m_Constant(&constant)))
-    return std::to_string(constant.getInt());
-  if (auto min = size.getDefiningOp<arith::MinSIOp>())
-    return "min(" + nameSize(min.getLhs(), program) + ", " + nameSize(min.getRhs(), program) + ")";
-  std::string text;
-  if (Operation *op = size.getDefiningOp())
-    for (Value operand : op->getOperands())
-      text += (text.empty() ? "" : " * ") + nameSize(operand, program);
-  return text.empty() ? "size" : text;
-}
-
-namespace {
-/// (class, size) -> coefficient, over all dispatches of a program.
-using Totals = std::map<std::pair<int32_t, std::string>, int64_t>;
-} // namespace
-
-static void addCosts(plan::DispatchOp dispatch, plan::ProgramOp program, Totals &totals) {
-  if (!dispatch.getCostClasses())
-    return;
-  for (auto [size, cost, coefficient] : llvm::zip(
-           dispatch.getCostSizes(), *dispatch.getCostClasses(), *dispatch.getCostCoefficients())) {
-    IntegerAttr constant;
-    if (matchPattern(size, m_Constant(&constant)))
-      totals[{cost, "1"}] += coefficient * constant.getInt();
-    else
-      totals[{cost, nameSize(size, program)}] += coefficient;
-  }
-}
-
-//===----------------------------------------------------------------------===//
-// Experts
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// Matrices of which a step reads those of the experts that its tokens go to.
-struct ExpertMatrices {
-  int64_t bytes; ///< of one expert
-  int64_t experts, chosen;
-
-  /// What a step of so many tokens reads if routers choose evenly: an expert is met unless every
-  /// token passes it by.
-  double expectedBytes(int64_t tokens) const {
-    double passed = std::pow(1 - double(chosen) / double(experts), double(tokens));
-    return double(bytes) * double(experts) * (1 - passed);
-  }
-};
-} // namespace
-
-/// The expert matrices of a program, from costs per min(chosen * tokens, experts).
-static SmallVector<ExpertMatrices> collectExperts(plan::ProgramOp program) {
-  SmallVector<ExpertMatrices> result;
-  program.walk([&](plan::DispatchOp dispatch) {
-    if (!dispatch.getCostClasses())
-      return;
-    for (auto [size, cost, bytes] : llvm::zip(dispatch.getCostSizes(), *dispatch.getCostClasses(),
-                                              *dispatch.getCostCoefficients())) {
-      auto min = size.getDefiningOp<arith::MinSIOp>();
-      IntegerAttr experts, chosen;
-      if (cost != int32_t(CostClass::Weights) || !min ||
-          !matchPattern(min.getRhs(), m_Constant(&experts)))
-        continue;
-      auto choices = min.getLhs().getDefiningOp<arith::MulIOp>();
-      bool several = choices && matchPattern(choices.getRhs(), m_Constant(&chosen));
-      result.push_back({bytes, experts.getInt(), several ? chosen.getInt() : 1});
-    }
+/// The arithmetic of the module's matrices: the widest type that activations meet them in.
+static std::pair<StringRef, double> getArithmetic(ModuleOp module, const Limits &limits) {
+  unsigned bits = 0;
+  module.walk([&](LinearOp linear) {
+    Type type = cast<RankedTensorType>(linear.getX().getType()).getElementType();
+    bits = std::max(bits, type.getIntOrFloatBitWidth());
   });
-  return result;
+  if (bits == 8)
+    return {"int8", limits.int8Gops};
+  return bits == 16 ? std::make_pair(StringRef("bf16"), limits.bf16Gflops)
+                    : std::make_pair(StringRef("f32"), limits.f32Gflops);
 }
 
-/// All programs of a model have the same experts.
-static SmallVector<ExpertMatrices> collectExperts(ModuleOp module) {
+static std::string formatTerm(const CostEntry &entry) {
+  return formatAmount(double(entry.coefficient), entry.cost == CostClass::Flops ? "flop" : "B") +
+         (entry.size.name == "1" ? "" : " x " + entry.size.name);
+}
+
+/// "16 tokens from position 0: 1.20 ms (bytes 0.80 ms, arithmetic 1.20 ms), 13333 tok/s"
+static std::string describeStep(const Costs &costs, const StepShape &step, const Limits &limits,
+                                std::pair<StringRef, double> arithmetic) {
+  std::optional<std::array<double, 4>> totals = costs.evaluate(step);
+  if (!totals)
+    return "";
+  // Activations stay in the processor's caches.
+  double bytes = (*totals)[size_t(CostClass::Weights)] + (*totals)[size_t(CostClass::Cache)];
+  double flops = (*totals)[size_t(CostClass::Flops)];
+  double seconds = limits.seconds(bytes, flops, arithmetic.second);
+  if (seconds <= 0)
+    return "";
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::formatv(
+      "{0} token{1} from position {2}: {3}, {4:f1} tok/s (bytes {5}, {6} arithmetic {7})",
+      step.rows, step.rows == 1 ? "" : "s", step.position, formatSeconds(seconds),
+      double(step.rows) / seconds, formatSeconds(limits.seconds(bytes, 0, 0)), arithmetic.first,
+      formatSeconds(limits.seconds(0, flops, arithmetic.second)));
+  return text;
+}
+
+/// The costs of a program with mixtures of experts: all programs of a model have the same.
+static Costs getExpertCosts(ModuleOp module) {
   for (auto program : module.getOps<plan::ProgramOp>())
-    if (SmallVector<ExpertMatrices> found = collectExperts(program); !found.empty())
-      return found;
+    if (Costs costs = getCosts(program); costs.allExpertBytes() > 0)
+      return costs;
   return {};
 }
 
-/// Batches whose expected reads are reported.
+/// Batches whose expected reads of experts are reported.
 static constexpr int64_t kBatches[] = {1, 4, 16};
-
-static double sumOfExpected(ArrayRef<ExpertMatrices> matrices, int64_t tokens) {
-  double sum = 0;
-  for (const ExpertMatrices &each : matrices)
-    sum += each.expectedBytes(tokens);
-  return sum;
-}
-
-static int64_t sumOfAll(ArrayRef<ExpertMatrices> matrices) {
-  int64_t sum = 0;
-  for (const ExpertMatrices &each : matrices)
-    sum += each.bytes * each.experts;
-  return sum;
-}
-
-static std::string formatQuantity(int64_t value, bool isFlops) {
-  const char *units[] = {"", "k", "M", "G", "T"};
-  double scaled = double(value);
-  unsigned unit = 0;
-  for (; scaled >= 1000 && unit < 4; ++unit)
-    scaled /= 1000;
-  return llvm::formatv(unit ? "{0:f2} {1}{2}" : "{0:f0} {1}{2}", scaled, units[unit],
-                       isFlops ? "flop" : "B")
-      .str();
-}
 
 /// Whether something is fixed for each sequence by the length of its prompt.
 static bool readsPromptLengths(ModuleOp module) {
@@ -141,7 +69,7 @@ static bool readsPromptLengths(ModuleOp module) {
       .wasInterrupted();
 }
 
-std::string Report::getText() {
+std::string Report::getText(const Limits &limits) {
   std::string text;
   llvm::raw_string_ostream out(text);
   SmallVector<AttentionSite> sites = getAttentionSites(module);
@@ -155,38 +83,45 @@ std::string Report::getText() {
   for (const AttentionSite &site : sites)
     if (!site.raised())
       out << "  not fused: " << site.location << ": " << site.detail << "\n";
-  if (SmallVector<ExpertMatrices> experts = collectExperts(module); !experts.empty()) {
-    out << "experts: " << formatQuantity(sumOfAll(experts), false);
-    for (int64_t tokens : kBatches) {
-      std::string bytes = formatQuantity(int64_t(sumOfExpected(experts, tokens)), false);
-      if (tokens == 1)
-        out << "; a token reads " << bytes;
-      else
-        out << ", " << tokens << " about " << bytes;
-    }
+  Costs costsOfExperts = getExpertCosts(module);
+  if (double all = costsOfExperts.allExpertBytes(); all > 0) {
+    out << "experts: " << formatAmount(all, "B");
+    for (int64_t tokens : kBatches)
+      out << (tokens == 1 ? "; a token reads " : ", " + std::to_string(tokens) + " about ")
+          << formatAmount(costsOfExperts.expertBytes(tokens), "B");
     out << "\n";
   }
   if (readsPromptLengths(module))
     out << "positions: rotary frequencies follow the length of a sequence's prompt and stay to its "
            "end\n";
+  FailureOr<ModelInfo> model = failure();
+  if (module->hasAttr(TransformerDialect::getModelAttrName()))
+    model = ModelInfo::get(module);
+  auto arithmetic = getArithmetic(module, limits);
   for (auto program : module.getOps<plan::ProgramOp>()) {
-    Totals totals;
-    int64_t dispatches = 0;
-    program.walk([&](plan::DispatchOp dispatch) {
-      addCosts(dispatch, program, totals);
-      ++dispatches;
-    });
-    out << program.getName() << ": " << dispatches << " dispatches";
-    for (auto &[key, coefficient] : totals) {
-      // Fixed bytes of weights and everything per cached key or pair say what the limits are.
-      if (key.first == int32_t(CostClass::Activations))
-        continue;
-      out << ", " << formatQuantity(coefficient, key.first == int32_t(CostClass::Flops)) << " "
-          << (key.first == int32_t(CostClass::Flops) ? "" : kClassNames[key.first]);
-      if (key.second != "1")
-        out << (key.first == int32_t(CostClass::Flops) ? "x " : " x ") << key.second;
+    Costs costs = getCosts(program);
+    int64_t dispatches = llvm::range_size(program.getBody().getOps<plan::DispatchOp>());
+    out << program.getName() << ": " << dispatches << " dispatches\n";
+    for (CostClass cost :
+         {CostClass::Weights, CostClass::Cache, CostClass::Activations, CostClass::Flops}) {
+      std::string terms;
+      for (const CostEntry &entry : costs.getEntries())
+        if (entry.cost == cost)
+          terms += (terms.empty() ? "" : " + ") + formatTerm(entry);
+      if (!terms.empty())
+        out << llvm::formatv("  {0,-12} {1}\n", getCostName(cost), terms);
     }
-    out << "\n";
+    if (failed(model))
+      continue;
+    // A prefill in one step from the start; a token at the start and one at the end.
+    bool decode = program.getName() == "decode";
+    int64_t rows = std::min<int64_t>(model->context, 512);
+    SmallVector<StepShape> steps = {{1, decode ? 1 : rows, 0, 1}};
+    if (decode && model->context > 1)
+      steps.push_back({1, 1, model->context - 1, 1});
+    for (const StepShape &step : steps)
+      if (std::string text = describeStep(costs, step, limits, arithmetic); !text.empty())
+        out << llvm::formatv("  {0,-12} {1}\n", "limits allow", text);
   }
   return text;
 }
@@ -215,14 +150,14 @@ std::string Report::getJson() {
           json.attribute("detail", site.detail);
         });
     });
-    if (SmallVector<ExpertMatrices> experts = collectExperts(module); !experts.empty())
+    if (Costs costs = getExpertCosts(module); costs.allExpertBytes() > 0)
       json.attributeObject("experts", [&] {
-        json.attribute("bytes", sumOfAll(experts));
+        json.attribute("bytes", int64_t(costs.allExpertBytes()));
         json.attributeArray("expected", [&] {
           for (int64_t tokens : kBatches)
             json.object([&] {
               json.attribute("tokens", tokens);
-              json.attribute("bytes", int64_t(sumOfExpected(experts, tokens)));
+              json.attribute("bytes", int64_t(costs.expertBytes(tokens)));
             });
         });
       });
@@ -251,32 +186,28 @@ std::string Report::getJson() {
       for (auto program : module.getOps<plan::ProgramOp>())
         json.object([&] {
           json.attribute("name", program.getName());
-          Totals totals;
-          auto writeCosts = [&](const Totals &costs) {
+          auto writeCosts = [&](const Costs &costs) {
             json.attributeArray("cost", [&] {
-              for (const auto &term : costs)
+              for (const CostEntry &entry : costs.getEntries())
                 json.object([&] {
-                  json.attribute("class", kClassNames[term.first.first]);
-                  json.attribute("per", term.first.second);
-                  json.attribute("amount", term.second);
+                  json.attribute("class", getCostName(entry.cost));
+                  json.attribute("per", entry.size.name);
+                  json.attribute("amount", entry.coefficient);
                 });
             });
           };
           json.attributeArray("dispatches", [&] {
             program.walk([&](plan::DispatchOp dispatch) {
-              Totals own;
-              addCosts(dispatch, program, own);
-              addCosts(dispatch, program, totals);
+              Costs own;
+              own.add(dispatch, program);
               json.object([&] {
                 json.attribute("kernel", dispatch.getKernel());
-                std::string location;
-                llvm::raw_string_ostream(location) << dispatch.getLoc();
-                json.attribute("location", location);
+                json.attribute("location", artifact::describeLocation(dispatch.getLoc()));
                 writeCosts(own);
               });
             });
           });
-          writeCosts(totals);
+          writeCosts(getCosts(program));
         });
     });
   });

@@ -3,6 +3,7 @@
 #define INGOT_LIB_PIPELINE_REPORT_H
 
 #include "ingot/Import/Import.h"
+#include "ingot/Limits/Limits.h"
 #include "mlir/IR/BuiltinOps.h"
 #include <string>
 
@@ -14,8 +15,8 @@ class Report {
 public:
   Report(mlir::ModuleOp module, const ImportReport &import) : module(module), import(import) {}
 
-  /// For people, a few lines.
-  std::string getText();
+  /// For people: per program its costs by class, and what `limits` allow.
+  std::string getText(const Limits &limits);
   /// For programs: one object with `schema_version`.
   std::string getJson();
 

@@ -6,13 +6,15 @@
 #include "llvm/Support/Process.h"
 #include "llvm/Support/WithColor.h"
 #include <chrono>
+#include <thread>
 
 using namespace ingot;
 namespace cl = llvm::cl;
 
 static cl::OptionCategory category("Options");
 
-static cl::opt<std::string> input(cl::Positional, cl::desc("<directory | file.gguf | file.mlir>"),
+static cl::opt<std::string> input(cl::Positional,
+                                  cl::desc("<directory | file.gguf | file.mlir | file.ingot>"),
                                   cl::Required, cl::cat(category));
 static cl::opt<std::string> output("o", cl::desc("the artifact, or with --compile-to the module"),
                                    cl::value_desc("file"), cl::cat(category));
@@ -83,6 +85,22 @@ static cl::opt<std::string>
                  cl::value_desc("folder"), cl::cat(category));
 static cl::opt<unsigned> threads("jobs", cl::desc("worker threads (default: one per processor)"),
                                  cl::value_desc("n"), cl::init(0), cl::cat(category));
+static cl::opt<bool>
+    costOnly("cost-only",
+             cl::desc("compile nothing: print what a model costs, from its config.json alone"),
+             cl::cat(category));
+static cl::opt<std::string> limitsText(
+    "limits",
+    cl::desc("what a machine can do, as read=1008GB/s,f16=83T (also f32, int8); default: "
+             "this one is measured"),
+    cl::value_desc("rates"), cl::cat(category));
+static cl::opt<int64_t> batch("batch", cl::desc("--cost-only: sequences decoded together"),
+                              cl::value_desc("n"), cl::init(1), cl::cat(category));
+static cl::opt<std::string>
+    weights("weights",
+            cl::desc("--cost-only: f32, bf16, f16, 8bit, q8 or q4 (default: "
+                     "a line for each)"),
+            cl::value_desc("format"), cl::cat(category));
 static cl::opt<bool> quiet("quiet", cl::desc("print nothing but errors"), cl::cat(category));
 
 static cl::extrahelp examples(R"(
@@ -94,6 +112,8 @@ Examples:
   ingot-compile model -o model.ingot --context=2048 --past-context=slide
   ingot-compile model --compile-to=graph -o -            read what was fused
   ingot-compile model -o model.ingot --dump-phases-to=phases --report=report.json
+  ingot-compile --cost-only config.json --limits=read=1008GB/s,f16=83T --batch=8
+  ingot-compile model.ingot -o other.ingot --target=znver5   other code, without the checkpoint
 )");
 
 static int fail(const llvm::Twine &message) {
@@ -136,6 +156,20 @@ static bool parsePastContext(llvm::StringRef text, CompileOptions &options) {
   if (text.contains(':'))
     return policy == "restart" && !keep.getAsInteger(10, options.keep) && options.keep > 0;
   return true;
+}
+
+/// The first option given that has no say when an artifact is compiled again; empty: none.
+static std::string findDecidedOption() {
+  static const llvm::StringRef open[] = {"o",     "target",         "report",       "compile-to",
+                                         "jobs",  "dump-phases-to", "compile-from", "quiet",
+                                         "limits"};
+  for (auto &entry : cl::getRegisteredOptions()) {
+    cl::Option *option = entry.second;
+    if (option->getNumOccurrences() && llvm::is_contained(option->Categories, &category) &&
+        !option->ArgStr.empty() && !llvm::is_contained(open, option->ArgStr))
+      return option->ArgStr.str();
+  }
+  return "";
 }
 
 int main(int argc, char **argv) {
@@ -184,13 +218,36 @@ int main(int argc, char **argv) {
     return fail("--compile-from=" + compileFrom +
                 ": expected input, graph, phases, dispatches or plan");
   options.from = *from;
+  if (llvm::StringRef(input).ends_with(".ingot")) {
+    if (std::string decided = findDecidedOption(); !decided.empty())
+      return fail(
+          "--" + llvm::Twine(decided) +
+          ": was decided when the artifact was first compiled; compile the checkpoint again");
+    if (compileFrom.getNumOccurrences() && *from != Stage::Phases)
+      return fail("--compile-from=" + compileFrom + ": expected phases, which an artifact is in");
+    options.from = Stage::Phases;
+  }
   if (compileTo.getNumOccurrences()) {
     options.to = parseStage(compileTo);
     if (!options.to)
       return fail("--compile-to=" + compileTo +
                   ": expected input, graph, phases, dispatches or plan");
   }
-  if (options.output.empty()) {
+  Limits given;
+  if (limitsText.getNumOccurrences())
+    if (std::string wrong = parseLimits(limitsText, given); !wrong.empty())
+      return fail("--limits=" + limitsText + ": " + wrong);
+  if (!costOnly && (batch.getNumOccurrences() || weights.getNumOccurrences()))
+    return fail(llvm::Twine(batch.getNumOccurrences() ? "--batch" : "--weights") +
+                ": expected beside --cost-only");
+  // Lives in the functions below when the linker has reset the options.
+  bool isGiven = limitsText.getNumOccurrences();
+  auto limits = [isGiven, given] {
+    return isGiven ? given : measureLimits(std::thread::hardware_concurrency(), /*quick=*/true);
+  };
+  if (!quiet)
+    options.limits = limits;
+  if (options.output.empty() && !costOnly) {
     if (!options.to)
       return fail(input + ": expected -o FILE, the artifact to write");
     options.output = "-";
@@ -207,6 +264,22 @@ int main(int argc, char **argv) {
     if (!isQuiet)
       llvm::errs() << "warning: " << text << "\n";
   };
+  if (costOnly) {
+    CostOptions costs;
+    costs.batch = batch;
+    costs.weights = weights;
+    if (batch < 1 || batch > 1 << 20)
+      return fail("--batch=" + llvm::Twine(batch) + ": expected 1 to 1048576 sequences");
+    if (weights.getNumOccurrences() && !isCostFormat(weights))
+      return fail("--weights=" + weights + ": expected f32, bf16, f16, 8bit, q8 or q4");
+    costs.limits = limits();
+    llvm::Expected<std::string> text = computeCosts(mlirContext, options, events, costs);
+    endProgress();
+    if (!text)
+      return fail(llvm::toString(text.takeError()));
+    llvm::outs() << *text;
+    return 0;
+  }
   CompileSummary summary;
   llvm::Error error = compile(mlirContext, options, events, summary);
   endProgress();

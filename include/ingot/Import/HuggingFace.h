@@ -18,7 +18,8 @@ namespace ingot {
 /// Imports the model in `directory`. The module has one public function
 /// `@forward(%ids: tensor<?xi32>) -> tensor<?xVxf32>` of one sequence of ids to the logits after
 /// each of them, and the attribute `tfm.model` (ModelInfo.h). Parameters name their files relative
-/// to `directory`; only headers of weight files are read. Fails with one error in the report; never
+/// to `directory`; only headers of weight files are read. Without weights `directory` may be the
+/// path of the config itself. Fails with one error in the report; never
 /// aborts on what the files contain.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> importHuggingFace(mlir::MLIRContext *context,
                                                                      llvm::StringRef directory,

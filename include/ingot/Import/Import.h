@@ -21,6 +21,9 @@ struct ImportOptions {
   bool strict = false;
   /// Positions that the model has to serve; 0 means as many as the config says, more is an error.
   int64_t context = 0;
+  /// Read no weights: every tensor that the config implies is taken to be there, in bf16. The
+  /// module names no file and can be costed, not compiled.
+  bool weightless = false;
 };
 
 struct ImportMessage {

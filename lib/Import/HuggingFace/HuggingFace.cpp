@@ -79,13 +79,15 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
     sys::path::append(path, file);
     return path.str().str();
   };
-  if (!sys::fs::is_directory(directory))
+  bool isDirectory = sys::fs::is_directory(directory);
+  if (!isDirectory && !options.weightless)
     return diagnostics.error(directory, "expected a directory with config.json");
 
-  mlir::FailureOr<json::Object> fields = readJson(pathOf("config.json"), diagnostics);
+  std::string configPath = isDirectory ? pathOf("config.json") : directory.str();
+  mlir::FailureOr<json::Object> fields = readJson(configPath, diagnostics);
   if (failed(fields))
     return failure();
-  Config config(pathOf("config.json"), *fields, diagnostics);
+  Config config(configPath, *fields, diagnostics);
   mlir::FailureOr<json::Object> generationFields = failure();
   std::optional<Config> generation;
   if (sys::fs::exists(pathOf("generation_config.json"))) {
@@ -120,7 +122,9 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
 
   Checkpoint checkpoint;
   checkpoint.directory = directory.str();
-  if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+  if (options.weightless)
+    checkpoint.tensors.promise(mlir::BFloat16Type::get(context));
+  else if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
     return failure();
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
       buildDecoder(context, spec, checkpoint, diagnostics);

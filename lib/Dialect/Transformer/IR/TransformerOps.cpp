@@ -1,6 +1,7 @@
 //===- TransformerOps.cpp - verification and interfaces of tfm operations ---------------------===//
 
 #include "OpSupport.h"
+#include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Builders.h"
@@ -408,11 +409,15 @@ void AttentionOp::getCost(SmallVectorImpl<CostTerm> &terms) {
   int64_t heads = getHeads(), width = getKeySize() + getValueSize();
   if (isPhaseForm()) {
     CacheType cache = getCache().getType();
+    // Keys outside of a sliding window are neither read nor multiplied.
+    std::optional<CommonMask> mask = matchMask(getMask());
+    int64_t window = mask && mask->window ? *mask->window : 0;
     terms.push_back({CostClass::Cache,
                      bytesPerPosition(cache),
-                     {{getBatch(), int64_t(BatchDimKind::Keys)}}});
-    terms.push_back(
-        {CostClass::Flops, 2 * heads * width, {{getBatch(), int64_t(BatchDimKind::Pairs)}}});
+                     {{getBatch(), int64_t(BatchDimKind::Keys), window}}});
+    terms.push_back({CostClass::Flops,
+                     2 * heads * width,
+                     {{getBatch(), int64_t(BatchDimKind::Pairs), window}}});
     return;
   }
   CostTerm flops{CostClass::Flops, 2 * heads * width, {}};
