@@ -5,6 +5,9 @@
 // RUN: ingot-opt %s --tfm-interpret="function=round precision=f32 digits=9" -o /dev/null | FileCheck %s --check-prefix=ROUND32
 // RUN: ingot-opt %s --tfm-interpret="function=dynamic dims=2,3" -o /dev/null | FileCheck %s --check-prefix=DIMS
 // RUN: ingot-opt %s --tfm-interpret="function=dynamic seed=2" -o /dev/null | FileCheck %s --check-prefix=DEFAULT
+// RUN: ingot-opt %s --tfm-interpret="function=ids dims=3 ids-below=1" -o /dev/null | FileCheck %s --check-prefix=IDS
+// RUN: ingot-opt %s --tfm-interpret="function=rows batch-rows=3,4" -o /dev/null | FileCheck %s --check-prefix=BATCH
+// RUN: ingot-opt %s --tfm-interpret="function=dynamic dims=40,1 extreme=true" -o /dev/null | FileCheck %s --check-prefix=EXTREME
 
 // What .npy files hold comes back.
 // RUN: ingot-opt %s --tfm-interpret="function=dynamic dims=2,3 outputs=%t.npy" -o /dev/null > %t.made
@@ -65,3 +68,20 @@ func.func @negate(%x: tensor<2x?xf32>) -> tensor<2x?xf32> {
   %0 = arith.negf %x : tensor<2x?xf32>
   return %0 : tensor<2x?xf32>
 }
+
+// IDS: result 0: 3xi32 = [0, 0, 0]
+func.func @ids(%x: tensor<?xi32>) -> tensor<?xi32> {
+  return %x : tensor<?xi32>
+}
+
+// BATCH: result 0: index = 7
+// BATCH: result 1: index = 2
+func.func @rows(%batch: !tfm.batch) -> (index, index) {
+  %0 = tfm.batch_dim %batch tokens
+  %1 = tfm.batch_dim %batch sequences
+  return %0, %1 : index, index
+}
+
+// Numbers beyond the usual are among them.
+// EXTREME: result 0: 40x1xf32 =
+// EXTREME-SAME: [-30]

@@ -1,0 +1,49 @@
+//===- TargetTest.cpp - names of processors ---------------------------------------------------===//
+
+#include "ingot/CodeGen/CPU.h"
+#include "llvm/ADT/STLExtras.h"
+#include "gtest/gtest.h"
+
+using namespace ingot::codegen;
+
+static std::string errorOf(llvm::StringRef name) {
+  llvm::Expected<CPUTarget> target = CPUTarget::resolve(name);
+  return target ? "" : llvm::toString(target.takeError());
+}
+
+TEST(Target, LevelsHaveTheirFeatures) {
+  llvm::Expected<CPUTarget> v3 = CPUTarget::resolve("x86-64-v3"), v4 = CPUTarget::resolve("x86-64-v4");
+  ASSERT_TRUE(bool(v3) && bool(v4));
+  EXPECT_EQ(v3->name, "x86-64-v3");
+  EXPECT_TRUE(v3->has("avx2") && v3->has("fma") && v3->has("f16c") && !v3->hasAVX512());
+  EXPECT_TRUE(v4->hasAVX512() && !v4->has("avx512bf16") && !v4->has("avx512vnni"));
+  EXPECT_TRUE(llvm::is_sorted(v4->features));
+}
+
+TEST(Target, ProcessorsHaveMoreThanTheirLevel) {
+  llvm::Expected<CPUTarget> zen4 = CPUTarget::resolve("znver4"), amx = CPUTarget::resolve("sapphirerapids");
+  ASSERT_TRUE(bool(zen4) && bool(amx));
+  EXPECT_TRUE(zen4->has("avx512bf16") && zen4->has("avx512vnni") && !zen4->has("amx-tile"));
+  EXPECT_TRUE(amx->has("amx-tile") && amx->has("amx-bf16"));
+  // Only what code can use is required of the machine that runs it.
+  for (const char *feature : {"xsaves", "rdrnd", "prefer-256-bit", "fast-gather"})
+    EXPECT_FALSE(zen4->has(feature)) << feature;
+}
+
+TEST(Target, NativeIsThisProcessor) {
+  llvm::Expected<CPUTarget> native = CPUTarget::resolve("native");
+  if (!native) {
+    llvm::consumeError(native.takeError());
+    GTEST_SKIP() << "this processor is below x86-64-v3";
+  }
+  EXPECT_NE(native->name, "native");
+  EXPECT_TRUE(native->has("avx2"));
+  EXPECT_EQ(native->has("avx512f"), bool(__builtin_cpu_supports("avx512f")));
+}
+
+TEST(Target, RefusesWhatItDoesNotKnow) {
+  EXPECT_NE(errorOf("pentium9").find("got 'pentium9'"), std::string::npos);
+  EXPECT_NE(errorOf("").find("got ''"), std::string::npos);
+  EXPECT_NE(errorOf("x86-64-v2").find("'x86-64-v2' has no avx2"), std::string::npos);
+  EXPECT_NE(errorOf("i686"), "");
+}
