@@ -10,5 +10,8 @@ COMMAND_R = {"model_type": "cohere", "architectures": ["CohereForCausalLM"], "hi
              "num_hidden_layers": 40, "num_attention_heads": 64, "num_key_value_heads": 64, "max_position_embeddings": 131072,
              "vocab_size": 256000, "layer_norm_eps": 1e-5, "logit_scale": 0.0625, "rope_theta": 8000000.0, "hidden_act": "silu"}
 
-for name, config in (("mistral-7b", MISTRAL), ("command-r", COMMAND_R)):
+MIXTRAL = {**{k: v for k, v in MISTRAL.items() if k != "sliding_window"}, "model_type": "mixtral", "sliding_window": None,
+           "architectures": ["MixtralForCausalLM"], "num_local_experts": 8, "num_experts_per_tok": 2, "rope_theta": 1e6}
+
+for name, config in (("mistral-7b", MISTRAL), ("command-r", COMMAND_R), ("mixtral-8x7b", MIXTRAL)):
     (pathlib.Path(sys.argv[1]) / f"{name}.json").write_text(json.dumps(config))

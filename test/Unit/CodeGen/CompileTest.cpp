@@ -153,7 +153,7 @@ TEST_F(Compile, TheImageIsSelfContained) {
   for (const auto &section : llvm::cantFail(elf->getELFFile().sections()))
     EXPECT_TRUE(section.sh_type != llvm::ELF::SHT_RELA && section.sh_type != llvm::ELF::SHT_REL);
   for (const auto &segment : llvm::cantFail(elf->getELFFile().program_headers())) {
-    if (segment.p_type != llvm::ELF::PT_LOAD)
+    if (segment.p_type != llvm::ELF::PT_LOAD || !(segment.p_flags & llvm::ELF::PF_X))
       continue;
     EXPECT_EQ(segment.p_offset, segment.p_vaddr);
     EXPECT_FALSE(segment.p_flags & llvm::ELF::PF_W);
