@@ -1,6 +1,7 @@
 //===- ingot-compile.cpp - compiles a model to an ingot ---------------------------------------===//
 
 #include "ingot/Pipeline/Compiler.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Process.h"
@@ -96,11 +97,6 @@ static cl::opt<std::string> limitsText(
     cl::value_desc("rates"), cl::cat(category));
 static cl::opt<int64_t> batch("batch", cl::desc("--cost-only: sequences decoded together"),
                               cl::value_desc("n"), cl::init(1), cl::cat(category));
-static cl::opt<std::string>
-    weights("weights",
-            cl::desc("--cost-only: f32, bf16, f16, 8bit, q8 or q4 (default: "
-                     "a line for each)"),
-            cl::value_desc("format"), cl::cat(category));
 static cl::opt<bool> quiet("quiet", cl::desc("print nothing but errors"), cl::cat(category));
 
 static cl::extrahelp examples(R"(
@@ -237,9 +233,8 @@ int main(int argc, char **argv) {
   if (limitsText.getNumOccurrences())
     if (std::string wrong = parseLimits(limitsText, given); !wrong.empty())
       return fail("--limits=" + limitsText + ": " + wrong);
-  if (!costOnly && (batch.getNumOccurrences() || weights.getNumOccurrences()))
-    return fail(llvm::Twine(batch.getNumOccurrences() ? "--batch" : "--weights") +
-                ": expected beside --cost-only");
+  if (!costOnly && batch.getNumOccurrences())
+    return fail("--batch: expected beside --cost-only");
   // Lives in the functions below when the linker has reset the options.
   bool isGiven = limitsText.getNumOccurrences();
   auto limits = [isGiven, given] {
@@ -267,11 +262,14 @@ int main(int argc, char **argv) {
   if (costOnly) {
     CostOptions costs;
     costs.batch = batch;
-    costs.weights = weights;
+    // Counted in numbers, then weighed in one format or in all.
+    costs.weights = llvm::join(weights, ",");
+    options.weights.clear();
+    options.activations = "f32";
     if (batch < 1 || batch > 1 << 20)
       return fail("--batch=" + llvm::Twine(batch) + ": expected 1 to 1048576 sequences");
-    if (weights.getNumOccurrences() && !isCostFormat(weights))
-      return fail("--weights=" + weights + ": expected f32, bf16, f16, 8bit, q8 or q4");
+    if (weights.getNumOccurrences() && !isCostFormat(costs.weights))
+      return fail("--weights=" + costs.weights + ": expected f32, bf16, f16, 8bit, q8 or q4");
     costs.limits = limits();
     llvm::Expected<std::string> text = computeCosts(mlirContext, options, events, costs);
     endProgress();
