@@ -265,6 +265,7 @@ int main(int argc, char **argv) {
     // Counted in numbers, then weighed in one format or in all.
     costs.weights = llvm::join(weights, ",");
     options.weights.clear();
+    options.cacheType.clear();
     options.activations = "f32";
     if (batch < 1 || batch > 1 << 20)
       return fail("--batch=" + llvm::Twine(batch) + ": expected 1 to 1048576 sequences");
