@@ -379,6 +379,8 @@ Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, V
   if (attention.fused) {
     Value all = emitLinear(g, attention.query, querySize + 2 * keySize, x, weight);
     GraphBuilder::At at(g, prefix + attention.query.name);
+    if (attention.clip != 0)
+      all = g.clamp(all, -attention.clip, attention.clip);
     int64_t n = attention.groups, share = querySize / n, keyShare = keySize / n;
     if (n > 1)
       all = g.splitLast(all, share + 2 * keyShare);
@@ -401,7 +403,7 @@ Value DecoderBuilder::emitAttention(GraphBuilder &g, Body &body, size_t layer, V
       q = emitNorm(g, attention.queryNorm, q, weight);
       k = emitNorm(g, attention.keyNorm, k, weight);
     }
-    if (attention.clip != 0)
+    if (attention.clip != 0 && !attention.fused)
       for (Value *states : {&q, &k, &v})
         *states = g.clamp(*states, -attention.clip, attention.clip);
     q = g.splitLast(q, size);
