@@ -132,6 +132,18 @@ llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
   }
   if (!areIds)
     return makeError("tfm.model: expected end_ids to be ids");
+  if (auto sampling = attribute.getAs<DictionaryAttr>("sampling")) {
+    model->sampling = std::make_unique<fb::SamplingT>();
+    auto number = [&](StringRef name) {
+      auto value = sampling.getAs<FloatAttr>(name);
+      return value ? float(value.getValueAsDouble()) : 0.0f;
+    };
+    model->sampling->temperature = number("temperature");
+    model->sampling->top_k = uint32_t(std::max(number("top_k"), 0.0f));
+    model->sampling->top_p = number("top_p");
+    model->sampling->min_p = number("min_p");
+    model->sampling->repetition_penalty = number("repetition_penalty");
+  }
   if (llvm::Error error = readGroups(*model))
     return std::move(error);
   return std::move(model);

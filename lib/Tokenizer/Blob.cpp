@@ -57,7 +57,10 @@ private:
       largestKind = std::max(largestKind, uint8_t(flags[i] & uint8_t(fb::TokenFlag::KindMask)));
     if (largestKind > uint8_t(TokenKind::Byte))
       return fail("unknown kind of token " + std::to_string(largestKind));
-    if (trieOf(blob.trie()).maxValue() >= int64_t(count))
+    hidden = blob.hidden();
+    if (hidden > maxVocabulary || (hidden && blob.model() < fb::ModelKind::SentencePieceBPE))
+      return fail(std::to_string(hidden) + " hidden tokens");
+    if (trieOf(blob.trie()).maxValue() >= int64_t(count + hidden))
       return fail("the trie refers to a token that does not exist");
     return {};
   }
@@ -69,13 +72,14 @@ private:
                   blob.model() == fb::ModelKind::SentencePieceBPE ||
                   blob.model() == fb::ModelKind::SentencePieceUnigram;
     size_t scores = blob.scores() ? blob.scores()->size() : 0;
-    if (scores != (scored ? count : 0) || (scored && !blob.scores()))
-      return fail("expected " + std::to_string(scored ? count : 0) + " scores, got " +
+    size_t expected = scored ? count + hidden : 0;
+    if (scores != expected || (scored && !blob.scores()))
+      return fail("expected " + std::to_string(expected) + " scores, got " +
                   std::to_string(scores));
     for (size_t i = 0; i < scores; ++i)
       if (std::isnan(blob.scores()->data()[i]))
         return fail("a score is not a number");
-    if (!isIdOrNone(blob.unknown_id()))
+    if (!isIdOrNone(blob.unknown_id()) || (hidden && blob.unknown_id() < 0))
       return fail("unknown token " + std::to_string(blob.unknown_id()) + " does not exist");
     return {};
   }
@@ -170,7 +174,7 @@ private:
   }
 
   const fb::Tokenizer &blob;
-  size_t count = 0;
+  size_t count = 0, hidden = 0;
 };
 
 } // namespace

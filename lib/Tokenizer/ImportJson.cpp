@@ -11,33 +11,6 @@ namespace {
 /// Sequences nest; deeper than this only in a file that means harm.
 constexpr unsigned maxNesting = 16;
 
-std::string decodeBase64(const Field &field) {
-  std::string out;
-  uint32_t bits = 0;
-  unsigned count = 0;
-  std::string_view text = field.string();
-  while (!text.empty() && text.back() == '=')
-    text.remove_suffix(1);
-  out.reserve(text.size() * 3 / 4);
-  for (char c : text) {
-    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52
-                : c == '+'             ? 62
-                : c == '/'             ? 63
-                                       : -1;
-    if (value < 0)
-      field.fail("expected base64");
-    bits = bits << 6 | unsigned(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += char(bits >> count & 0xFF);
-    }
-  }
-  return out;
-}
-
 struct PatternText {
   std::string text;
   bool isRegex;
@@ -277,8 +250,11 @@ private:
       Field map = field["precompiled_charsmap"];
       if (map.isNull() || map.string().empty())
         return;
+      std::optional<std::string> bytes = decodeBase64(map.string());
+      if (!bytes)
+        map.fail("expected base64");
       step.charsmap = int32_t(spec.charsmaps.size());
-      spec.charsmaps.push_back(parseCharsmap(decodeBase64(map)));
+      spec.charsmaps.push_back(parseCharsmap(*bytes));
       break;
     }
     case NormalizerKind::Replace: {

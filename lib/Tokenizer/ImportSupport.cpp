@@ -7,6 +7,32 @@
 
 namespace ingot::tokenizer {
 
+std::optional<std::string> decodeBase64(std::string_view text) {
+  std::string out;
+  uint32_t bits = 0;
+  unsigned count = 0;
+  while (!text.empty() && text.back() == '=')
+    text.remove_suffix(1);
+  out.reserve(text.size() * 3 / 4);
+  for (char c : text) {
+    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
+                : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                : c >= '0' && c <= '9' ? c - '0' + 52
+                : c == '+'             ? 62
+                : c == '/'             ? 63
+                                       : -1;
+    if (value < 0)
+      return std::nullopt;
+    bits = bits << 6 | unsigned(value);
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      out += char(bits >> count & 0xFF);
+    }
+  }
+  return out;
+}
+
 json parseJson(std::string_view text) {
   try {
     return json::parse(text);

@@ -108,6 +108,9 @@ private:
   std::string path;
 };
 
+/// The bytes that base64 stands for, with or without padding; nothing if it is not that.
+std::optional<std::string> decodeBase64(std::string_view text);
+
 /// Throws an ImportError if `text` is not JSON.
 json parseJson(std::string_view text);
 

@@ -9,7 +9,7 @@ namespace ingot::tokenizer {
 
 Vocabulary::Vocabulary(const fb::Tokenizer &blob)
     : blob(blob), trie(trieOf(blob.trie())), flags(blob.token_flags()->data()),
-      size(blob.token_flags()->size()), hasUnknown(blob.has_unknown()),
+      size(blob.token_flags()->size()), hidden(blob.hidden()), hasUnknown(blob.has_unknown()),
       byteFallback(blob.byte_fallback()), unknownId(blob.unknown_id()) {
   for (unsigned byte = 0; byte < 256; ++byte) {
     char name[8];
@@ -30,6 +30,11 @@ bool Vocabulary::appendBytes(std::string_view text, std::vector<int32_t> &ids) c
 MaybeError SentencePieceEmitter::emit(std::string_view text, int32_t id) {
   if (id < 0)
     return Error{"a character has no token, and there is no unknown token"};
+  if (vocabulary.isHidden(uint32_t(id))) {
+    ids.push_back(vocabulary.unknownId);
+    afterUnknown = false;
+    return {};
+  }
   bool unknown = id == vocabulary.unknownId;
   if (unknown && vocabulary.byteFallback) {
     if (!vocabulary.appendBytes(text, ids))

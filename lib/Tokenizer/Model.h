@@ -13,7 +13,11 @@ namespace ingot::tokenizer {
 struct Vocabulary {
   explicit Vocabulary(const fb::Tokenizer &blob);
 
-  TokenKind kindOf(uint32_t id) const { return TokenKind(flags[id] & 15); }
+  TokenKind kindOf(uint32_t id) const {
+    return isHidden(id) ? TokenKind::Normal : TokenKind(flags[id] & 15);
+  }
+  /// True for pieces that stand for the unknown token.
+  bool isHidden(uint32_t id) const { return id >= size; }
 
   /// The id of a token in the model's spelling, -1 if there is none.
   int32_t find(std::string_view text) const { return int32_t(trie.find(text)); }
@@ -32,7 +36,7 @@ struct Vocabulary {
   const fb::Tokenizer &blob;
   Trie trie;
   const uint8_t *flags;
-  size_t size;
+  size_t size, hidden; ///< hidden pieces follow the ids
   bool hasUnknown, byteFallback;
   int32_t unknownId;
   int32_t byteIds[256]; ///< of the tokens <0x00> to <0xFF>, -1 for those that are missing

@@ -44,6 +44,13 @@ private:
     for (size_t id = 0; id < tokens; ++id)
       if (MaybeError error = checkText(model.tokens[id].text, "token " + std::to_string(id)))
         return error;
+    if (spec.hiddenTokens.size() > maxVocabulary ||
+        (!spec.hiddenTokens.empty() && (!isSentencePiece(model.kind) || model.unknownId < 0)))
+      return Error{std::to_string(spec.hiddenTokens.size()) +
+                   " pieces without an id, and no unknown token"};
+    for (const Token &token : spec.hiddenTokens)
+      if (MaybeError error = checkText(token.text, "piece '" + token.text + "'"))
+        return error;
     for (const AddedToken &token : spec.addedTokens) {
       if (token.id < 0)
         return Error{"added token '" + token.text + "' has no id"};
@@ -153,6 +160,9 @@ private:
       else
         merges[it->second] = {merge, uint32_t(rank)};
     }
+    if (spec.model.rankByResult)
+      for (auto &[merge, rank] : merges)
+        rank = uint32_t(merge.result);
     size_t slots = 16;
     while (slots * 7 < merges.size() * 10)
       slots *= 2;
@@ -199,6 +209,8 @@ private:
       if (token.kind == TokenKind::UserDefined && isSentencePiece(model.kind))
         userDefined.push_back({token.text, uint32_t(id)});
     }
+    for (size_t i = 0; i < spec.hiddenTokens.size(); ++i)
+      vocabulary.push_back({spec.hiddenTokens[i].text, uint32_t(texts.size() + i)});
     for (size_t i = 0; i < spec.addedTokens.size(); ++i)
       if (!spellings[i].empty())
         (spec.addedTokens[i].normalized ? addedNormalized : added)
@@ -219,6 +231,8 @@ private:
       std::vector<double> scores(texts.size());
       for (size_t id = 0; id < model.tokens.size(); ++id)
         scores[id] = model.tokens[id].score;
+      for (const Token &token : spec.hiddenTokens)
+        scores.push_back(token.score);
       scoresOut = builder.CreateVector(scores);
     }
     Offset<flatbuffers::Vector<const fb::MergeSlot *>> mergesOut;
@@ -262,6 +276,7 @@ private:
     root.add_token_bytes(bytesOut);
     root.add_token_flags(flagsOut);
     root.add_scores(scoresOut);
+    root.add_hidden(uint32_t(spec.hiddenTokens.size()));
     root.add_trie(trieOut);
     root.add_model(fb::ModelKind(model.kind));
     root.add_merges(mergesOut);

@@ -22,7 +22,7 @@ public:
     // An unknown character is worse than every token.
     Score minScore = Exact ? std::numeric_limits<Score>::infinity() //
                            : std::numeric_limits<Score>::max();
-    for (uint32_t id = 0; id < vocabulary.size; ++id) {
+    for (uint32_t id = 0; id < vocabulary.size + vocabulary.hidden; ++id) {
       TokenKind kind = vocabulary.kindOf(id);
       if (Exact ? kind == TokenKind::Absent : kind != TokenKind::Normal)
         continue;

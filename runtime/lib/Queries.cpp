@@ -128,6 +128,9 @@ ingot_error *ingot_model_get_info(const ingot_model *model, ingot_model_info *in
     out.has_language_model = root.language_model() != nullptr;
     out.has_tokenizer = model->text != nullptr;
     out.code_copied = model->code.isCopied();
+#if INGOT_HAS_TOKENIZER
+    out.has_chat_template = model->text && !model->text->tokenizer.chatTemplate().empty();
+#endif
     return writeInfo(info, out);
   });
 }
@@ -225,6 +228,23 @@ ingot_error *ingot_model_get_language_model(const ingot_model *model,
     out.end_ids = out.end_id_count ? lm->end_ids()->data() : nullptr;
     out.begin_id = lm->begin_id();
     return writeInfo(info, out);
+  });
+}
+
+ingot_error *ingot_model_get_sampling(const ingot_model *model, ingot_sampling_options *options) {
+  return guarded([&]() -> Error {
+    if (!model->languageModel())
+      return makeError(INGOT_NOT_FOUND, "%s: not a language model", model->path());
+    ingot_sampling_options out;
+    ingot_sampling_options_init(&out);
+    if (const fb::Sampling *sampling = model->languageModel()->sampling()) {
+      out.temperature = sampling->temperature();
+      out.top_k = sampling->top_k();
+      out.top_p = sampling->top_p();
+      out.min_p = sampling->min_p();
+      out.repetition_penalty = sampling->repetition_penalty();
+    }
+    return writeInfo(options, out);
   });
 }
 

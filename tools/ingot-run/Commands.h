@@ -10,15 +10,43 @@
 
 #include <optional>
 
+/// What the command line says about sampling, over what is there otherwise.
+struct SamplingArguments {
+  std::optional<float> temperature, topP, minP, repetitionPenalty;
+  std::optional<uint32_t> topK;
+  std::optional<uint64_t> seed;
+
+  ingot_sampling_options over(ingot_sampling_options options) const {
+    options.temperature = temperature.value_or(options.temperature);
+    options.top_k = topK.value_or(options.top_k);
+    options.top_p = topP.value_or(options.top_p);
+    options.min_p = minP.value_or(options.min_p);
+    options.repetition_penalty = repetitionPenalty.value_or(options.repetition_penalty);
+    options.seed = seed.value_or(options.seed);
+    return options;
+  }
+};
+
 struct GenerateOptions {
   LoadOptions load;
   std::optional<std::string> prompt, ids, idsFile, logits;
   std::optional<uint64_t> newTokens;
   uint64_t prefillChunk = 0;
   bool ignoreEnd = false;
-  ingot_sampling_options sampling;
+  std::vector<std::string> stops;
+  SamplingArguments sampling;
 };
 int runGenerate(const GenerateOptions &options);
+
+struct ChatOptions {
+  LoadOptions load;
+  std::optional<std::string> system, prompt, templateFile;
+  std::optional<uint64_t> newTokens;
+  std::vector<std::string> stops, variables; // name=value
+  bool json = false, stats = false;
+  SamplingArguments sampling;
+};
+int runChat(const ChatOptions &options);
 
 struct TensorOptions {
   LoadOptions load;

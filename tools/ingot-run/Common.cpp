@@ -31,19 +31,35 @@ ingot::Model loadModel(const LoadOptions &options) {
 }
 
 static ingot_cancel *theToken = nullptr;
+static volatile sig_atomic_t interrupted = 0;
+
+static void listen() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    interrupted = 1;
+    ingot_cancel_request(theToken);
+  };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+}
 
 ingot_cancel *interruptToken() {
   static Cancel token = [] {
     Cancel made = makeCancel();
     theToken = made.get();
-    struct sigaction action = {};
-    action.sa_handler = [](int) { ingot_cancel_request(theToken); };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    sigaction(SIGINT, &action, nullptr);
+    listen();
     return made;
   }();
   return token.get();
 }
+
+void listenAgain() {
+  ingot_cancel_reset(interruptToken());
+  interrupted = 0;
+  listen();
+}
+
+bool wasInterrupted() { return interrupted; }
 
 void ProgressLine::show(const std::string &what, uint64_t done, uint64_t total) {
   static const bool terminal = isatty(STDERR_FILENO);

@@ -28,6 +28,9 @@ ingot::Model loadModel(const LoadOptions &options);
 
 /// The token that Ctrl-C sets. The second Ctrl-C ends the program at once.
 ingot_cancel *interruptToken();
+/// Forgets the first Ctrl-C.
+void listenAgain();
+bool wasInterrupted();
 
 /// A line on stderr that is overwritten, when stderr is a terminal; nothing otherwise.
 class ProgressLine {

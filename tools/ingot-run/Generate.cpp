@@ -1,6 +1,8 @@
 //===- Generate.cpp - text and ids -----------------------------------------------------------===//
 #include "Commands.h"
 
+#include "ingot/Chat/StopStrings.h"
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -78,7 +80,8 @@ constexpr uint64_t kDefaultNewTokens = 256;
 struct Output {
   std::vector<std::vector<int32_t>> ids; // prompt and continuation
   TextStream text;                       // in text mode
-  std::string pending;                   // text that is shown once generation has begun
+  chat::StopStrings stops{{}};
+  std::string pending; // text that is shown once generation has begun
   std::unique_ptr<LogitsFile> logits;
   size_t vocabulary = 0;
   std::string failure; // of writing to stdout, inside a callback
@@ -112,6 +115,9 @@ std::vector<std::vector<int32_t>> readPrompts(const GenerateOptions &options, co
 } // namespace
 
 int runGenerate(const GenerateOptions &options) {
+  for (const std::string &stop : options.stops)
+    if (stop.empty())
+      throw Failure("--stop: expected a text, got an empty one");
   Model model = loadModel(options.load);
   if (!model.info().has_language_model)
     throw Failure(options.load.path +
@@ -131,7 +137,9 @@ int runGenerate(const GenerateOptions &options) {
         generate.max_new_tokens =
             std::min<uint64_t>(generate.max_new_tokens, lm.context - prompt.size() + 1);
   generate.ignore_end = options.ignoreEnd;
-  generate.sampling = options.sampling;
+  ingot_sampling_options greedy;
+  ingot_sampling_options_init(&greedy);
+  generate.sampling = options.sampling.over(greedy);
   ingot_run_options_init(&generate.run);
   generate.run.cancel = interruptToken();
   generate.run.prefill_chunk = options.prefillChunk;
@@ -165,15 +173,16 @@ int runGenerate(const GenerateOptions &options) {
     Output &output = *static_cast<Output *>(user);
     output.ids[sequence].push_back(id);
     if (output.text) {
-      output.pending += output.text.push(id);
+      output.pending += output.stops.push(output.text.push(id));
       show(output, output.pending);
       output.pending.clear();
     }
-    return output.failure.empty();
+    return output.failure.empty() && !output.stops.stopped();
   };
   generate.user = &output;
   if (asText) {
     output.text = TextStream(model);
+    output.stops = chat::StopStrings(options.stops);
     // The prompt goes through the stream as well: what is printed is the text of all ids.
     for (int32_t id : prompts[0])
       output.pending += output.text.push(id);
@@ -182,7 +191,8 @@ int runGenerate(const GenerateOptions &options) {
   line.clear();
   bool interrupted = ingot_error_status(error) == INGOT_CANCELLED;
   if (asText && (!error || interrupted))
-    show(output, output.pending + std::string(output.text.finish()) + "\n");
+    show(output, output.pending + output.stops.push(output.text.finish()) +
+                     (output.stops.stopped() ? "" : output.stops.finish()) + "\n");
   try {
     check(error);
   } catch (const Error &failure) {

@@ -133,7 +133,8 @@ Json describe(const Model &model) {
                {"producer", info.producer},
                {"format_version", info.format_version},
                {"kernel_abi_version", info.kernel_abi_version},
-               {"tokenizer", info.has_tokenizer}};
+               {"tokenizer", info.has_tokenizer},
+               {"chat_template", info.has_chat_template}};
   json["segments"] = Json::array();
   for (size_t i = 0; i < info.segment_count; ++i) {
     auto segment = Model::query<ingot_segment_info>(
@@ -269,7 +270,8 @@ void printHuman(const Json &json, const InspectOptions &options) {
       line("  no cache: whole sequences in every step");
     }
     line("  end ids %s", lm["end_ids"].dump().c_str());
-    line("  tokenizer: %s", json["tokenizer"].get<bool>() ? "yes" : "no");
+    line("  tokenizer: %s%s", json["tokenizer"].get<bool>() ? "yes" : "no",
+         json["chat_template"].get<bool>() ? ", with a chat template" : "");
   }
   line("programs");
   for (const Json &program : json["programs"])

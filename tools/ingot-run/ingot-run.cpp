@@ -15,6 +15,7 @@ Examples:
   ingot-run m.ingot --ids-file=prompts.txt -n 20 --logits=out.f32
   ingot-run attention.ingot --input q=q.npy --input k=k.npy --output o=o.npy
   ingot-run inspect m.ingot
+  ingot-run chat chat.ingot --system "Be brief."               a conversation
   ingot-run bench m.ingot --json -p 512 -n 128
 )";
 
@@ -29,6 +30,29 @@ void addLoadOptions(CLI::App &app, LoadOptions &load, bool required) {
   app.add_option("--target", load.target, "Use the code of this target instead of the best one")
       ->type_name("NAME");
   app.add_flag("--trust", load.trust, "Do not check the hashes of the weights");
+}
+
+void addSamplingOptions(CLI::App &app, SamplingArguments &sampling, const char *fallback) {
+  auto *group = app.add_option_group("Sampling", fallback);
+  group->add_option("--temp", sampling.temperature, "Temperature; 0 is greedy")->type_name("T");
+  group->add_option("--top-k", sampling.topK, "Only the K most probable ids")->type_name("K");
+  group->add_option("--top-p", sampling.topP, "Only the most probable ids that sum up to P")
+      ->type_name("P");
+  group->add_option("--min-p", sampling.minP, "Only ids at least P times as probable as the first")
+      ->type_name("P");
+  group
+      ->add_option("--repeat-penalty", sampling.repetitionPenalty,
+                   "Divide the logits of ids that occurred by R")
+      ->type_name("R");
+  group->add_option("--seed", sampling.seed, "Seed of the draws (default 0)")->type_name("S");
+}
+
+CLI::Option *addStopOption(CLI::App &app, std::vector<std::string> &stops) {
+  return app
+      .add_option("--stop", stops, "End in front of this text, which is not printed (repeatable)")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 /// The parser's message, in the form of all others.
@@ -49,7 +73,6 @@ int run(int argc, char **argv) {
 
   GenerateOptions generate;
   TensorOptions tensors;
-  ingot_sampling_options_init(&generate.sampling);
   addLoadOptions(app, generate.load, /*required=*/false);
   auto *prompt = app.add_option("-p,--prompt", generate.prompt, "Text to continue");
   auto *ids =
@@ -69,19 +92,8 @@ int run(int argc, char **argv) {
                  "Most rows per run while reading prompts")
       ->type_name("N");
   app.add_flag("--ignore-eos", generate.ignoreEnd, "Go on past ids that end a text");
-  auto *group = app.add_option_group("Sampling", "Greedy unless --temp is given");
-  ingot_sampling_options &sampling = generate.sampling;
-  group->add_option("--temp", sampling.temperature, "Temperature; 0 is greedy")->type_name("T");
-  group->add_option("--top-k", sampling.top_k, "Only the K most probable ids")->type_name("K");
-  group->add_option("--top-p", sampling.top_p, "Only the most probable ids that sum up to P")
-      ->type_name("P");
-  group->add_option("--min-p", sampling.min_p, "Only ids at least P times as probable as the first")
-      ->type_name("P");
-  group
-      ->add_option("--repeat-penalty", sampling.repetition_penalty,
-                   "Divide the logits of ids that occurred by R")
-      ->type_name("R");
-  group->add_option("--seed", sampling.seed, "Seed of the draws (default 0)")->type_name("S");
+  addStopOption(app, generate.stops)->needs(prompt);
+  addSamplingOptions(app, generate.sampling, "Greedy unless --temp is given");
   auto *input = app.add_option("--input", tensors.inputs, "An input of an entry point, as .npy");
   auto *output =
       app.add_option("--output", tensors.outputs, "An output of an entry point, as .npy");
@@ -100,6 +112,35 @@ int run(int argc, char **argv) {
   tokenizeApp->add_flag("--no-special", tokenize.noSpecial, "Add no begin and end ids");
   tokenizeApp->add_flag("--decode", tokenize.decode, "Arrays of ids in, strings out");
   tokenizeApp->footer("\nExample:\n  echo '\"Hello\"' | ingot-run tokenize m.ingot\n");
+
+  ChatOptions chat;
+  CLI::App *chatApp = app.add_subcommand(
+      "chat", "Talks with a model that has a chat template; one message per line");
+  addLoadOptions(*chatApp, chat.load, true);
+  chatApp->add_option("-p,--prompt", chat.prompt, "One message instead of those on standard input")
+      ->type_name("TEXT");
+  chatApp->add_option("--system", chat.system, "The system prompt")->type_name("TEXT");
+  addStopOption(*chatApp, chat.stops);
+  chatApp
+      ->add_option("-n,--new-tokens", chat.newTokens,
+                   "Most tokens of an answer (default: until it ends, at most 2048)")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t(1), UINT64_MAX));
+  chatApp->add_option("--chat-template", chat.templateFile, "A template instead of the model's")
+      ->type_name("FILE");
+  chatApp
+      ->add_option("--var", chat.variables,
+                   "A variable of the template: JSON, or else text (repeatable)")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  chatApp->add_flag("--json", chat.json, "One JSON object per answer");
+  chatApp->add_flag("--stats", chat.stats, "Tokens and times of each turn on stderr");
+  addSamplingOptions(*chatApp, chat.sampling,
+                     "As the model's makers recommend, where the checkpoint says so");
+  chatApp->footer("\nExamples:\n  ingot-run chat m.ingot --system \"Be brief.\" --temp 0.7\n"
+                  "  ingot-run chat m.ingot -p \"What is an ingot?\" --json\n"
+                  "  ingot-run chat m.ingot --var enable_thinking=false < questions.txt\n");
 
   InspectOptions inspect;
   CLI::App *inspectApp = app.add_subcommand("inspect", "Shows what is in an artifact");
@@ -157,6 +198,8 @@ int run(int argc, char **argv) {
 
   if (tokenizeApp->parsed())
     return runTokenize(tokenize);
+  if (chatApp->parsed())
+    return runChat(chat);
   if (inspectApp->parsed())
     return runInspect(inspect);
   if (verifyApp->parsed())

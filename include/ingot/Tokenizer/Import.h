@@ -23,6 +23,10 @@ Result<TokenizerSpec> importTokenizerJson(std::string_view json);
 /// tokenizer.model of SentencePiece (a protocol buffer): BPE, unigram, word and character models.
 Result<TokenizerSpec> importSentencePiece(std::string_view bytes);
 
+/// A *.tiktoken file (ranks of byte sequences): the model alone. What surrounds it depends on the
+/// model that it is for, see importPath.
+Result<TokenizerSpec> importTiktoken(std::string_view bytes);
+
 /// tokenizer.bin of llama2.c: scores and strings of a BPE model with byte fallback.
 Result<TokenizerSpec> importLlama2c(std::string_view bytes);
 
@@ -41,10 +45,12 @@ struct TokenTable {
 };
 Result<TokenizerSpec> importTokenTable(const TokenTable &table);
 
-/// A file (tokenizer.json, *.model, *.bin, vocab.json or merges.txt with the other beside it,
-/// vocab.txt) or a directory. In a directory the first of tokenizer.json, tokenizer.model,
-/// vocab.json with merges.txt, and vocab.txt is read, and then what tokenizer_config.json,
-/// special_tokens_map.json, added_tokens.json and chat_template.jinja add to it.
+/// A file (tokenizer.json, *.model, *.bin, *.tiktoken, vocab.json or merges.txt with the other beside
+/// it, vocab.txt) or a directory. In a directory the first of tokenizer.json, a SentencePiece model
+/// (tokenizer.model, spiece.model, sentencepiece.bpe.model, sentencepiece.model, spm.model),
+/// *.tiktoken, vocab.json with source.spm or merges.txt, and vocab.txt is read under the numbers of
+/// the class that tokenizer_config.json names, and then what that file, special_tokens_map.json,
+/// added_tokens.json and chat_template.jinja add to it.
 Result<TokenizerSpec> importPath(const std::string &path);
 
 /// True if the directory holds something that importPath can read.

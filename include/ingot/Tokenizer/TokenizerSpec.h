@@ -139,7 +139,7 @@ enum class ModelKind : uint8_t {
   SentencePieceChar,
 };
 
-/// Merge number `rank` is the element with that index.
+/// Merge number `rank` is the element with that index; but see ModelSpec::rankByResult.
 struct Merge {
   int32_t left, right, result;
 };
@@ -148,6 +148,7 @@ struct ModelSpec {
   ModelKind kind = ModelKind::BPE;
   std::vector<Token> tokens;
   std::vector<Merge> merges;
+  bool rankByResult = false; ///< the rank of a merge is the id that it makes
   bool hasUnknown = false; ///< an unknown token is named ...
   int32_t unknownId = -1;  ///< ... and exists
   bool byteFallback = false;
@@ -199,6 +200,9 @@ struct SpecialIds {
 
 struct TokenizerSpec {
   ModelSpec model;
+  /// SentencePiece: pieces without an id. They are found in a text like others, and stand for the
+  /// unknown token.
+  std::vector<Token> hiddenTokens;
   std::vector<AddedToken> addedTokens;
   std::vector<Charsmap> charsmaps;
   std::vector<NormalizerStep> normalizer;

@@ -3,6 +3,7 @@
 #include "ingot/Import/HuggingFace.h"
 #include "../Safetensors.h"
 #include "Families.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -70,6 +71,24 @@ static void readTokenIds(Config &config, Config *generation, const Family &famil
   spec.beginId = begin.empty() ? -1 : begin.front();
 }
 
+/// How the model's makers sample, for chats: the field `sampling` of the model's attribute.
+static mlir::NamedAttrList readSampling(mlir::MLIRContext *context, Config &generation) {
+  mlir::Builder b(context);
+  mlir::NamedAttrList fields;
+  auto read = [&](StringRef name, double low, double high) {
+    if (generation.has(name))
+      fields.append(name, b.getF64FloatAttr(generation.number(name, low, high)));
+  };
+  if (generation.flag("do_sample", false)) {
+    fields.append("temperature", b.getF64FloatAttr(generation.number("temperature", 0, 1000, 1)));
+    read("top_k", -1, 1 << 24); // -1: off
+    read("top_p", 0, 1);
+    read("min_p", 0, 1);
+  }
+  read("repetition_penalty", 1e-3, 1000);
+  return fields;
+}
+
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
                          const ImportOptions &options, ImportReport &report) {
@@ -130,6 +149,14 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
       buildDecoder(context, spec, checkpoint, diagnostics);
   if (failed(module))
     return failure();
+  if (generation)
+    if (mlir::NamedAttrList sampling = readSampling(context, *generation); !sampling.empty()) {
+      StringRef name = tfm::TransformerDialect::getModelAttrName();
+      mlir::NamedAttrList fields(
+          (*module)->getOperation()->getAttrOfType<mlir::DictionaryAttr>(name));
+      fields.set("sampling", sampling.getDictionary(context));
+      (*module)->getOperation()->setAttr(name, fields.getDictionary(context));
+    }
   config.reportUnread([&](StringRef field) {
     return isWithoutEffect(field.substr(field.rfind('.') + 1)) ||
            is_contained(spec.fieldsWithoutEffect, field);

@@ -156,6 +156,7 @@ typedef struct ingot_model_info {
   bool has_language_model;
   bool has_tokenizer;
   bool code_copied;          /* the file system forbids execution: code was copied to memory */
+  bool has_chat_template;
 } ingot_model_info;
 
 typedef struct ingot_segment_info {
@@ -493,6 +494,10 @@ typedef struct ingot_sampling_options {
 } ingot_sampling_options;
 INGOT_DEFINE_INIT(ingot_sampling_options)
 
+/* How the model's makers sample from it, where the checkpoint says so; greedy otherwise. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_sampling(const ingot_model *model,
+                                                               ingot_sampling_options *options);
+
 /* Chooses an id. `history` are the ids that the penalty applies to (may be NULL), `position` is the
  * number of tokens before the drawn one. Any thread. */
 INGOT_MUST_USE INGOT_API ingot_error *ingot_sample(const float *logits, size_t vocabulary,
@@ -566,6 +571,41 @@ INGOT_MUST_USE INGOT_API ingot_error *ingot_text_stream_finish(ingot_text_stream
                                                                const char **out_text,
                                                                size_t *out_bytes);
 INGOT_API void ingot_text_stream_destroy(ingot_text_stream *stream);
+
+/* The tokenizer's id for a role: "bos", "eos", "unk", "pad", "sep", "cls" or "mask"; -1 if it has
+ * none. Any thread. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_special_id(const ingot_model *model,
+                                                                 const char *role, int32_t *out_id);
+
+/*===-- Chat ----------------------------------------------------------------------------------===*/
+
+/* One message of a conversation. */
+typedef struct ingot_chat_message {
+  const char *role;          /* "system", "user", "assistant", "tool", ... */
+  const char *content;       /* UTF-8; NULL: none */
+  const char *fields;        /* more fields, a JSON object: "{\"tool_calls\": [...]}"; may be NULL */
+} ingot_chat_message;
+
+typedef struct ingot_chat_options {
+  size_t struct_size;
+  const char *chat_template; /* Jinja; NULL: the one in the artifact */
+  const char *variables;     /* more variables of the template, a JSON object; may be NULL */
+  bool no_generation_prompt; /* do not end with the beginning of the assistant's answer */
+} ingot_chat_options;
+INGOT_DEFINE_INIT(ingot_chat_options)
+
+/* Writes a conversation as the model expects it: the text that the chat template of the artifact
+ * makes of the messages. Encode it with special == false: a template spells special tokens itself.
+ * The template is evaluated within bounds of time and memory and reaches nothing but its variables;
+ * what is wrong with it, or what it finds wrong with the conversation, is INGOT_INVALID_ARGUMENT
+ * ("FILE: chat template: line 3: ..."). An artifact without a template is INGOT_NOT_FOUND. The text
+ * ends with a zero byte that *out_bytes does not count; free it with ingot_text_destroy. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_model_format_chat(const ingot_model *model,
+                                                              const ingot_chat_message *messages,
+                                                              size_t count,
+                                                              const ingot_chat_options *options,
+                                                              char **out_text, size_t *out_bytes);
+INGOT_API void ingot_text_destroy(char *text);
 
 #ifdef __cplusplus
 }

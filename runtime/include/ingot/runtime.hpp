@@ -82,6 +82,10 @@ public:
     return query<ingot_program_info>(
         [&](auto *out) { return ingot_model_get_program(get(), index, out); });
   }
+  ingot_sampling_options sampling() const {
+    return query<ingot_sampling_options>(
+        [&](auto *out) { return ingot_model_get_sampling(get(), out); });
+  }
   ingot_memory_info memory() const {
     return query<ingot_memory_info>([&](auto *out) { return ingot_model_get_memory(get(), out); });
   }
@@ -96,6 +100,19 @@ public:
     check(ingot_model_encode(get(), text.data(), text.size(), special, &ids, &count));
     std::unique_ptr<int32_t, void (*)(int32_t *)> owner(ids, ingot_ids_destroy);
     return std::vector<int32_t>(ids, ids + count);
+  }
+  int32_t specialId(const char *role) const {
+    int32_t id = -1;
+    check(ingot_model_get_special_id(get(), role, &id));
+    return id;
+  }
+  std::string formatChat(const std::vector<ingot_chat_message> &messages,
+                         const ingot_chat_options *options = nullptr) const {
+    char *text = nullptr;
+    size_t bytes = 0;
+    check(ingot_model_format_chat(get(), messages.data(), messages.size(), options, &text, &bytes));
+    std::unique_ptr<char, void (*)(char *)> owner(text, ingot_text_destroy);
+    return std::string(text, bytes);
   }
   Profile makeProfile() const {
     ingot_profile *profile = nullptr;

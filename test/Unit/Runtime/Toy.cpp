@@ -186,9 +186,9 @@ targets(flatbuffers::FlatBufferBuilder &fbb, const std::string &code, const std:
   std::vector<uint64_t> entries = entriesOf(code);
   std::vector<Offset<fb::Target>> list = {
 #if defined(__x86_64__)
-      fb::CreateTargetDirect(fbb, "toy", "x86_64", &features, 0, &entries, &scratch)
+    fb::CreateTargetDirect(fbb, "toy", "x86_64", &features, 0, &entries, &scratch)
 #else
-      fb::CreateTargetDirect(fbb, "toy", "aarch64", &features, 0, &entries, &scratch)
+    fb::CreateTargetDirect(fbb, "toy", "aarch64", &features, 0, &entries, &scratch)
 #endif
   };
   return fbb.CreateVector(list);
@@ -257,94 +257,96 @@ std::string toy::languageModel(const LanguageModelOptions &options) {
   std::vector<float> weights = table();
   std::string weightBytes(reinterpret_cast<const char *>(weights.data()), weights.size() * 4);
   std::string codeBytes = code();
-  return layOut(
-      {{fb::SegmentKind::Code, codeBytes}, {fb::SegmentKind::Weights, weightBytes}},
-      [&](flatbuffers::FlatBufferBuilder &fbb, const std::vector<Offset<fb::Segment>> &segments) {
-        std::vector<int64_t> shape = {kVocabulary, kWidth};
-        std::vector<Offset<fb::Weight>> weightList = {fb::CreateWeightDirect(
-            fbb, "embedding", 1, 0, weightBytes.size(), fb::ElementType::F32, &shape, "rows")};
-        std::vector<Offset<fb::Program>> programs;
-        std::vector<Offset<fb::CacheGroup>> groups;
-        std::vector<uint32_t> ends = {7};
-        uint64_t window = options.pastContext == 1 ? options.context : 0;
-        if (options.cached) {
-          programs = {phase(fbb, "prefill", options), phase(fbb, "decode", options)};
-          groups = {fb::CreateCacheGroup(fbb, kPageBytes, window, 1)};
-        } else {
-          programs = {phase(fbb, "forward", options)};
-        }
-        auto lm = fb::CreateLanguageModelDirect(
-            fbb, kVocabulary, options.context, static_cast<fb::PastContext>(options.pastContext),
-            options.keep, options.cached ? 0 : -1, options.cached ? 1 : -1, options.cached ? -1 : 0,
-            options.maxTokens, options.maxOutputs, &groups, &ends);
-        std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
-        std::vector<Offset<fb::Entry>> entries = {
-            fb::CreateEntryDirect(fbb, "context", std::to_string(options.context).c_str())};
-        return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
-                                  targets(fbb, codeBytes, options.feature), kernels(fbb),
-                                  fbb.CreateVector(weightList), fbb.CreateVector(programs), lm, -1,
-                                  -1, fbb.CreateVector(locations), 0, fbb.CreateVector(entries));
-      });
+  std::vector<std::pair<fb::SegmentKind, std::string>> contents = {
+      {fb::SegmentKind::Code, codeBytes}, {fb::SegmentKind::Weights, weightBytes}};
+  if (!options.tokenizer.empty())
+    contents.emplace_back(fb::SegmentKind::Tokenizer, options.tokenizer);
+  return layOut(contents, [&](flatbuffers::FlatBufferBuilder &fbb,
+                              const std::vector<Offset<fb::Segment>> &segments) {
+    std::vector<int64_t> shape = {kVocabulary, kWidth};
+    std::vector<Offset<fb::Weight>> weightList = {fb::CreateWeightDirect(
+        fbb, "embedding", 1, 0, weightBytes.size(), fb::ElementType::F32, &shape, "rows")};
+    std::vector<Offset<fb::Program>> programs;
+    std::vector<Offset<fb::CacheGroup>> groups;
+    std::vector<uint32_t> ends = {7};
+    uint64_t window = options.pastContext == 1 ? options.context : 0;
+    if (options.cached) {
+      programs = {phase(fbb, "prefill", options), phase(fbb, "decode", options)};
+      groups = {fb::CreateCacheGroup(fbb, kPageBytes, window, 1)};
+    } else {
+      programs = {phase(fbb, "forward", options)};
+    }
+    auto lm = fb::CreateLanguageModelDirect(
+        fbb, kVocabulary, options.context, static_cast<fb::PastContext>(options.pastContext),
+        options.keep, options.cached ? 0 : -1, options.cached ? 1 : -1, options.cached ? -1 : 0,
+        options.maxTokens, options.maxOutputs, &groups, &ends);
+    std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
+    std::vector<Offset<fb::Entry>> entries = {
+        fb::CreateEntryDirect(fbb, "context", std::to_string(options.context).c_str())};
+    return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
+                              targets(fbb, codeBytes, options.feature), kernels(fbb),
+                              fbb.CreateVector(weightList), fbb.CreateVector(programs), lm,
+                              options.tokenizer.empty() ? -1 : 2, -1, fbb.CreateVector(locations),
+                              0, fbb.CreateVector(entries));
+  });
 }
 
 std::string toy::graphs() {
   std::string codeBytes = code();
-  return layOut(
-      {{fb::SegmentKind::Code, codeBytes}},
-      [&](flatbuffers::FlatBufferBuilder &fbb, const std::vector<Offset<fb::Segment>> &segments) {
-        std::vector<Offset<fb::Program>> programs;
-        {
-          ProgramWriter p(fbb);
-          p.input("a", fb::ElementType::F32, {-1, 4});
-          p.input("b", fb::ElementType::F32, {-1, 4});
-          int rows = p.inputDim(0, 0), width = p.constant(4);
-          p.check(rows, p.inputDim(1, 0));
-          int n = p.mul(rows, width);
-          int grid = p.add(fb::SizeOp::CeilDiv, n, p.constant(16));
-          p.output("c", fb::ElementType::F32, {-1, 4},
-                   {static_cast<uint32_t>(rows), static_cast<uint32_t>(width)});
-          p.dispatch(Add, grid, -1, {inputBuffer(0), inputBuffer(1), outputBuffer(0)},
-                     {sizeScalar(n)});
-          programs.push_back(p.finish("add"));
-        }
-        {
-          // q [B, S, 8] over k and v [B, T, 8]: a transient cache of T positions per sequence.
-          ProgramWriter p(fbb);
-          p.input("q", fb::ElementType::F32, {-1, -1, kWidth});
-          p.input("k", fb::ElementType::F32, {-1, -1, kWidth});
-          p.input("v", fb::ElementType::F32, {-1, -1, kWidth});
-          int b = p.inputDim(0, 0), s = p.inputDim(0, 1), t = p.inputDim(1, 1);
-          int width = p.constant(kWidth);
-          p.check(b, p.inputDim(1, 0));
-          p.check(b, p.inputDim(2, 0));
-          p.check(t, p.inputDim(2, 1));
-          int queries = p.uniformBatch(4, 0, kPageBytes, b, s, t);
-          int keys = p.uniformBatch(4, 0, kPageBytes, b, t, t);
-          int pages = p.batchDim(queries, fb::BatchDimKind::Pages);
-          p.slot(p.mul(pages, p.constant(kPageBytes)));
-          p.output(
-              "o", fb::ElementType::F32, {-1, -1, kWidth},
-              {static_cast<uint32_t>(b), static_cast<uint32_t>(s), static_cast<uint32_t>(width)});
-          p.dispatch(Append, p.batchDim(keys, fb::BatchDimKind::Tokens), keys,
-                     {inputBuffer(1), inputBuffer(2)}, {});
-          p.dispatch(Attend, p.batchDim(queries, fb::BatchDimKind::Items), queries,
-                     {inputBuffer(0), outputBuffer(0)},
-                     {constantScalar(0), constantScalar(0), constantScalar(0)});
-          programs.push_back(p.finish("attention"));
-        }
-        {
-          ProgramWriter p(fbb);
-          p.input("in", fb::ElementType::F32, {-1});
-          int n = p.inputDim(0, 0);
-          p.output("out", fb::ElementType::F32, {-1}, {static_cast<uint32_t>(n)});
-          p.dispatch(Denormal, n, -1, {inputBuffer(0), outputBuffer(0)}, {});
-          programs.push_back(p.finish("denormal"));
-        }
-        std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
-        return fb::CreateArtifact(
-            fbb, fbb.CreateString("toy"), fbb.CreateVector(segments), targets(fbb, codeBytes, ""),
-            kernels(fbb), 0, fbb.CreateVector(programs), 0, -1, -1, fbb.CreateVector(locations));
-      });
+  return layOut({{fb::SegmentKind::Code, codeBytes}}, [&](flatbuffers::FlatBufferBuilder &fbb,
+                                                          const std::vector<Offset<fb::Segment>>
+                                                              &segments) {
+    std::vector<Offset<fb::Program>> programs;
+    {
+      ProgramWriter p(fbb);
+      p.input("a", fb::ElementType::F32, {-1, 4});
+      p.input("b", fb::ElementType::F32, {-1, 4});
+      int rows = p.inputDim(0, 0), width = p.constant(4);
+      p.check(rows, p.inputDim(1, 0));
+      int n = p.mul(rows, width);
+      int grid = p.add(fb::SizeOp::CeilDiv, n, p.constant(16));
+      p.output("c", fb::ElementType::F32, {-1, 4},
+               {static_cast<uint32_t>(rows), static_cast<uint32_t>(width)});
+      p.dispatch(Add, grid, -1, {inputBuffer(0), inputBuffer(1), outputBuffer(0)}, {sizeScalar(n)});
+      programs.push_back(p.finish("add"));
+    }
+    {
+      // q [B, S, 8] over k and v [B, T, 8]: a transient cache of T positions per sequence.
+      ProgramWriter p(fbb);
+      p.input("q", fb::ElementType::F32, {-1, -1, kWidth});
+      p.input("k", fb::ElementType::F32, {-1, -1, kWidth});
+      p.input("v", fb::ElementType::F32, {-1, -1, kWidth});
+      int b = p.inputDim(0, 0), s = p.inputDim(0, 1), t = p.inputDim(1, 1);
+      int width = p.constant(kWidth);
+      p.check(b, p.inputDim(1, 0));
+      p.check(b, p.inputDim(2, 0));
+      p.check(t, p.inputDim(2, 1));
+      int queries = p.uniformBatch(4, 0, kPageBytes, b, s, t);
+      int keys = p.uniformBatch(4, 0, kPageBytes, b, t, t);
+      int pages = p.batchDim(queries, fb::BatchDimKind::Pages);
+      p.slot(p.mul(pages, p.constant(kPageBytes)));
+      p.output("o", fb::ElementType::F32, {-1, -1, kWidth},
+               {static_cast<uint32_t>(b), static_cast<uint32_t>(s), static_cast<uint32_t>(width)});
+      p.dispatch(Append, p.batchDim(keys, fb::BatchDimKind::Tokens), keys,
+                 {inputBuffer(1), inputBuffer(2)}, {});
+      p.dispatch(Attend, p.batchDim(queries, fb::BatchDimKind::Items), queries,
+                 {inputBuffer(0), outputBuffer(0)},
+                 {constantScalar(0), constantScalar(0), constantScalar(0)});
+      programs.push_back(p.finish("attention"));
+    }
+    {
+      ProgramWriter p(fbb);
+      p.input("in", fb::ElementType::F32, {-1});
+      int n = p.inputDim(0, 0);
+      p.output("out", fb::ElementType::F32, {-1}, {static_cast<uint32_t>(n)});
+      p.dispatch(Denormal, n, -1, {inputBuffer(0), outputBuffer(0)}, {});
+      programs.push_back(p.finish("denormal"));
+    }
+    std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
+    return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
+                              targets(fbb, codeBytes, ""), kernels(fbb), 0,
+                              fbb.CreateVector(programs), 0, -1, -1, fbb.CreateVector(locations));
+  });
 }
 
 void toy::rehash(std::string &artifact) {

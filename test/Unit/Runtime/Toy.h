@@ -20,6 +20,7 @@ struct LanguageModelOptions {
   bool cached = true;
   bool dependsOnRows = false; // a kernel that breaks the bits rules
   int64_t spin = 0;           // rounds of an extra dispatch that takes long
+  std::string tokenizer;      // a serialised one, or nothing
   std::string feature;        // an instruction set extension that the code asks for
 };
 

@@ -9,12 +9,16 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace ingot::tokenizer {
 
 using nlohmann::json;
+namespace fs = std::filesystem;
 using Ids = std::vector<int32_t>;
 
 /// The skeleton of a tokenizer.json around a model; tests replace what they are about.
@@ -96,6 +100,92 @@ inline bool isWholeUtf8(std::string_view bytes) {
   }
   return true;
 }
+
+//===----------------------------------------------------------------------===//
+// SentencePiece models, spelled as protocol buffers
+//===----------------------------------------------------------------------===//
+
+inline void appendVarint(std::string &out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7)
+    out += char(value | 0x80);
+  out += char(value);
+}
+inline void appendInteger(std::string &out, unsigned field, uint64_t value) {
+  appendVarint(out, field << 3);
+  appendVarint(out, value);
+}
+inline void appendBytes(std::string &out, unsigned field, const std::string &bytes) {
+  appendVarint(out, field << 3 | 2);
+  appendVarint(out, bytes.size());
+  out += bytes;
+}
+inline std::string piece(const std::string &text, float score, unsigned type) {
+  std::string out, message;
+  appendBytes(message, 1, text);
+  appendVarint(message, 2 << 3 | 5);
+  message.append(reinterpret_cast<const char *>(&score), 4);
+  appendInteger(message, 3, type);
+  appendBytes(out, 1, message);
+  return out;
+}
+/// Types: 1 unigram, 2 BPE.
+inline std::string trainer(unsigned type, bool byteFallback = false) {
+  std::string out, message;
+  appendInteger(message, 3, type);
+  appendInteger(message, 35, byteFallback);
+  appendBytes(out, 2, message);
+  return out;
+}
+inline std::string normalizer(bool dummyPrefix, bool removeExtra) {
+  std::string out, message;
+  appendInteger(message, 3, dummyPrefix);
+  appendInteger(message, 4, removeExtra);
+  appendBytes(out, 3, message);
+  return out;
+}
+
+inline std::string smallModel() {
+  return piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("\u2581", -1, 1) +
+         piece("a", -2, 1) + piece("\u2581a", -0.5f, 1) + piece("<x>", 0, 4) + trainer(2) +
+         normalizer(true, false);
+}
+
+//===----------------------------------------------------------------------===//
+// Directories
+//===----------------------------------------------------------------------===//
+
+class Directory : public testing::Test {
+protected:
+  void SetUp() override {
+    path =
+        fs::temp_directory_path() / ("ingot-tokenizer-" + std::to_string(getpid()) + "-" +
+                                     testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  void TearDown() override { fs::remove_all(path); }
+
+  void write(const std::string &name, const std::string &text) {
+    std::ofstream(path / name, std::ios::binary) << text;
+  }
+  void writeJson(const std::string &name, const json &value) { write(name, value.dump()); }
+
+  Tokenizer open(const std::string &name = "") {
+    Result<TokenizerSpec> spec = importPath((path / name).string());
+    if (!spec)
+      throw std::runtime_error(spec.error());
+    Result<Tokenizer> tokenizer = Tokenizer::fromSpec(*spec);
+    if (!tokenizer)
+      throw std::runtime_error(tokenizer.error());
+    return std::move(*tokenizer);
+  }
+  std::string error(const std::string &name = "") {
+    Result<TokenizerSpec> spec = importPath((path / name).string());
+    return spec ? "accepted" : spec.error();
+  }
+
+  fs::path path;
+};
 
 } // namespace ingot::tokenizer
 
