@@ -17,6 +17,8 @@ public:
   explicit ModelReader(DictionaryAttr attribute) : attribute(attribute) {}
 
   llvm::Expected<std::unique_ptr<fb::LanguageModelT>> read();
+  /// After the programs are in `head`.
+  llvm::Expected<std::unique_ptr<fb::SequenceModelT>> readSequences(const fb::ArtifactT &head);
 
 private:
   /// The integer `name` of `from`, in [low, high].
@@ -61,6 +63,8 @@ llvm::Error ModelReader::readGroups(fb::LanguageModelT &model) {
     llvm::Expected<int64_t> layers = get(group, "layers", 0, INT32_MAX, 0);
     if (!layers)
       return layers.takeError();
+    auto source = group.getAs<BoolAttr>("source");
+    result->source = source && source.getValue();
     result->page_bytes = uint64_t(*bytes);
     result->window = uint64_t(*window);
     result->layers = uint32_t(*layers);
@@ -83,7 +87,8 @@ llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
                     {"keep", 0, INT32_MAX, 0},
                     {"max_tokens", 1, kMaxStepRows, std::nullopt},
                     {"max_outputs", 1, kMaxStepRows, std::nullopt},
-                    {"begin_id", -1, INT32_MAX, -1}};
+                    {"begin_id", -1, INT32_MAX, -1},
+                    {"start_id", -1, INT32_MAX, -1}};
   for (Field &field : fields) {
     llvm::Expected<int64_t> value =
         get(attribute, field.name, field.low, field.high, field.otherwise);
@@ -97,7 +102,12 @@ llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
   model->max_tokens = uint64_t(fields[3].value);
   model->max_outputs = uint64_t(fields[4].value);
   model->begin_id = int32_t(fields[5].value);
+  model->start_id = int32_t(fields[6].value);
 
+  if (auto penalty = attribute.getAs<FloatAttr>("length_penalty"))
+    model->length_penalty = penalty.getValueAsDouble();
+  if (auto early = attribute.getAs<BoolAttr>("early_stopping"))
+    model->early_stopping = early.getValue();
   auto policy = attribute.getAs<StringAttr>("past_context");
   auto past = llvm::StringSwitch<std::optional<fb::PastContext>>(policy ? policy.strref() : "")
                   .Case("stop", fb::PastContext::Stop)
@@ -149,6 +159,67 @@ llvm::Expected<std::unique_ptr<fb::LanguageModelT>> ModelReader::read() {
   return std::move(model);
 }
 
+/// The outputs of whole sequences.
+llvm::Expected<std::unique_ptr<fb::SequenceModelT>>
+ModelReader::readSequences(const fb::ArtifactT &head) {
+  auto model = std::make_unique<fb::SequenceModelT>();
+  auto number = [&](StringRef name, int64_t low, auto &into) -> llvm::Error {
+    llvm::Expected<int64_t> value =
+        get(attribute, name, low, name == "max_tokens" ? 1 << 24 : INT32_MAX);
+    if (!value)
+      return value.takeError();
+    into = std::remove_reference_t<decltype(into)>(*value);
+    return llvm::Error::success();
+  };
+  if (llvm::Error error = number("vocab", 1, model->vocabulary))
+    return std::move(error);
+  uint32_t sourceVocab = 0;
+  if (llvm::Error error = number("source_vocab", 0, sourceVocab))
+    return std::move(error);
+  if (sourceVocab)
+    model->vocabulary = sourceVocab;
+  if (llvm::Error error = number("context", 1, model->context))
+    return std::move(error);
+  if (llvm::Error error = number("token_types", 0, model->token_types))
+    return std::move(error);
+  if (llvm::Error error = number("max_tokens", 1, model->max_tokens))
+    return std::move(error);
+  for (Attribute element : attribute.getAs<ArrayAttr>("outputs")) {
+    auto entry = dyn_cast<DictionaryAttr>(element);
+    auto name = entry ? entry.getAs<StringAttr>("name") : StringAttr();
+    auto function = entry ? entry.getAs<StringAttr>("function") : StringAttr();
+    auto first = entry ? entry.getAs<BoolAttr>("first") : BoolAttr();
+    auto program = llvm::find_if(head.programs, [&](const auto &program) {
+      return function && program->name == function.getValue();
+    });
+    if (!name || !first || name.getValue() != cleanName(name.getValue(), "?") ||
+        program == head.programs.end())
+      return makeError("tfm.model: expected outputs with a name and a program");
+    const fb::ProgramT &made = **program;
+    if (made.inputs.size() != (model->token_types ? 2u : 1u) || made.outputs.size() != 1 ||
+        made.outputs[0]->type != fb::ElementType::F32 || made.outputs[0]->shape.size() != 2 ||
+        made.outputs[0]->shape[1] < 1)
+      return makeError("@", made.name, ": expected ids to rows of f32");
+    auto output = std::make_unique<fb::SequenceOutputT>();
+    output->name = name.str();
+    output->program = uint32_t(program - head.programs.begin());
+    output->width = uint32_t(made.outputs[0]->shape[1]);
+    output->rows = first.getValue() ? fb::OutputRows::First : fb::OutputRows::All;
+    model->outputs.push_back(std::move(output));
+  }
+  auto pooling = attribute.getAs<StringAttr>("pooling");
+  model->pooling = llvm::StringSwitch<fb::Pooling>(pooling ? pooling.strref() : "")
+                       .Case("first", fb::Pooling::First)
+                       .Case("last", fb::Pooling::Last)
+                       .Case("mean", fb::Pooling::Mean)
+                       .Case("max", fb::Pooling::Max)
+                       .Case("pooled", fb::Pooling::Pooled)
+                       .Default(fb::Pooling::None);
+  auto normalize = attribute.getAs<BoolAttr>("normalize");
+  model->normalize = normalize && normalize.getValue();
+  return std::move(model);
+}
+
 /// What every phase of a language model has: ids in, logits out.
 static llvm::Error checkPhase(const fb::ProgramT &program, const fb::LanguageModelT &model) {
   auto fail = [&](StringRef what) { return makeError("@", program.name, ": expected ", what); };
@@ -188,16 +259,21 @@ static llvm::Error setPhases(const fb::ArtifactT &head, fb::LanguageModelT &mode
 llvm::Expected<ModuleTables> artifact::buildModuleTables(ModuleOp module) {
   ModuleTables result;
   SharedTables tables;
+  DictionaryAttr sequences;
   if (auto model = module->getAttr(tfm::TransformerDialect::getModelAttrName())) {
     auto dictionary = dyn_cast<DictionaryAttr>(model);
     if (!dictionary)
       return makeError("expected tfm.model to be a dictionary");
-    auto language = ModelReader(dictionary).read();
-    if (!language)
-      return language.takeError();
-    for (const auto &group : (*language)->cache_groups)
-      tables.cacheGroups.push_back(*group);
-    result.head.language_model = std::move(*language);
+    // A model that only computes something of whole sequences has outputs and no phases.
+    sequences = dictionary.getAs<ArrayAttr>("outputs") ? dictionary : DictionaryAttr();
+    if (!sequences || dictionary.contains("past_context")) {
+      auto language = ModelReader(dictionary).read();
+      if (!language)
+        return language.takeError();
+      for (const auto &group : (*language)->cache_groups)
+        tables.cacheGroups.push_back(*group);
+      result.head.language_model = std::move(*language);
+    }
   }
 
   llvm::StringSet<> dispatched;
@@ -226,6 +302,12 @@ llvm::Expected<ModuleTables> artifact::buildModuleTables(ModuleOp module) {
   if (result.head.language_model)
     if (llvm::Error error = setPhases(result.head, *result.head.language_model))
       return std::move(error);
+  if (sequences) {
+    auto model = ModelReader(sequences).readSequences(result.head);
+    if (!model)
+      return model.takeError();
+    result.head.sequence_model = std::move(*model);
+  }
   result.head.locations = tables.locations.take();
   result.weights = tables.weights.take();
   return std::move(result);

@@ -39,6 +39,12 @@ public:
   /// Whether the field is there and not null. Does not count as reading it.
   bool has(llvm::StringRef names) const;
 
+  /// Whether the field is there and a string. Does not count as reading it.
+  bool isString(llvm::StringRef names) const {
+    const llvm::json::Value *value = find(names);
+    return value && value->getAsString();
+  }
+
   /// Whether the field is there and null, for fields where that differs from absence. Counts as
   /// reading it.
   bool isNull(llvm::StringRef names);

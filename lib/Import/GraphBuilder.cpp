@@ -399,3 +399,92 @@ Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap
                                        headsFirst(v, heads), /*transpose_b=*/false);
   return joinLast(transpose(result, {1, 0, 2}));
 }
+
+Value GraphBuilder::nearMask(Value tokens, int64_t before, int64_t after) {
+  Value position = positions(tokens);
+  Value query = broadcast(position, {dynamic, dynamic}, {1});
+  Value key = broadcast(position, {dynamic, dynamic}, {0});
+  auto within = [&](Value from, Value to, int64_t limit) -> Value {
+    if (limit == 0)
+      return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, to, from);
+    Value distance = arith::SubIOp::create(b, loc, to, from);
+    Value most = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(limit));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, distance,
+                                 fill(typeOf(distance), most));
+  };
+  Value keep;
+  if (after >= 0)
+    keep = within(query, key, after);
+  if (before >= 0) {
+    Value near = within(key, query, before);
+    keep = keep ? Value(arith::AndIOp::create(b, loc, keep, near)) : near;
+  }
+  return keep;
+}
+
+Value GraphBuilder::distanceBias(Value tokens, Value table, ArrayRef<int32_t> buckets) {
+  int64_t heads = typeOf(table).getDimSize(1), farthest = (int64_t(buckets.size()) - 1) / 2;
+  auto bucketType = RankedTensorType::get({int64_t(buckets.size())}, b.getI32Type());
+  Value bucketOf = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(bucketType, buckets));
+  Value position = positions(tokens);
+  RankedTensorType type = f32({heads, dynamic, dynamic});
+  AffineMap query = AffineMap::get(3, 0, b.getAffineDimExpr(1)),
+            key = AffineMap::get(3, 0, b.getAffineDimExpr(2));
+  SmallVector<utils::IteratorType> loops(3, utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             b, loc, type, ValueRange{position, position}, empty(type),
+             {query, key, b.getMultiDimIdentityMap(3)}, loops,
+             [&](OpBuilder &b, Location loc, ValueRange args) {
+               auto number = [&](int64_t value) -> Value {
+                 return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
+               };
+               auto index = [&](Value value) -> Value {
+                 return arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
+               };
+               Value distance = arith::SubIOp::create(b, loc, args[1], args[0]);
+               distance = arith::MaxSIOp::create(b, loc, distance, number(-farthest));
+               distance = arith::MinSIOp::create(b, loc, distance, number(farthest));
+               distance = arith::AddIOp::create(b, loc, distance, number(farthest));
+               Value bucket = tensor::ExtractOp::create(b, loc, bucketOf, index(distance));
+               Value head = linalg::IndexOp::create(b, loc, 0);
+               Value bias =
+                   tensor::ExtractOp::create(b, loc, table, ValueRange{index(bucket), head});
+               if (!bias.getType().isF32())
+                 bias = arith::ExtFOp::create(b, loc, b.getF32Type(), bias);
+               linalg::YieldOp::create(b, loc, bias);
+             })
+      ->getResult(0);
+}
+
+Value GraphBuilder::attend(Value q, Value k, Value v, double scale, Value bias, Value mask) {
+  int64_t heads = typeOf(q).getDimSize(1);
+  Value queries = tokenCount;
+  Value keys = tensor::DimOp::create(b, loc, k, arith::ConstantIndexOp::create(b, loc, 0));
+  q = headsFirst(q, heads);
+  tokenCount = keys;
+  k = headsFirst(k, heads);
+  v = headsFirst(v, heads);
+  tokenCount = queries;
+  RankedTensorType type = f32({heads, dynamic, dynamic});
+  auto emptyScores = [&](RankedTensorType type) -> Value {
+    return tensor::EmptyOp::create(b, loc, type, ValueRange{queries, keys});
+  };
+  auto fillScores = [&](double value) -> Value {
+    return linalg::FillOp::create(b, loc, constant(value), emptyScores(type)).getResult(0);
+  };
+  Value scores = tfm::MatmulOp::create(b, loc, type, q, k, /*transpose_b=*/true);
+  if (scale != 1)
+    scores = mul(scores, fillScores(scale));
+  if (bias)
+    scores = add(scores, bias);
+  if (mask) {
+    Value wide = linalg::BroadcastOp::create(b, loc, mask, emptyScores(type.clone(b.getI1Type())),
+                                             ArrayRef<int64_t>{0})
+                     ->getResult(0);
+    scores = arith::SelectOp::create(b, loc, wide, scores, fillScores(-3.4028234663852886e38));
+  }
+  Value weights = tfm::SoftmaxOp::create(b, loc, scores, b.getI64IntegerAttr(2));
+  Value result = tfm::MatmulOp::create(b, loc, f32({heads, dynamic, typeOf(v).getDimSize(2)}),
+                                       weights, v, /*transpose_b=*/false);
+  return joinLast(transpose(result, {1, 0, 2}));
+}

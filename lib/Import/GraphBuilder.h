@@ -134,6 +134,18 @@ public:
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value scale, double cap,
                         int64_t window, mlir::Value sinks = {}, mlir::Value bias = {});
 
+  /// softmax(mask(q k^T * scale + bias)) v of q [S, H, D] and k, v [T, H, D], where T may be
+  /// another number than S: `bias` [H, S, T] f32 and `mask` [S, T] i1 may be null. Result [S, H *
+  /// D].
+  mlir::Value attend(mlir::Value q, mlir::Value k, mlir::Value v, double scale, mlir::Value bias,
+                     mlir::Value mask);
+  /// Whether key j is at most `before` positions before query i and at most `after` behind it (-1:
+  /// no limit), [S, S] i1.
+  mlir::Value nearMask(mlir::Value tokens, int64_t before, int64_t after);
+  /// table[buckets[j - i], h] for every head, query i and key j: `table` is [buckets, heads],
+  /// `buckets` are those of the distances -n ... n, what is farther counts as n. [H, S, S] f32.
+  mlir::Value distanceBias(mlir::Value tokens, mlir::Value table, llvm::ArrayRef<int32_t> buckets);
+
   mlir::Value constant(double value);
 
   mlir::OpBuilder b;

@@ -23,7 +23,25 @@ DictionaryAttr ModelInfo::toAttr(MLIRContext *context) const {
       b.getNamedAttr("kv_heads", b.getI64IntegerAttr(kvHeads)),
       b.getNamedAttr("head_dim", b.getI64IntegerAttr(headDim)),
   };
-  return b.getDictionaryAttr(fields);
+  if (outputs.empty())
+    return b.getDictionaryAttr(fields);
+  SmallVector<Attribute> list;
+  for (const ModelOutput &output : outputs)
+    list.push_back(
+        b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(output.name)),
+                             b.getNamedAttr("function", b.getStringAttr(output.function)),
+                             b.getNamedAttr("first", b.getBoolAttr(output.firstRowOnly)),
+                             b.getNamedAttr("width", b.getI64IntegerAttr(output.width))}));
+  NamedAttrList all(fields);
+  all.append("outputs", b.getArrayAttr(list));
+  all.append("token_types", b.getI64IntegerAttr(tokenTypes));
+  all.append("start_id", b.getI64IntegerAttr(startId));
+  all.append("length_penalty", b.getF64FloatAttr(lengthPenalty));
+  all.append("early_stopping", b.getBoolAttr(earlyStopping));
+  all.append("pooling", b.getStringAttr(pooling));
+  all.append("normalize", b.getBoolAttr(normalize));
+  all.append("source_vocab", b.getI64IntegerAttr(sourceVocab));
+  return all.getDictionary(context);
 }
 
 FailureOr<ModelInfo> ModelInfo::get(ModuleOp module) {
@@ -50,6 +68,28 @@ FailureOr<ModelInfo> ModelInfo::get(ModuleOp module) {
   auto type = dict.getAs<StringAttr>("model_type");
   auto learned = dict.getAs<BoolAttr>("learned_positions");
   auto ends = dict.getAs<DenseI64ArrayAttr>("end_ids");
+  auto outputs = dict.getAs<ArrayAttr>("outputs");
+  if (outputs)
+    number("token_types", info.tokenTypes), number("start_id", info.startId),
+        number("source_vocab", info.sourceVocab);
+  for (Attribute attr : outputs ? outputs.getValue() : ArrayRef<Attribute>()) {
+    auto entry = dyn_cast<DictionaryAttr>(attr);
+    auto name = entry ? entry.getAs<StringAttr>("name") : StringAttr();
+    auto function = entry ? entry.getAs<StringAttr>("function") : StringAttr();
+    auto first = entry ? entry.getAs<BoolAttr>("first") : BoolAttr();
+    auto width = entry ? entry.getAs<IntegerAttr>("width") : IntegerAttr();
+    if (!name || !function || !first || !width)
+      return failure();
+    info.outputs.push_back({name.str(), function.str(), first.getValue(), width.getInt()});
+  }
+  if (auto penalty = dict.getAs<FloatAttr>("length_penalty"))
+    info.lengthPenalty = penalty.getValueAsDouble();
+  if (auto early = dict.getAs<BoolAttr>("early_stopping"))
+    info.earlyStopping = early.getValue();
+  if (auto pooling = dict.getAs<StringAttr>("pooling"))
+    info.pooling = pooling.str();
+  if (auto normalize = dict.getAs<BoolAttr>("normalize"))
+    info.normalize = normalize.getValue();
   if (!complete || !type || !learned || !ends)
     return failure();
   info.modelType = type.str();

@@ -50,6 +50,11 @@ static bool isLanguageModel(ModuleOp module) {
   return module->hasAttr(tfm::TransformerDialect::getModelAttrName());
 }
 
+/// Whether the model continues texts; otherwise it only computes something of whole sequences.
+static bool hasDecoder(ModuleOp module) {
+  return static_cast<bool>(module.lookupSymbol<func::FuncOp>("forward"));
+}
+
 static StringRef getName(PastContext policy) {
   switch (policy) {
   case PastContext::Default:
@@ -67,6 +72,9 @@ static StringRef getName(PastContext policy) {
 /// A table of positions has to start again at its end; a model that looks back only so far can go
 /// on for ever; otherwise nothing is known beyond the context.
 static PastContext chooseDefault(const ModelInfo &model) {
+  // A text with a source is no stream: it ends.
+  if (!model.outputs.empty())
+    return model.learnedPositions ? PastContext::Stop : PastContext::Default;
   if (model.learnedPositions)
     return PastContext::Restart;
   return model.window > 0 ? PastContext::Default : PastContext::Stop;
@@ -81,24 +89,37 @@ LogicalResult ingot::configureModel(ModuleOp module, const PipelineOptions &opti
   FailureOr<ModelInfo> model = ModelInfo::get(module);
   if (failed(model))
     return failure();
+  Builder builder(module.getContext());
+  auto name = tfm::TransformerDialect::getModelAttrName();
+  NamedAttrList attributes(module->getAttrOfType<DictionaryAttr>(name));
+  attributes.set("max_tokens", builder.getI64IntegerAttr(options.maxTokens));
   int64_t context = options.context ? options.context : model->context;
   if (context < 1 || (model->learnedPositions && context > model->context))
     return module.emitError("expected a context of 1 to ")
            << model->context << " positions, got " << context;
+  attributes.set("context", builder.getI64IntegerAttr(context));
+  if (!hasDecoder(module)) {
+    if (options.pastContext != PastContext::Default || options.keep)
+      return module.emitError("has no past context: it sees whole sequences");
+    module->setAttr(name, attributes.getDictionary(module.getContext()));
+    return success();
+  }
   PastContext policy =
       options.pastContext == PastContext::Default ? chooseDefault(*model) : options.pastContext;
+  bool hasSource = static_cast<bool>(module.lookupSymbol<func::FuncOp>("encode"));
+  if (hasSource && (policy == PastContext::Slide || policy == PastContext::Restart))
+    return module.emitError("expected past-context stop, others would forget what the text began "
+                            "with, got ")
+           << getName(policy);
+  if (hasSource && !options.kvCache)
+    return module.emitError("needs a cache: it reads keys and values of its source from one");
   int64_t keep = options.keep ? options.keep : std::max<int64_t>(context / 2, 1);
   if (policy == PastContext::Restart && (context < 2 || keep < 1 || keep >= context))
     return module.emitError("expected to keep 1 to ")
            << context - 1 << " tokens on restart, got " << keep;
 
-  Builder builder(module.getContext());
-  auto name = tfm::TransformerDialect::getModelAttrName();
-  NamedAttrList attributes(module->getAttrOfType<DictionaryAttr>(name));
-  attributes.set("context", builder.getI64IntegerAttr(context));
   attributes.set("past_context", builder.getStringAttr(getName(policy)));
   attributes.set("keep", builder.getI64IntegerAttr(policy == PastContext::Restart ? keep : 0));
-  attributes.set("max_tokens", builder.getI64IntegerAttr(options.maxTokens));
   attributes.set("max_outputs", builder.getI64IntegerAttr(options.maxOutputs));
   module->setAttr(name, attributes.getDictionary(module.getContext()));
   return success();
@@ -143,8 +164,25 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
     manager.addPass(createSlideContext(slide));
   }
   InsertKVCacheOptions cache;
-  cache.transient = !options.kvCache;
   cache.cacheType = options.cacheType;
+  if (!hasDecoder(module)) {
+    cache.transient = true;
+    cache.entryName = "";
+    manager.addPass(createInsertKVCache(cache));
+    manager.addPass(createCheckCaches());
+    cleanUp(manager);
+    return;
+  }
+  bool hasSource = static_cast<bool>(module.lookupSymbol<func::FuncOp>("encode"));
+  if (hasSource) {
+    manager.addPass(createSplitSource());
+    InsertKVCacheOptions encoder;
+    encoder.transient = true;
+    encoder.entryName = "encode";
+    encoder.cacheType = options.cacheType;
+    manager.addPass(createInsertKVCache(encoder));
+  }
+  cache.transient = !options.kvCache;
   manager.addPass(createInsertKVCache(cache));
   manager.addPass(createCheckCaches());
   cleanUp(manager);

@@ -1,6 +1,7 @@
 //===- LanguageModel.cpp - running language models in the interpreter -------------------------===//
 
 #include "ingot/Reference/LanguageModel.h"
+#include "ingot/Dialect/Transformer/IR/SourceAttr.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 
 using namespace mlir;
@@ -16,6 +17,10 @@ static bool isIds(Type type) {
 static bool takesTokens(FunctionOpInterface function) {
   if (!function || function.isExternal())
     return false;
+  // A text with a source is not one of ids alone.
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    if (function.getArgAttr(i, tfm::getSourceAttrName()))
+      return false;
   unsigned ids = 0, batches = 0, others = 0;
   for (Type type : function.getArgumentTypes()) {
     if (isIds(type))

@@ -473,7 +473,7 @@ Value AttentionCandidate::buildSlopes(OpBuilder &builder, const std::pair<Factor
 
 /// Whether an expression reads numbers (not conditions) that are not known here.
 static bool readsUnknown(const Node *node) {
-  if (node->kind == Node::Load)
+  if (node->kind == Node::Load || node->kind == Node::Gather)
     return isa<FloatType>(node->type) && !matchPattern(node->origin, m_Constant());
   return llvm::any_of(node->operands, readsUnknown);
 }

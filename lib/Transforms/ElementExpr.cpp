@@ -496,20 +496,23 @@ Node *ElementTracer::traceBody(Value value, ArrayRef<Index> loops,
   if (auto index = dyn_cast<linalg::IndexOp>(op))
     return make({Node::Number, value.getType(), {}, {loops[index.getDim()]}});
   if (auto extract = dyn_cast<tensor::ExtractOp>(op)) {
-    // Indices that are loop variables; computed ones are not followed.
+    // At loop variables it is an element like any other; a table that is read at computed places
+    // stays one.
     Indices at;
+    SmallVector<Node *> operands;
     for (Value operand : extract.getIndices()) {
       Node *index = traceBody(operand, loops, argument);
       if (!index)
         return nullptr;
+      operands.push_back(index);
       if (index->kind == Node::Number)
         at.push_back(index->indices[0]);
       else if (index->kind == Node::Const)
         at.emplace_back().offset = int64_t(index->number);
-      else
-        return nullptr;
     }
-    return trace(extract.getTensor(), at);
+    if (at.size() == operands.size())
+      return trace(extract.getTensor(), at);
+    return makeGather(extract.getTensor(), operands);
   }
   if (!OpTrait::hasElementwiseMappableTraits(op) || op->getNumResults() != 1)
     return nullptr;
@@ -520,6 +523,20 @@ Node *ElementTracer::traceBody(Value value, ArrayRef<Index> loops,
       return nullptr;
   }
   return makeOp(op, operands, {}, {});
+}
+
+Node *ElementTracer::makeGather(Value table, ArrayRef<Node *> operands) {
+  Node node{Node::Gather, getElementTypeOrSelf(table.getType()), table};
+  int64_t size = 1;
+  for (Node *operand : operands) {
+    if (operand->hasLeaf)
+      return nullptr;
+    size += operand->size;
+  }
+  if (size > kMaxNodes)
+    return nullptr;
+  node.operands.assign(operands.begin(), operands.end());
+  return make(node);
 }
 
 Node *ElementTracer::makeOp(Operation *op, ArrayRef<Node *> operands, Value origin,
@@ -716,6 +733,17 @@ std::optional<double> evaluate(const Node *node, ArrayRef<int64_t> vars) {
     }
     return evaluateOp(node->op, numbers);
   }
+  case Node::Gather: {
+    DenseElementsAttr table = constantOf(node->origin);
+    SmallVector<int64_t> at;
+    for (const Node *operand : node->operands) {
+      std::optional<double> number = table ? evaluate(operand, vars) : std::nullopt;
+      if (!number)
+        return std::nullopt;
+      at.push_back(int64_t(*number));
+    }
+    return tableElement(table, at);
+  }
   case Node::Leaf:
   case Node::Scalar:
     return std::nullopt;
@@ -750,6 +778,10 @@ bool sameExpr(const Node *a, const Node *b, std::optional<std::pair<unsigned, un
     return a->origin == b->origin && sameIndices();
   case Node::Scalar:
     return a->origin == b->origin;
+  case Node::Gather:
+    return a->origin == b->origin &&
+           llvm::equal(a->operands, b->operands,
+                       [&](const Node *x, const Node *y) { return sameExpr(x, y, rename); });
   case Node::Op:
     return a->op->getName() == b->op->getName() &&
            a->op->getRawDictionaryAttrs() == b->op->getRawDictionaryAttrs() &&

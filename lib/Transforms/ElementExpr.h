@@ -75,6 +75,7 @@ struct Node {
     Const,  ///< `number`
     Number, ///< the value of `indices[0]` itself
     Load,   ///< an element of `origin`
+    Gather, ///< the element of `origin` at indices that are computed: the values of `operands`
     Scalar, ///< `origin` is a scalar
     Op      ///< `op` applied to `operands`
   };
@@ -114,6 +115,7 @@ private:
   Node *traceScalar(mlir::Value value);
   Node *traceBody(mlir::Value value, llvm::ArrayRef<Index> loops,
                   llvm::function_ref<Node *(mlir::BlockArgument)> argument);
+  Node *makeGather(mlir::Value table, llvm::ArrayRef<Node *> operands);
   /// Null where the expression would be too large.
   Node *makeOp(mlir::Operation *op, llvm::ArrayRef<Node *> operands, mlir::Value origin,
                llvm::ArrayRef<Index> indices);

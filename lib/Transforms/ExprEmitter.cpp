@@ -99,6 +99,17 @@ Value ExprEmitter::emit(Node *node) {
   case Node::Load:
     value = load();
     break;
+  case Node::Gather: {
+    SmallVector<Value> at;
+    for (Node *operand : node->operands) {
+      Value index = emit(operand);
+      if (!index.getType().isIndex())
+        index = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), index);
+      at.push_back(index);
+    }
+    value = toF32(tensor::ExtractOp::create(builder, loc, node->origin, at));
+    break;
+  }
   case Node::Scalar:
     value = toF32(node->origin);
     break;

@@ -3,6 +3,7 @@
 #include "CacheTypes.h"
 #include "TokenDims.h"
 #include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
+#include "ingot/Dialect/Transformer/IR/SourceAttr.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -52,6 +53,14 @@ struct PackedFunction {
   Value batch;
   /// The sites of the function and of its callees in order: the type of each cache.
   SmallVector<CacheType> caches;
+  /// Keys and values of the source: two arguments that a cache takes the place of.
+  struct Source {
+    unsigned keys, values;
+    CacheType type;
+    Value cache;
+  };
+  SmallVector<Source> sources;
+  unsigned numOldArguments = 0;
 };
 
 class Packer {
@@ -61,11 +70,15 @@ public:
 
   LogicalResult pack(func::FuncOp function);
   LogicalResult gatherOutputs(func::FuncOp entry);
+  /// Results of the entry that are keys and values for others go to caches.
+  LogicalResult storeSources(func::FuncOp entry);
   int64_t numSites = 0;
 
 private:
   FailureOr<CacheType> getCacheType(AttentionOp op);
   Value rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType type, Value cache);
+  FailureOr<Value> getSourceCache(Operation *user, Value keys, Value values, CacheType type);
+  LogicalResult dropSourceArguments(func::FuncOp function);
   Value gather(OpBuilder &builder, Value value, IRMapping &mapping);
 
   TokenDims &dims;
@@ -90,7 +103,10 @@ static Value swapHeadsAndTokens(OpBuilder &builder, Location loc, Value value) {
 }
 
 FailureOr<CacheType> Packer::getCacheType(AttentionOp op) {
-  if (!transient && !isCausal(op))
+  bool ofSource = dims.isSource(op.getK());
+  if (ofSource != dims.isSource(op.getV()))
+    return op.emitOpError("expected keys and values of the same sequence");
+  if (!transient && !ofSource && !isCausal(op))
     return op.emitOpError("is not causal, so its keys cannot be cached between steps");
   llvm::SetVector<Value> captured;
   getUsedValuesDefinedAbove(op->getRegions(), captured);
@@ -110,9 +126,12 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
   if (!cache)
     cache = CacheCreateOp::create(builder, loc, type, batch);
   Value q = swapHeadsAndTokens(builder, loc, op.getQ());
-  Value k = swapHeadsAndTokens(builder, loc, op.getK());
-  Value v = swapHeadsAndTokens(builder, loc, op.getV());
-  Value next = CacheAppendOp::create(builder, loc, type, cache, k, v, batch);
+  Value next = cache;
+  if (!dims.isSource(op.getK()) || dims.isSource(op.getQ())) {
+    Value k = swapHeadsAndTokens(builder, loc, op.getK());
+    Value v = swapHeadsAndTokens(builder, loc, op.getV());
+    next = CacheAppendOp::create(builder, loc, type, cache, k, v, batch);
+  }
   SmallVector<int64_t> shape(cast<RankedTensorType>(q.getType()).getShape());
   shape.back() = op.getValueSize();
   auto resultType =
@@ -129,6 +148,53 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
   op.erase();
   ++numSites;
   return next;
+}
+
+/// The cache that takes the place of two arguments of the function around `user`.
+FailureOr<Value> Packer::getSourceCache(Operation *user, Value keys, Value values, CacheType type) {
+  auto function = user->getParentOfType<func::FuncOp>();
+  PackedFunction &self = packed[function];
+  auto k = dyn_cast<BlockArgument>(keys), v = dyn_cast<BlockArgument>(values);
+  if (!k || !v)
+    return user->emitOpError("expected keys and values of the source that are computed with it: "
+                             "[tokens, heads, size] arguments of the function");
+  for (PackedFunction::Source &source : self.sources)
+    if (source.keys == k.getArgNumber() && source.values == v.getArgNumber())
+      return source.cache;
+  unsigned number = function.getNumArguments();
+  NamedAttribute mark(getSourceAttrName(), UnitAttr::get(user->getContext()));
+  (void)function.insertArgument(number, type, DictionaryAttr::get(user->getContext(), mark),
+                                user->getLoc());
+  Value cache = function.getArgument(number);
+  self.sources.push_back({k.getArgNumber(), v.getArgNumber(), type, cache});
+  return cache;
+}
+
+/// Removes the arguments that caches have replaced.
+LogicalResult Packer::dropSourceArguments(func::FuncOp function) {
+  PackedFunction &self = packed[function];
+  llvm::BitVector dropped(function.getNumArguments());
+  for (PackedFunction::Source &source : self.sources)
+    for (unsigned number : {source.keys, source.values}) {
+      // What only reshaped them is dead.
+      BlockArgument argument = function.getArgument(number);
+      for (bool changed = true; changed;) {
+        changed = false;
+        for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+          if (isOpTriviallyDead(&op)) {
+            dims.forget(&op);
+            op.erase();
+            changed = true;
+          }
+      }
+      if (!argument.use_empty())
+        return argument.getUsers().begin()->emitOpError(
+            "reads keys or values of the source, expected attention alone to do so");
+      dropped.set(number);
+    }
+  if (dropped.any() && failed(function.eraseArguments(dropped)))
+    return function.emitOpError("cannot drop arguments");
+  return success();
 }
 
 LogicalResult Packer::pack(func::FuncOp function) {
@@ -157,12 +223,19 @@ LogicalResult Packer::pack(func::FuncOp function) {
   self.batch = addArgument(BatchType::get(builder.getContext()));
   SmallVector<Value> versions;
 
+  // A function on tokens of the source alone runs on a batch of them; else they are another's.
+  bool mixed = llvm::any_of(block.getArguments(), [&](Value argument) {
+    return dims.get(argument) >= 0 && !dims.isSource(argument);
+  });
+  auto readsSource = [&](Value value) { return mixed && dims.isSource(value); };
+
   // The number of rows comes from the batch.
   builder.setInsertionPointToStart(&block);
   Value tokens = BatchDimOp::create(builder, loc, self.batch, BatchDimKind::Tokens);
   for (Operation &op : llvm::make_early_inc_range(block)) {
     if (auto dim = dyn_cast<tensor::DimOp>(op)) {
-      if (dims.get(dim.getSource()) >= 0 && dim.getConstantIndex() == dims.get(dim.getSource())) {
+      if (dims.get(dim.getSource()) >= 0 && !readsSource(dim.getSource()) &&
+          dim.getConstantIndex() == dims.get(dim.getSource())) {
         dim.replaceAllUsesWith(tokens);
         dims.forget(dim);
         dim.erase();
@@ -177,6 +250,16 @@ LogicalResult Packer::pack(func::FuncOp function) {
   for (auto &[op, types] : sites) {
     builder.setInsertionPoint(op);
     SmallVector<Value> caches;
+    if (auto attention = dyn_cast<AttentionOp>(op);
+        attention && readsSource(attention.getK()) && !readsSource(attention.getQ())) {
+      Value k = swapHeadsAndTokens(builder, op->getLoc(), attention.getK());
+      Value v = swapHeadsAndTokens(builder, op->getLoc(), attention.getV());
+      FailureOr<Value> cache = getSourceCache(op, k, v, types.front());
+      if (failed(cache))
+        return failure();
+      rewriteAttention(builder, attention, types.front(), *cache);
+      continue;
+    }
     if (!transient)
       for (CacheType type : types) {
         self.caches.push_back(type);
@@ -190,9 +273,31 @@ LogicalResult Packer::pack(func::FuncOp function) {
       continue;
     }
     auto call = cast<func::CallOp>(op);
-    SmallVector<Value> operands(call.getOperands());
+    auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(call, call.getCalleeAttr());
+    const SmallVector<PackedFunction::Source> sources = packed[callee].sources;
+    SmallVector<Value> operands;
+    for (auto [number, operand] : llvm::enumerate(call.getOperands()))
+      if (llvm::none_of(sources, [&](const PackedFunction::Source &source) {
+            return source.keys == number || source.values == number;
+          }))
+        operands.push_back(operand);
     operands.push_back(self.batch);
-    operands.append(caches);
+    // Behind the batch stand the caches in the order of the callee's sites.
+    size_t nextCache = 0, nextSource = 0;
+    for (Type type : callee.getArgumentTypes().drop_front(operands.size())) {
+      (void)type;
+      unsigned number = operands.size();
+      if (callee.getArgAttr(number, getSourceAttrName())) {
+        const PackedFunction::Source &source = sources[nextSource++];
+        FailureOr<Value> cache = getSourceCache(call, call.getOperand(source.keys),
+                                                call.getOperand(source.values), source.type);
+        if (failed(cache))
+          return failure();
+        operands.push_back(*cache);
+      } else {
+        operands.push_back(caches[nextCache++]);
+      }
+    }
     SmallVector<Type> resultTypes(call.getResultTypes());
     for (Value cache : caches)
       resultTypes.push_back(cache.getType());
@@ -212,6 +317,47 @@ LogicalResult Packer::pack(func::FuncOp function) {
   terminator.getOperandsMutable().append(versions);
   for (Value version : versions)
     (void)function.insertResult(function.getNumResults(), version.getType(), {});
+  return dropSourceArguments(function);
+}
+
+LogicalResult Packer::storeSources(func::FuncOp entry) {
+  auto terminator = cast<func::ReturnOp>(entry.getBody().front().getTerminator());
+  StringRef mark = getSourceAttrName();
+  OpBuilder builder(terminator);
+  SmallVector<Value> results;
+  SmallVector<DictionaryAttr> attributes;
+  unsigned numResults = terminator.getNumOperands();
+  for (unsigned number = 0; number < numResults; ++number) {
+    Value keys = terminator.getOperand(number);
+    if (!entry.getResultAttr(number, mark)) {
+      results.push_back(keys);
+      attributes.push_back(entry.getResultAttrDict(number));
+      continue;
+    }
+    auto k = dyn_cast<RankedTensorType>(keys.getType()), v = RankedTensorType();
+    if (number + 1 < numResults && entry.getResultAttr(number + 1, mark))
+      v = dyn_cast<RankedTensorType>(terminator.getOperand(number + 1).getType());
+    if (!k || !v || k.getRank() != 3 || v.getRank() != 3)
+      return entry.emitOpError("expected pairs of keys and values, [tokens, heads, size]");
+    auto type = CacheType::get(entry.getContext(), k.getDimSize(1), k.getDimSize(2),
+                               v.getDimSize(2), getCacheElementType(cacheType, k.getElementType()));
+    NamedAttribute attribute(mark, builder.getUnitAttr());
+    unsigned argument = entry.getNumArguments();
+    (void)entry.insertArgument(argument, type, builder.getDictionaryAttr(attribute),
+                               entry.getLoc());
+    results.push_back(
+        CacheAppendOp::create(builder, entry.getLoc(), type, entry.getArgument(argument), keys,
+                              terminator.getOperand(number + 1), packed[entry].batch));
+    attributes.push_back(DictionaryAttr());
+    ++number;
+  }
+  if (results.size() == numResults)
+    return success();
+  terminator.getOperandsMutable().assign(results);
+  entry.setFunctionType(FunctionType::get(entry.getContext(), entry.getArgumentTypes(),
+                                          ValueRange(results).getTypes()));
+  entry.removeResAttrsAttr();
+  entry.setAllResultAttrs(attributes);
   return success();
 }
 
@@ -272,12 +418,15 @@ struct InsertKVCachePass : ingot::impl::InsertKVCacheBase<InsertKVCachePass> {
   using InsertKVCacheBase::InsertKVCacheBase;
 
   void runOnOperation() override {
-    auto entry = getOperation().lookupSymbol<func::FuncOp>(entryName);
-    if (!entry) {
+    SmallVector<func::FuncOp> entries;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (entryName.empty() ? function.isPublic() : function.getName() == entryName)
+        entries.push_back(function);
+    if (entries.empty()) {
       getOperation().emitError("expected a function named '") << entryName << "'";
       return signalPassFailure();
     }
-    FailureOr<TokenDims> dims = TokenDims::compute(entry);
+    FailureOr<TokenDims> dims = TokenDims::compute(entries);
     if (failed(dims))
       return signalPassFailure();
     if (!getCacheElementType(cacheType, Float32Type::get(&getContext()))) {
@@ -288,8 +437,9 @@ struct InsertKVCachePass : ingot::impl::InsertKVCacheBase<InsertKVCachePass> {
     for (func::FuncOp function : dims->functions())
       if (failed(packer.pack(function)))
         return signalPassFailure();
-    if (failed(packer.gatherOutputs(entry)))
-      return signalPassFailure();
+    for (func::FuncOp entry : entries)
+      if (failed(packer.storeSources(entry)) || failed(packer.gatherOutputs(entry)))
+        return signalPassFailure();
     numSites += packer.numSites;
   }
 };

@@ -6,6 +6,7 @@
 #include "ingot/Dialect/Plan/Utils/KernelInterface.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
 #include "ingot/Dialect/Transformer/IR/AttentionRegions.h"
+#include "ingot/Dialect/Transformer/IR/SourceAttr.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -102,6 +103,8 @@ static plan::ProgramOp flatten(func::FuncOp function, SymbolTable &symbols) {
   unsigned tensors = 0;
   for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
     block->addArgument(type, function.getArgument(index).getLoc());
+    if (function.getArgAttr(index, getSourceAttrName()))
+      program.setArgAttr(index, getSourceAttrName(), builder.getUnitAttr());
     if (isa<RankedTensorType>(type))
       program.setArgAttr(
           index, plan::kNameAttr,
@@ -128,7 +131,10 @@ namespace {
 
 /// Positions of one page table: see CacheGroup of the schema.
 struct CacheGroup {
-  int64_t window, pageBytes, layers;
+  int64_t window;
+  /// Positions are those of the source.
+  bool ofSource;
+  int64_t pageBytes = 0, layers = 0;
 };
 
 class ProgramPlanner {
@@ -532,29 +538,40 @@ static int64_t getWindow(Value cache, SymbolTable &symbols) {
 
 LogicalResult ProgramPlanner::assignCaches(SmallVectorImpl<CacheGroup> &groups) {
   SmallVector<CacheGroup> mine;
+  SmallVector<int64_t> numbers; // of each in `groups`
   for (BlockArgument argument : block.getArguments()) {
     auto type = dyn_cast<CacheType>(argument.getType());
     if (!type)
       continue;
     int64_t window = getWindow(argument, symbols);
-    auto group = llvm::find_if(mine, [&](CacheGroup &g) { return g.window == window; });
-    if (group == mine.end())
-      group = mine.insert(mine.end(), {window, 0, 0});
+    bool ofSource =
+        static_cast<bool>(program.getArgAttr(argument.getArgNumber(), getSourceAttrName()));
+    auto isIt = [&](CacheGroup &g) { return g.window == window && g.ofSource == ofSource; };
+    auto group = llvm::find_if(mine, isIt);
+    if (group == mine.end()) {
+      // Programs number the groups alike.
+      auto known = llvm::find_if(groups, isIt);
+      if (known == groups.end())
+        known = groups.insert(groups.end(), {window, ofSource});
+      numbers.push_back(known - groups.begin());
+      group = mine.insert(mine.end(), {window, ofSource});
+    }
     llvm::Expected<int64_t> bytes = plan::getCachePageBytes(type);
     if (!bytes)
       return program.emitOpError(llvm::toString(bytes.takeError()));
     program.setArgAttr(argument.getArgNumber(), plan::kGroupAttr,
-                       builder.getI64IntegerAttr(group - mine.begin()));
+                       builder.getI64IntegerAttr(numbers[group - mine.begin()]));
     program.setArgAttr(argument.getArgNumber(), plan::kOffsetAttr,
                        builder.getI64IntegerAttr(group->pageBytes));
     group->pageBytes += *bytes;
     ++group->layers;
   }
-  if (groups.empty())
-    groups = mine;
-  bool equal = groups.size() == mine.size();
-  for (auto [a, b] : llvm::zip(groups, mine))
-    equal &= a.window == b.window && a.pageBytes == b.pageBytes && a.layers == b.layers;
+  bool equal = true;
+  for (auto [group, number] : llvm::zip(mine, numbers)) {
+    if (groups[number].layers == 0)
+      groups[number] = group;
+    equal &= groups[number].pageBytes == group.pageBytes && groups[number].layers == group.layers;
+  }
   if (!equal)
     return program.emitOpError("lays its caches out differently than another phase");
   return success();
@@ -591,6 +608,7 @@ struct PlanBuffersPass : ingot::impl::PlanBuffersBase<PlanBuffersPass> {
         described.push_back(builder.getDictionaryAttr(
             {builder.getNamedAttr("page_bytes", builder.getI64IntegerAttr(group.pageBytes)),
              builder.getNamedAttr("window", builder.getI64IntegerAttr(group.window)),
+             builder.getNamedAttr("source", builder.getBoolAttr(group.ofSource)),
              builder.getNamedAttr("layers", builder.getI64IntegerAttr(group.layers))}));
       NamedAttrList attributes(model);
       attributes.set("cache_groups", builder.getArrayAttr(described));

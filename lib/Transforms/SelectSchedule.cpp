@@ -153,9 +153,21 @@ LogicalResult ScheduleSelector::scheduleAttention(plan::KernelOp kernel, StringR
   return success();
 }
 
-/// An embedding whose table is also the head's weight reads the packed copy, so that a tied table
-/// is stored once. Tables in blocks are packed in any case.
+/// Tables that are the same bytes: one value, or parameters of several functions for one tensor.
+static bool isSameTable(Value a, Value b) {
+  auto x = a.getDefiningOp<ParameterOp>(), y = b.getDefiningOp<ParameterOp>();
+  return a == b || (x && y && x.getFile() == y.getFile() && x.getOffset() == y.getOffset() &&
+                    x.getType() == y.getType());
+}
+
+/// An embedding whose table is also the head's weight, in any function, reads the packed copy, so
+/// that a tied table is stored once. Tables in blocks are packed in any case.
 void ScheduleSelector::shareTables(plan::KernelOp kernel) {
+  SmallVector<plan::PackOp> packs;
+  module.walk([&](plan::PackOp pack) {
+    if (pack.getSources().size() == 1 && !pack.getTransposed())
+      packs.push_back(pack);
+  });
   for (EmbeddingOp embedding : kernel.getBody().getOps<EmbeddingOp>()) {
     auto table = dyn_cast<BlockArgument>(embedding.getTable());
     if (!table)
@@ -166,9 +178,8 @@ void ScheduleSelector::shareTables(plan::KernelOp kernel) {
     }
     Type packedType;
     bool shared = llvm::all_of(dispatches[kernel], [&](plan::DispatchOp dispatch) {
-      for (Operation *user : dispatch.getInputs()[table.getArgNumber()].getUsers()) {
-        auto pack = dyn_cast<plan::PackOp>(user);
-        if (!pack || pack.getSources().size() != 1 || pack.getTransposed())
+      for (plan::PackOp pack : packs) {
+        if (!isSameTable(pack.getSources().front(), dispatch.getInputs()[table.getArgNumber()]))
           continue;
         auto type = cast<RankedTensorType>(pack.getType());
         if (cast<plan::PanelsAttr>(type.getEncoding()).getParts() != 1)

@@ -1,6 +1,7 @@
 //===- TokenDims.cpp - which dimension of a value enumerates tokens ---------------------------===//
 
 #include "TokenDims.h"
+#include "ingot/Dialect/Transformer/IR/SourceAttr.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -124,24 +125,30 @@ static FailureOr<int64_t> visitMatmul(tfm::MatmulOp op, ArrayRef<int64_t> operan
 // The analysis
 //===----------------------------------------------------------------------===//
 
-FailureOr<TokenDims> TokenDims::compute(func::FuncOp entry) {
-  SmallVector<int64_t> arguments, ignored;
-  for (Type type : entry.getArgumentTypes()) {
-    auto tensor = dyn_cast<RankedTensorType>(type);
-    arguments.push_back(tensor && tensor.getRank() > 0 && tensor.isDynamicDim(0) ? 0 : -1);
-  }
+FailureOr<TokenDims> TokenDims::compute(ArrayRef<func::FuncOp> entries) {
   TokenDims analysis;
-  if (failed(analysis.analyse(entry, arguments, ignored)))
-    return failure();
+  for (func::FuncOp entry : entries) {
+    SmallVector<int64_t> arguments, ignored;
+    SmallVector<bool> sources;
+    for (auto [index, type] : llvm::enumerate(entry.getArgumentTypes())) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      arguments.push_back(tensor && tensor.getRank() > 0 && tensor.isDynamicDim(0) ? 0 : -1);
+      sources.push_back(static_cast<bool>(entry.getArgAttr(index, tfm::getSourceAttrName())));
+    }
+    if (failed(analysis.analyse(entry, arguments, sources, ignored)))
+      return failure();
+  }
   return analysis;
 }
 
 LogicalResult TokenDims::analyse(func::FuncOp function, ArrayRef<int64_t> argumentDims,
+                                 ArrayRef<bool> argumentSources,
                                  SmallVectorImpl<int64_t> &resultDims) {
   auto known = results.find(function);
   if (known != results.end()) {
-    for (auto [argument, dim] : llvm::zip(function.getArguments(), argumentDims))
-      if (get(argument) != dim)
+    for (auto [argument, dim, source] :
+         llvm::zip(function.getArguments(), argumentDims, argumentSources))
+      if (get(argument) != dim || isSource(argument) != source)
         return function.emitOpError("is called with tokens in different dimensions of argument ")
                << argument.getArgNumber();
     resultDims.assign(known->second.begin(), known->second.end());
@@ -151,9 +158,13 @@ LogicalResult TokenDims::analyse(func::FuncOp function, ArrayRef<int64_t> argume
     return function.emitOpError("expected a function with one block");
   if (!active.insert(function).second)
     return function.emitOpError("calls itself");
-  for (auto [argument, dim] : llvm::zip(function.getArguments(), argumentDims))
+  for (auto [argument, dim, source] :
+       llvm::zip(function.getArguments(), argumentDims, argumentSources)) {
     if (dim >= 0)
       dims[argument] = dim;
+    if (source)
+      sources.insert(argument);
+  }
   for (Operation &op : function.getBody().front().without_terminator())
     if (failed(visit(&op)))
       return failure();
@@ -170,13 +181,20 @@ LogicalResult TokenDims::visitCall(func::CallOp call) {
   if (!callee)
     return call.emitOpError("expected a function named ") << call.getCalleeAttr();
   SmallVector<int64_t> arguments, callResults;
-  for (Value operand : call.getOperands())
+  SmallVector<bool> argumentSources;
+  for (Value operand : call.getOperands()) {
     arguments.push_back(get(operand));
-  if (failed(analyse(callee, arguments, callResults)))
+    argumentSources.push_back(isSource(operand));
+  }
+  if (failed(analyse(callee, arguments, argumentSources, callResults)))
     return failure();
-  for (auto [result, dim] : llvm::zip(call.getResults(), callResults))
+  auto returned = callee.getBody().front().getTerminator()->getOperands();
+  for (auto [result, dim, inner] : llvm::zip(call.getResults(), callResults, returned)) {
     if (dim >= 0)
       dims[result] = dim;
+    if (isSource(inner))
+      sources.insert(result);
+  }
   return success();
 }
 
@@ -226,8 +244,21 @@ LogicalResult TokenDims::visit(Operation *op) {
     return op->emitOpError(
         "mixes tokens of a sequence, expected each row of the result to depend on "
         "that row of the operands alone");
-  if (*dim >= 0)
-    for (Value result : op->getResults())
+  // Tokens of which sequence: attention has those of its queries.
+  bool own = false, source = false;
+  ValueRange followed = op->getOperands();
+  if (isa<tfm::AttentionOp>(op))
+    followed = followed.take_front(1);
+  for (Value operand : followed)
+    if (get(operand) >= 0)
+      (isSource(operand) ? source : own) = true;
+  if (own && source)
+    return op->emitOpError("mixes tokens of a sequence and of its source");
+  for (Value result : op->getResults()) {
+    if (*dim >= 0)
       dims[result] = *dim;
+    if (source)
+      sources.insert(result);
+  }
   return success();
 }

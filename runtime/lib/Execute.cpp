@@ -19,8 +19,10 @@ void StepRows::clear() {
   outputRows.clear();
 }
 
-void StepRows::beginSequence(int64_t position, int64_t prompt, const PageTable *tables) {
-  sequences.push_back({static_cast<int64_t>(ids.size()), 0, position, prompt, tables});
+void StepRows::beginSequence(int64_t position, int64_t prompt, const PageTable *tables,
+                             int64_t sourceLength) {
+  sequences.push_back(
+      {static_cast<int64_t>(ids.size()), 0, position, prompt, tables, sourceLength});
 }
 
 void StepRows::addRow(int32_t id, bool output) {
@@ -103,7 +105,7 @@ Error Context::learnBatch(unsigned index) {
     data.outputs = static_cast<int64_t>(step->outputRows.size());
     for (const StepRows::Sequence &s : step->sequences) {
       data.pages += ceilDiv(s.position + s.rowCount, kPagePositions);
-      add(s.rowBegin, s.rowCount, s.position, s.position + s.rowCount, s.tables);
+      add(s.rowBegin, s.rowCount, s.position, s.keyEnd(program->ofSource[index]), s.tables);
     }
   } else {
     data.sequences = sizes[static_cast<size_t>(batch.sequences())];
@@ -171,9 +173,11 @@ Error Context::batchDimension(const fb::Size &size, int64_t &value) {
   }
   value = 0;
   for (const StepRows::Sequence &sequence : step->sequences) {
-    int64_t held = sequence.position + sequence.rowCount;
-    int64_t one = pairs ? causalPairs(sequence.position, sequence.rowCount, window)
-                        : keysOf(held, sequence.rowCount);
+    bool ofSource = program->ofSource[static_cast<size_t>(size.a())];
+    int64_t held = sequence.keyEnd(ofSource);
+    int64_t one = !pairs     ? keysOf(held, sequence.rowCount)
+                  : ofSource ? held * sequence.rowCount
+                             : causalPairs(sequence.position, sequence.rowCount, window);
     if (addOverflows(value, one, value))
       return badSize(*program->source, "too many keys");
   }

@@ -42,6 +42,7 @@ struct ProgramPlan {
   std::vector<fb::CostTerm> costs;
   uint64_t scratchBytes = 0; // per thread
   bool usesStep = false;     // has batches of what a session is fed
+  std::vector<bool> ofSource; // per batch: its keys are those of the sequences' sources
 };
 
 /// The pages that one session holds in one cache group.
@@ -57,13 +58,16 @@ struct StepRows {
     int64_t position;        // of its first row
     int64_t prompt;          // tokens of its prompt
     const PageTable *tables; // one per cache group; null without a cache
+    int64_t sourceLength;    // positions in the groups of the source
+    int64_t keyEnd(bool ofSource) const { return ofSource ? sourceLength : position + rowCount; }
   };
   std::vector<Sequence> sequences;
   std::vector<int32_t> ids, rowSequence, rowPosition, rowPrompt, outputRows;
 
   void clear();
   /// Starts a sequence whose first row stands at `position`, and whose prompt has `prompt` tokens.
-  void beginSequence(int64_t position, int64_t prompt, const PageTable *tables);
+  void beginSequence(int64_t position, int64_t prompt, const PageTable *tables,
+                     int64_t sourceLength = 0);
   void addRow(int32_t id, bool output);
 };
 

@@ -1,4 +1,5 @@
 //===- Generate.cpp - the loop of sampling and feeding back ----------------------------------===//
+#include "Beams.h"
 #include "Sampling.h"
 #include "Session.h"
 
@@ -135,6 +136,8 @@ void Generation::sampleAll() {
 
 Error Generation::run() {
   INGOT_TRY(check());
+  if (options.beams > 1 && options.max_new_tokens > 0)
+    return runBeams(model, sequences, count, options, runOptions, control);
   logits.resize(count);
   history.resize(count);
   next.resize(count);

@@ -150,8 +150,15 @@ void ingot_model::planPrograms() {
     plan.source = source;
     for (unsigned i = 0; source->sizes() && i < source->sizes()->size(); ++i)
       plan.sizes.push_back(*source->sizes()->Get(i));
-    for (unsigned i = 0; source->batches() && i < source->batches()->size(); ++i)
-      plan.usesStep |= source->batches()->Get(i)->kind() == fb::BatchKind::Step;
+    for (unsigned i = 0; source->batches() && i < source->batches()->size(); ++i) {
+      const fb::Batch &batch = *source->batches()->Get(i);
+      plan.usesStep |= batch.kind() == fb::BatchKind::Step;
+      plan.ofSource.push_back(batch.cache_group() >= 0 &&
+                              root.language_model()
+                                  ->cache_groups()
+                                  ->Get(static_cast<unsigned>(batch.cache_group()))
+                                  ->source());
+    }
     for (unsigned d = 0; source->dispatches() && d < source->dispatches()->size(); ++d) {
       const fb::Dispatch *dispatch = source->dispatches()->Get(d);
       DispatchPlan out;

@@ -51,7 +51,18 @@ struct ingot_model {
   ingot::Error makeControl(const ingot_run_options &options, ingot::Control &control) const;
 
   const ingot::fb::LanguageModel *languageModel() const { return artifact.root().language_model(); }
+  const ingot::fb::SequenceModel *sequenceModel() const { return artifact.root().sequence_model(); }
   bool hasCache() const { return languageModel() && languageModel()->whole() < 0; }
+  /// Whether a group holds keys of sources; whether sessions need one.
+  bool isSourceGroup(size_t group) const {
+    return languageModel()->cache_groups()->Get(static_cast<unsigned>(group))->source();
+  }
+  bool hasSource() const {
+    for (size_t g = 0; g < pages.groupCount(); ++g)
+      if (isSourceGroup(g))
+        return true;
+    return false;
+  }
   const char *path() const { return artifact.path().c_str(); }
 
   ingot_model_options options;

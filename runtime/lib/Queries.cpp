@@ -126,6 +126,7 @@ ingot_error *ingot_model_get_info(const ingot_model *model, ingot_model_info *in
     out.threads = model->pool.size();
     out.weights_checked = !model->options.trust;
     out.has_language_model = root.language_model() != nullptr;
+    out.has_sequence_model = root.sequence_model() != nullptr;
     out.has_tokenizer = model->text != nullptr;
     out.code_copied = model->code.isCopied();
 #if INGOT_HAS_TOKENIZER
@@ -227,6 +228,45 @@ ingot_error *ingot_model_get_language_model(const ingot_model *model,
     out.end_id_count = count(lm->end_ids());
     out.end_ids = out.end_id_count ? lm->end_ids()->data() : nullptr;
     out.begin_id = lm->begin_id();
+    out.start_id = lm->start_id();
+    out.has_source = model->hasCache() && model->hasSource();
+    return writeInfo(info, out);
+  });
+}
+
+ingot_error *ingot_model_get_sequence_model(const ingot_model *model,
+                                            ingot_sequence_model_info *info) {
+  return guarded([&]() -> Error {
+    const fb::SequenceModel *from = model->sequenceModel();
+    if (!from)
+      return makeError(INGOT_NOT_FOUND, "%s: computes nothing of whole sequences", model->path());
+    ingot_sequence_model_info out;
+    ingot_sequence_model_info_init(&out);
+    out.vocabulary = from->vocabulary();
+    out.context = from->context();
+    out.token_types = from->token_types();
+    out.max_tokens = from->max_tokens();
+    out.output_count = from->outputs()->size();
+    out.pooling = static_cast<ingot_pooling>(from->pooling());
+    out.normalize = from->normalize();
+    return writeInfo(info, out);
+  });
+}
+
+ingot_error *ingot_model_get_sequence_output(const ingot_model *model, size_t index,
+                                             ingot_sequence_output_info *info) {
+  return guarded([&]() -> Error {
+    const fb::SequenceModel *from = model->sequenceModel();
+    if (!from || index >= from->outputs()->size())
+      return makeError(INGOT_NOT_FOUND, "%s: no output %zu of whole sequences", model->path(),
+                       index);
+    const fb::SequenceOutput &output = *from->outputs()->Get(static_cast<unsigned>(index));
+    ingot_sequence_output_info out;
+    ingot_sequence_output_info_init(&out);
+    out.name = output.name()->c_str();
+    out.width = output.width();
+    out.first_row_only = output.rows() == fb::OutputRows::First;
+    out.program = output.program();
     return writeInfo(info, out);
   });
 }

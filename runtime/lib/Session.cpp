@@ -13,7 +13,7 @@ ingot_session::ingot_session(ingot_model &model) : model(model) {
 }
 
 ingot_session::~ingot_session() {
-  length = 0;
+  length = sourceLength = 0;
   trimPages();
   model.sessions.fetch_sub(1, std::memory_order_relaxed);
   model.release();
@@ -43,7 +43,7 @@ void ingot_session::dropPages(size_t group, int64_t firstPage, int64_t endPage, 
 void ingot_session::trimPages() {
   Hand hand(tables.size());
   for (size_t g = 0; g < tables.size(); ++g)
-    dropPages(g, 0, ceilDiv(length, kPagePositions), hand);
+    dropPages(g, 0, ceilDiv(lengthIn(g), kPagePositions), hand);
   model.pages.release(hand);
 }
 
@@ -86,6 +86,7 @@ ingot_error *ingot_session_fork(ingot_session *session, ingot_session **out_sess
     copy->base = session->base;
     copy->length = session->length;
     copy->prompt = session->prompt;
+    copy->sourceLength = session->sourceLength;
     copy->leastLength = session->leastLength;
     *out_session = copy.release();
     return nullptr;

@@ -26,12 +26,17 @@ struct ingot_session {
   void dropPages(size_t group, int64_t firstPage, int64_t endPage, ingot::Hand &hand);
   /// Drops what is beyond the length, into the pool.
   void trimPages();
+  /// Tokens that a group holds.
+  int64_t lengthIn(size_t group) const {
+    return model.isSourceGroup(group) ? sourceLength : length;
+  }
 
   ingot_model &model;
   std::atomic<bool> busy{false};
   uint64_t base = 0;
   int64_t length = 0;
   int64_t prompt = 0;                           // tokens that it was fed when it was empty
+  int64_t sourceLength = 0;                     // tokens of its source; 0: it has none yet
   uint64_t leastLength = 0;                     // of the stream, that truncate can return to
   std::vector<int32_t> ids;                     // of the window, where a step may need them again
   std::vector<ingot::PageTable> tables;         // per cache group: addresses, for kernels

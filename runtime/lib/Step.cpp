@@ -89,6 +89,7 @@ private:
 Error Step::check() const {
   if (count == 0)
     return makeError(INGOT_INVALID_ARGUMENT, "a step without sequences");
+  bool needsSource = model.hasCache() && model.hasSource();
   for (size_t i = 0; i < count; ++i) {
     const ingot_step_sequence &sequence = sequences[i];
     const ingot_session &session = *sequence.session;
@@ -99,6 +100,9 @@ Error Step::check() const {
         return makeError(INGOT_INVALID_ARGUMENT,
                          "id %d is outside the vocabulary of %u (token %zu of sequence %zu)",
                          sequence.ids[t], lm.vocabulary(), t + 1, i + 1);
+    if (needsSource && session.sourceLength == 0)
+      return makeError(INGOT_INVALID_ARGUMENT,
+                       "sequence %zu has no source; give its session one first", i + 1);
     uint64_t limit = static_cast<uint64_t>(kMaxPositions);
     if (lm.past_context() == fb::PastContext::Stop)
       limit = lm.context();
@@ -270,6 +274,8 @@ std::vector<uint64_t> Step::countPages() const {
     const ingot_session &session = *sequences[slice.sequence].session;
     int64_t position = slice.reset ? 0 : lengths[slice.sequence];
     for (size_t g = 0; g < groups; ++g) {
+      if (model.isSourceGroup(g))
+        continue;
       Forecast &f = forecasts[slice.sequence * groups + g];
       auto isShared = [&](int64_t page) {
         return page >= f.oldFirst && page < f.oldEnd && page != f.copied &&
@@ -305,6 +311,8 @@ std::vector<uint64_t> Step::countPages() const {
 void Step::movePages(const Slice &slice) {
   ingot_session &session = *sequences[slice.sequence].session;
   for (size_t g = 0; g < session.tables.size(); ++g) {
+    if (model.isSourceGroup(g))
+      continue;
     PageTable &table = session.tables[g];
     std::vector<Page *> &held = session.held[g];
     if (slice.reset) {
@@ -378,7 +386,7 @@ Error Step::runOne(Context &context, const Slice *begin, const Slice *end) {
     if (cached)
       movePages(*slice);
     rows.beginSequence(cached ? session.length : 0, prompts[slice->sequence],
-                       cached ? session.tables.data() : nullptr);
+                       cached ? session.tables.data() : nullptr, session.sourceLength);
     for (int64_t row = 0; row < slice->count; ++row)
       rows.addRow(slice->ids[row], row >= slice->outputsFrom);
     decode &= slice->count == 1;

@@ -29,7 +29,8 @@ template <typename T> uint32_t count(const flatbuffers::Vector<T> *vector) {
   return vector ? vector->size() : 0;
 }
 
-/// Numbers of 8 bytes lie at multiples of 8; the verifier of flatbuffers does not check it for structs.
+/// Numbers of 8 bytes lie at multiples of 8; the verifier of flatbuffers does not check it for
+/// structs.
 template <typename T> bool isAligned(const flatbuffers::Vector<T> *vector) {
   return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
 }
@@ -67,6 +68,7 @@ private:
                  const fb::Dispatch &dispatch) const;
   Error program(const std::string &field, const fb::Program &program) const;
   Error languageModel() const;
+  Error sequenceModel() const;
   Error phase(const std::string &field, int64_t index, bool cached) const;
   Error entries(const char *field,
                 const flatbuffers::Vector<flatbuffers::Offset<fb::Entry>> *entries) const;
@@ -438,6 +440,8 @@ Error Verifier::languageModel() const {
     return fail(field + ".keep", "expected less than the context");
   if (lm->begin_id() < -1)
     return fail(field + ".begin_id", "%d", lm->begin_id());
+  if (lm->start_id() < -1)
+    return fail(field + ".start_id", "%d", lm->start_id());
   bool cached = lm->whole() == -1;
   if (!cached) {
     if (lm->prefill() != -1 || lm->decode() != -1 || count(lm->cache_groups()))
@@ -461,6 +465,54 @@ Error Verifier::languageModel() const {
   return nullptr;
 }
 
+Error Verifier::sequenceModel() const {
+  const fb::SequenceModel *model = a.sequence_model();
+  if (!model)
+    return nullptr;
+  const std::string field = "sequence_model";
+  if (model->vocabulary() < 1 || model->vocabulary() > INT32_MAX)
+    return fail(field + ".vocabulary", "%u", model->vocabulary());
+  if (model->context() < 1 || model->context() > static_cast<uint64_t>(kMaxPositions))
+    return fail(field + ".context", "%llu", static_cast<unsigned long long>(model->context()));
+  if (model->token_types() > INT32_MAX)
+    return fail(field + ".token_types", "%u", model->token_types());
+  if (model->max_tokens() < 1 || model->max_tokens() > kMaxStepRows)
+    return fail(field + ".max_tokens", "%llu",
+                static_cast<unsigned long long>(model->max_tokens()));
+  if (model->pooling() > fb::Pooling::MAX)
+    return fail(field + ".pooling", "unknown kind");
+  if (!count(model->outputs()))
+    return fail(field + ".outputs", "there are none");
+  Names names;
+  for (uint32_t i = 0; i < count(model->outputs()); ++i) {
+    const fb::SequenceOutput &output = *model->outputs()->Get(i);
+    std::string here = at(field + ".outputs", i);
+    INGOT_TRY(name(here + ".name", output.name()));
+    if (!names.isNew(output.name()))
+      return fail(here, "this name occurs twice");
+    if (output.rows() > fb::OutputRows::MAX || output.width() < 1 || output.width() > INT32_MAX)
+      return fail(here, "rows of an unknown kind, or of %u elements", output.width());
+    if (output.program() >= count(a.programs()))
+      return fail(here, "no program %u", output.program());
+    const fb::Program &program = *a.programs()->Get(output.program());
+    if (count(program.inputs()) != (model->token_types() ? 2u : 1u))
+      return fail(here, "expected ids, and token types where there are some, as inputs");
+    for (const fb::Tensor *input : *program.inputs())
+      if (input->type() != fb::ElementType::I32 || count(input->shape()) != 1 ||
+          input->shape()->Get(0) != -1)
+        return fail(here, "expected inputs of type i32 and shape [-1]");
+    if (count(program.outputs()) < 1 || program.outputs()->Get(0)->type() != fb::ElementType::F32 ||
+        count(program.outputs()->Get(0)->shape()) != 2)
+      return fail(here, "expected a first output of type f32 and rank 2");
+    for (uint32_t b = 0; b < count(program.batches()); ++b)
+      if (int group = program.batches()->Get(b)->cache_group();
+          group >= 0 &&
+          !a.language_model()->cache_groups()->Get(static_cast<uint32_t>(group))->source())
+        return fail(here, "its program writes to a cache that is none of sources");
+  }
+  return nullptr;
+}
+
 Error Verifier::entries(const char *field,
                         const flatbuffers::Vector<flatbuffers::Offset<fb::Entry>> *entries) const {
   for (uint32_t i = 0; i < count(entries); ++i)
@@ -475,6 +527,7 @@ Error Verifier::verify() {
   INGOT_TRY(weights());
   INGOT_TRY(programs());
   INGOT_TRY(languageModel());
+  INGOT_TRY(sequenceModel());
   if (a.tokenizer() != -1)
     INGOT_TRY(segmentOfKind("tokenizer", a.tokenizer(), fb::SegmentKind::Tokenizer));
   if (a.ir() != -1)

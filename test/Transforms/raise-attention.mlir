@@ -868,4 +868,48 @@ func.func @router(%logits: tensor<?x4xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>
   %p = tfm.softmax %logits dim(1) : tensor<?x4xf32>
   %ids, %w = tfm.route %p : tensor<?x4xf32> -> tensor<?x2xi32>, tensor<?x2xf32>
   return %ids, %w : tensor<?x2xi32>, tensor<?x2xf32>
+
+// -----
+
+// A bias by distance: a table that is read at computed places stays a table, in the score region.
+// CHECK-LABEL: @distance_bias
+// CHECK: %[[O:.*]] = tfm.attention %{{.*}}, %{{.*}}, %{{.*}} score {
+// CHECK: ^bb0(%[[S:.*]]: f32, %{{.*}}: index, %[[H:.*]]: index, %[[I:.*]]: index, %[[J:.*]]: index):
+// CHECK: %[[D:.*]] = arith.subi
+// CHECK: %[[C:.*]] = arith.maxsi %[[D]]
+// CHECK: %[[N:.*]] = arith.index_cast
+// CHECK: %[[BUCKET:.*]] = tensor.extract %{{.*}}[%[[N]]] : tensor<5xi32>
+// CHECK: %[[B:.*]] = arith.index_cast %[[BUCKET]]
+// CHECK: %[[BIAS:.*]] = tensor.extract %arg3[%[[B]], %[[H]]] : tensor<3x2xf32>
+// CHECK: %[[T:.*]] = arith.addf %[[S]], %[[BIAS]]
+func.func @distance_bias(%q: tensor<2x?x8xf32>, %k: tensor<2x?x8xf32>, %v: tensor<2x?x8xf32>, %table: tensor<3x2xf32>,
+                         %ids: tensor<?xi32>) -> tensor<2x?x8xf32> {
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %q, %c1 : tensor<2x?x8xf32>
+  %buckets = arith.constant dense<[2, 1, 0, 1, 2]> : tensor<5xi32>
+  %p = tfm.positions %ids : tensor<?xi32> -> tensor<?xi32>
+  %e = tensor.empty(%n, %n) : tensor<2x?x?xf32>
+  %bias = linalg.generic {indexing_maps = [affine_map<(h, i, j) -> (i)>, affine_map<(h, i, j) -> (j)>, affine_map<(h, i, j) -> (h, i, j)>],
+                          iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%p, %p : tensor<?xi32>, tensor<?xi32>) outs(%e : tensor<2x?x?xf32>) {
+  ^bb0(%i: i32, %j: i32, %o: f32):
+    %low = arith.constant -2 : i32
+    %high = arith.constant 2 : i32
+    %d = arith.subi %j, %i : i32
+    %d0 = arith.maxsi %d, %low : i32
+    %d1 = arith.minsi %d0, %high : i32
+    %d2 = arith.addi %d1, %high : i32
+    %d3 = arith.index_cast %d2 : i32 to index
+    %b = tensor.extract %buckets[%d3] : tensor<5xi32>
+    %b0 = arith.index_cast %b : i32 to index
+    %h = linalg.index 0 : index
+    %x = tensor.extract %table[%b0, %h] : tensor<3x2xf32>
+    linalg.yield %x : f32
+  } -> tensor<2x?x?xf32>
+  %s = tfm.matmul %q, %k transpose_b : tensor<2x?x8xf32>, tensor<2x?x8xf32> -> tensor<2x?x?xf32>
+  %t = arith.addf %s, %bias : tensor<2x?x?xf32>
+  // expected-remark @below {{attention raised}}
+  %w = tfm.softmax %t dim(2) : tensor<2x?x?xf32>
+  %r = tfm.matmul %w, %v : tensor<2x?x?xf32>, tensor<2x?x8xf32> -> tensor<2x?x8xf32>
+  return %r : tensor<2x?x8xf32>
 }

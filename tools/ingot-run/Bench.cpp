@@ -60,7 +60,7 @@ std::vector<int32_t> Bench::someIds(uint64_t count) {
 }
 
 Session Bench::filled(uint64_t depth) {
-  Session session(model);
+  Session session = newSession(model);
   std::vector<int32_t> ids = someIds(depth);
   std::vector<ingot_step_sequence> sequences = {
       {session.get(), ids.data(), ids.size(), INGOT_LOGITS_NONE, nullptr, 0}};

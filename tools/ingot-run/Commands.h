@@ -29,9 +29,13 @@ struct SamplingArguments {
 
 struct GenerateOptions {
   LoadOptions load;
-  std::optional<std::string> prompt, ids, idsFile, logits;
+  std::optional<std::string> prompt, ids, idsFile, logits, tokenTypes;
+  std::optional<std::string> decoderIds, decoderIdsFile; // of encoder-decoders
+  std::string output;                                    // of an encoder
   std::optional<uint64_t> newTokens;
   uint64_t prefillChunk = 0;
+  uint32_t beams = 1;
+  std::optional<float> lengthPenalty;
   bool ignoreEnd = false;
   std::vector<std::string> stops;
   SamplingArguments sampling;
@@ -47,6 +51,33 @@ struct ChatOptions {
   SamplingArguments sampling;
 };
 int runChat(const ChatOptions &options);
+
+/// Where sequences come from; exactly one is there.
+struct SequenceInput {
+  std::optional<std::string> prompt, ids, idsFile, file; // file: one text per line
+};
+/// The ids of every sequence.
+std::vector<std::vector<int32_t>> readSequences(const SequenceInput &input,
+                                                const ingot::Model &model);
+/// The number of an output of whole sequences, if the model has it.
+std::optional<size_t> findSequenceOutput(const ingot::Model &model, const std::string &name);
+
+struct SequenceOptions {
+  LoadOptions load;
+  SequenceInput input;
+  std::string output; // empty: logits where there is a head, else the hidden states
+  std::optional<std::string> logits, tokenTypes;
+};
+int runSequences(const SequenceOptions &options, ingot::Model &model);
+
+struct EmbedOptions {
+  LoadOptions load;
+  SequenceInput input;
+  std::optional<std::string> tokenTypes;
+  std::string pooling; // empty: the model's own
+  bool normalize = false, raw = false;
+};
+int runEmbed(const EmbedOptions &options);
 
 struct TensorOptions {
   LoadOptions load;

@@ -1,6 +1,7 @@
 //===- Common.cpp - loading, ids, progress ---------------------------------------------------===//
 #include "Common.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -28,6 +29,20 @@ ingot::Model loadModel(const LoadOptions &options) {
       fprintf(stderr, "warning: %s\n", message);
   };
   return Model(options.path, &model);
+}
+
+ingot::Session newSession(const Model &model) {
+  Session session(model);
+  if (!model.languageModel().has_source)
+    return session;
+  std::vector<int32_t> ids;
+  uint32_t vocabulary = model.sequenceModel().vocabulary;
+  for (uint32_t i = 0; i < std::min<uint64_t>(64, model.sequenceModel().context); ++i)
+    ids.push_back(static_cast<int32_t>(i * 7919 % vocabulary));
+  ingot_sequence source = {ids.data(), nullptr, ids.size()};
+  ingot_session *handle = session.get();
+  check(ingot_set_sources(model.get(), &handle, &source, 1, nullptr));
+  return session;
 }
 
 static ingot_cancel *theToken = nullptr;

@@ -26,6 +26,9 @@ struct LoadOptions {
 /// Loads a model; shows progress on a terminal when it takes long.
 ingot::Model loadModel(const LoadOptions &options);
 
+/// A session to measure or verify with; one of an encoder-decoder has some source.
+ingot::Session newSession(const ingot::Model &model);
+
 /// The token that Ctrl-C sets. The second Ctrl-C ends the program at once.
 ingot_cancel *interruptToken();
 /// Forgets the first Ctrl-C.

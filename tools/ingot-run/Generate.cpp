@@ -112,6 +112,48 @@ std::vector<std::vector<int32_t>> readPrompts(const GenerateOptions &options, co
   return {ids};
 }
 
+/// What the decoder of an encoder-decoder is fed first, for each of `count` sources.
+std::vector<std::vector<int32_t>> readDecoderIds(const GenerateOptions &options, size_t count,
+                                                 const ingot_language_model_info &lm) {
+  if (options.decoderIdsFile) {
+    auto lines = readIdsFile(*options.decoderIdsFile);
+    if (lines.size() != count)
+      throw Failure(*options.decoderIdsFile + ": expected a line for each of the " +
+                    std::to_string(count) + " sources, got " + std::to_string(lines.size()));
+    return lines;
+  }
+  std::vector<int32_t> start;
+  if (options.decoderIds)
+    start = parseIds(*options.decoderIds, "--decoder-ids");
+  else if (lm.start_id >= 0)
+    start = {lm.start_id};
+  else
+    throw Failure(options.load.path +
+                  ": says no id that a text starts with; give --decoder-ids=IDS");
+  if (start.empty())
+    throw Failure("--decoder-ids: no ids in it");
+  return std::vector<std::vector<int32_t>>(count, start);
+}
+
+/// Gives the sessions their sources.
+void setSources(const GenerateOptions &options, Model &model, const std::vector<Session> &sessions,
+                const std::vector<std::vector<int32_t>> &sources) {
+  std::vector<ingot_session *> handles;
+  std::vector<ingot_sequence> sequences;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    handles.push_back(sessions[i].get());
+    sequences.push_back({sources[i].data(), nullptr, sources[i].size()});
+  }
+  ingot_run_options run;
+  ingot_run_options_init(&run);
+  run.cancel = interruptToken();
+  try {
+    check(ingot_set_sources(model.get(), handles.data(), sequences.data(), sequences.size(), &run));
+  } catch (const Error &failure) {
+    throw Failure(options.load.path + ": " + failure.what());
+  }
+}
+
 } // namespace
 
 int runGenerate(const GenerateOptions &options) {
@@ -119,6 +161,19 @@ int runGenerate(const GenerateOptions &options) {
     if (stop.empty())
       throw Failure("--stop: expected a text, got an empty one");
   Model model = loadModel(options.load);
+  bool generates = model.info().has_language_model;
+  if (model.info().has_sequence_model &&
+      (!generates || (!options.output.empty() && options.output != "logits")))
+    return runSequences({options.load,
+                         {options.prompt, options.ids, options.idsFile, std::nullopt},
+                         options.output,
+                         options.logits,
+                         options.tokenTypes},
+                        model);
+  if (generates && !options.output.empty() && options.output != "logits")
+    throw Failure(options.load.path + ": has no output '" + options.output + "', only logits");
+  if (options.tokenTypes)
+    throw Failure(options.load.path + ": takes no token types");
   if (!model.info().has_language_model)
     throw Failure(options.load.path +
                   ": not a language model; give --input and --output (see ingot-run inspect)");
@@ -127,6 +182,13 @@ int runGenerate(const GenerateOptions &options) {
   for (const std::vector<int32_t> &prompt : prompts)
     if (prompt.empty())
       throw Failure("--ids: no ids in it");
+  std::vector<std::vector<int32_t>> sources;
+  if (lm.has_source) {
+    sources.swap(prompts);
+    prompts = readDecoderIds(options, sources.size(), lm);
+  } else if (options.decoderIds || options.decoderIdsFile) {
+    throw Failure(options.load.path + ": takes no --decoder-ids: it is not an encoder-decoder");
+  }
 
   ingot_generate_options generate;
   ingot_generate_options_init(&generate);
@@ -140,6 +202,9 @@ int runGenerate(const GenerateOptions &options) {
   ingot_sampling_options greedy;
   ingot_sampling_options_init(&greedy);
   generate.sampling = options.sampling.over(greedy);
+  generate.beams = options.beams;
+  generate.length_penalty_set = options.lengthPenalty.has_value();
+  generate.length_penalty = options.lengthPenalty.value_or(1);
   ingot_run_options_init(&generate.run);
   generate.run.cancel = interruptToken();
   generate.run.prefill_chunk = options.prefillChunk;
@@ -162,6 +227,8 @@ int runGenerate(const GenerateOptions &options) {
     sequences.push_back(
         {sessions.back().get(), prompt.data(), prompt.size(), INGOT_FINISH_NONE, 0});
   }
+  if (lm.has_source)
+    setSources(options, model, sessions, sources);
   if (options.logits) {
     output.logits = std::make_unique<LogitsFile>(*options.logits, prompts.size());
     generate.on_logits = [](void *user, size_t sequence, size_t, const float *row) {

@@ -154,10 +154,10 @@ void profileModel(const ProfileOptions &options, Model &model, ingot_run_options
     check(ingot_step(model.get(), &sequence, 1, nullptr, nullptr, &run));
   };
   {
-    Session session(model);
+    Session session = newSession(model);
     feed(session, prompt.data(), prompt.size());
   }
-  Session session(model);
+  Session session = newSession(model);
   run.profile = profile.get();
   feed(session, prompt.data(), prompt.size());
   for (uint64_t i = 0; i < options.newTokens; ++i)

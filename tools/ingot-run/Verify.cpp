@@ -34,7 +34,7 @@ private:
   Rows feed(Session &session, const int32_t *ids, size_t count, uint64_t chunk = 0,
             uint32_t threads = 0);
   Rows whole(const std::vector<int32_t> &ids, uint64_t chunk = 0, uint32_t threads = 0) {
-    Session session(model);
+    Session session = newSession(model);
     return feed(session, ids.data(), ids.size(), chunk, threads);
   }
   void compare(const std::string &what, const Rows &got, const float *want);
@@ -102,7 +102,7 @@ void Verifier::ragged(const std::vector<int32_t> &ids, const Rows &base) {
   std::vector<Rows> rows(mates.size());
   std::vector<ingot_step_sequence> step;
   for (size_t i = 0; i < mates.size(); ++i) {
-    sessions.emplace_back(model);
+    sessions.push_back(newSession(model));
     rows[i].resize(mates[i].size() * vocabulary);
     step.push_back({sessions[i].get(), mates[i].data(), mates[i].size(), INGOT_LOGITS_ALL,
                     rows[i].data(), rows[i].size()});
@@ -133,7 +133,7 @@ void Verifier::generated(const std::vector<int32_t> &ids) {
   std::vector<Session> sessions;
   std::vector<ingot_generate_sequence> sequences;
   for (const std::vector<int32_t> &prompt : prompts) {
-    sessions.emplace_back(model);
+    sessions.push_back(newSession(model));
     sequences.push_back(
         {sessions.back().get(), prompt.data(), prompt.size(), INGOT_FINISH_NONE, 0});
   }
@@ -167,7 +167,7 @@ void Verifier::forked(const std::vector<int32_t> &ids, const Rows &base) {
   size_t half = ids.size() / 2;
   if (half == 0)
     return;
-  Session parent(model);
+  Session parent = newSession(model);
   feed(parent, ids.data(), half);
   Session fork = parent.fork();
   // The parent goes elsewhere and comes back; the fork goes on.

@@ -91,12 +91,30 @@ int run(int argc, char **argv) {
   app.add_option("--prefill-chunk", generate.prefillChunk,
                  "Most rows per run while reading prompts")
       ->type_name("N");
+  app.add_option("--beams", generate.beams, "Beam search with so many beams")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--length-penalty", generate.lengthPenalty,
+                 "Divide sums of log-probabilities by length to this power (default: the model's)")
+      ->type_name("P");
   app.add_flag("--ignore-eos", generate.ignoreEnd, "Go on past ids that end a text");
   addStopOption(app, generate.stops)->needs(prompt);
   addSamplingOptions(app, generate.sampling, "Greedy unless --temp is given");
+  auto *decoderIds = app.add_option("--decoder-ids", generate.decoderIds,
+                                    "Encoder-decoders: what the decoder starts with (default: the "
+                                    "model's start id)");
+  decoderIds->type_name("IDS");
+  app.add_option("--decoder-ids-file", generate.decoderIdsFile,
+                 "The same for several sources, one line each")
+      ->type_name("FILE")
+      ->excludes(decoderIds);
+  app.add_option("--token-types", generate.tokenTypes, "Encoders: the type of every token")
+      ->type_name("TYPES");
   auto *input = app.add_option("--input", tensors.inputs, "An input of an entry point, as .npy");
-  auto *output =
-      app.add_option("--output", tensors.outputs, "An output of an entry point, as .npy");
+  auto *output = app.add_option(
+      "--output", tensors.outputs,
+      "An output of an entry point, as .npy; or the name of what an encoder writes to "
+      "--logits: logits, hidden, pooled, classes, encoder");
   for (auto *option : {input, output})
     option->type_name("NAME=FILE")
         ->expected(1)
@@ -141,6 +159,29 @@ int run(int argc, char **argv) {
   chatApp->footer("\nExamples:\n  ingot-run chat m.ingot --system \"Be brief.\" --temp 0.7\n"
                   "  ingot-run chat m.ingot -p \"What is an ingot?\" --json\n"
                   "  ingot-run chat m.ingot --var enable_thinking=false < questions.txt\n");
+
+  EmbedOptions embed;
+  CLI::App *embedApp = app.add_subcommand("embed", "Makes a vector of each text, as JSON");
+  addLoadOptions(*embedApp, embed.load, true);
+  embedApp->add_option("-p,--prompt", embed.input.prompt, "A text")->type_name("TEXT");
+  embedApp->add_option("--file", embed.input.file, "Texts, one per line ('-': standard input)")
+      ->type_name("FILE");
+  embedApp->add_option("--ids", embed.input.ids, "Ids in place of a text")->type_name("IDS");
+  embedApp->add_option("--ids-file", embed.input.idsFile, "Ids, one sequence per line")
+      ->type_name("FILE");
+  embedApp->add_option("--token-types", embed.tokenTypes, "The type of every token")
+      ->type_name("TYPES");
+  embedApp
+      ->add_option("--pooling", embed.pooling,
+                   "How tokens become one vector (default: what the model says): cls, mean, max, "
+                   "last, pooled; none gives every token's")
+      ->check(CLI::IsMember({"cls", "mean", "max", "last", "pooled", "none"}))
+      ->type_name("KIND");
+  auto *normalize = embedApp->add_flag("--normalize", embed.normalize, "Vectors of length 1");
+  embedApp->add_flag("--no-normalize", embed.raw, "Vectors as they are, whatever the model says")
+      ->excludes(normalize);
+  embedApp->footer("\nExamples:\n  ingot-run embed m.ingot -p \"a sentence\" --normalize\n"
+                   "  ingot-run embed m.ingot --file=sentences.txt --pooling=mean\n");
 
   InspectOptions inspect;
   CLI::App *inspectApp = app.add_subcommand("inspect", "Shows what is in an artifact");
@@ -200,6 +241,8 @@ int run(int argc, char **argv) {
     return runTokenize(tokenize);
   if (chatApp->parsed())
     return runChat(chat);
+  if (embedApp->parsed())
+    return runEmbed(embed);
   if (inspectApp->parsed())
     return runInspect(inspect);
   if (verifyApp->parsed())
@@ -210,6 +253,12 @@ int run(int argc, char **argv) {
     return runBench(bench);
   if (generate.load.path.empty())
     throw Failure("no artifact given; see ingot-run --help");
+  // An output without a file is one of whole sequences.
+  if (tensors.inputs.empty() && tensors.outputs.size() == 1 &&
+      tensors.outputs[0].find('=') == std::string::npos) {
+    generate.output = tensors.outputs[0];
+    tensors.outputs.clear();
+  }
   if (!tensors.inputs.empty() || !tensors.outputs.empty()) {
     if (generate.prompt || generate.ids || generate.idsFile)
       throw Failure("--input and --output do not go with --prompt, --ids or --ids-file");

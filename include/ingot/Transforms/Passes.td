@@ -414,6 +414,55 @@ def PackAttention : Pass<"pack-attention"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def SplitSource : Pass<"split-source", "::mlir::ModuleOp"> {
+  let summary = "computes once what depends on the source alone";
+  let description = [{
+    An encoder-decoder is two functions: `@encode`, from the ids of the source to its states, and
+    `@forward`, from the ids of a text and those states (the argument marked `tfm.source`) to logits. What
+    `@forward` computes of the states alone, the keys and values of cross attention, moves to `@encode`:
+    those become results of the one and arguments of the other.
+
+    ```mlir
+    func.func @encode(%ids: tensor<?xi32>) -> tensor<?x8xf32> {
+      %w = tfm.parameter "e" from "m.safetensors" at 0 : tensor<32x8xf32>
+      %0 = tfm.embedding %ids, %w : tensor<?xi32>, tensor<32x8xf32> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    func.func private @keys(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %0 = arith.negf %x : tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    func.func private @layer(%x: tensor<?x8xf32>, %k: tensor<?x8xf32>) -> tensor<?x8xf32>
+    func.func @forward(%x: tensor<?x8xf32>, %s: tensor<?x8xf32> {tfm.source}) -> tensor<?x8xf32> {
+      %k = call @keys(%s) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+      %0 = call @layer(%x, %k) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @encode(%ids: tensor<?xi32>) -> (tensor<?x8xf32>, tensor<?x8xf32> {tfm.source}) {
+      %w = tfm.parameter "e" from "m.safetensors" at 0 : tensor<32x8xf32>
+      %0 = tfm.embedding %ids, %w : tensor<?xi32>, tensor<32x8xf32> -> tensor<?x8xf32>
+      %k = call @keys(%0) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+      return %0, %k : tensor<?x8xf32>, tensor<?x8xf32>
+    }
+    func.func private @keys(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %0 = arith.negf %x : tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    func.func private @layer(%x: tensor<?x8xf32>, %k: tensor<?x8xf32>) -> tensor<?x8xf32>
+    func.func @forward(%x: tensor<?x8xf32>, %k: tensor<?x8xf32> {tfm.source}) -> tensor<?x8xf32> {
+      %0 = call @layer(%x, %k) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    Numerics: none change.
+  }];
+  let statistics = [Statistic<"numValues", "values", "values that the encoder computes for the decoder">];
+}
+
 def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
   let summary = "packs the tokens of several sequences and gives attention a cache";
   let description = [{
@@ -427,6 +476,10 @@ def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
     of `linalg` operations, reshapes) and that every attention is causal; what cannot be proved is an
     error at the operation. With `transient` the caches live for one step, which then holds whole
     sequences: attention need not be causal, and no cache is an argument.
+
+    Keys and values of the source of a sequence (arguments and results marked `tfm.source`, as
+    `split-source` leaves them) are stored in caches too: the function that computes them appends to
+    those, others read them. They do not grow with the sequence.
 
     ```mlir
     func.func @forward(%x: tensor<?x4x8xf32>) -> tensor<?x4x8xf32> {
@@ -457,7 +510,8 @@ def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
     Numerics: the mathematics does not change; keys and values are rounded to the type of the caches.
   }];
   let options = [
-    Option<"entryName", "entry", "std::string", "\"forward\"", "the function to turn into a step">,
+    Option<"entryName", "entry", "std::string", "\"forward\"",
+           "the function to turn into a step; empty: every public one">,
     Option<"transient", "transient", "bool", "false", "caches live for one step">,
     Option<"cacheType", "cache", "std::string", "\"\"",
            "element type of the caches: f32, bf16, f16 or int8 (default: as the keys)">,

@@ -54,6 +54,8 @@ AttentionSpec readHeads(Config &config, const DecoderSpec &spec,
                         llvm::StringRef headDim = "head_dim");
 
 /// The function called `name`, as the library spells it.
+std::optional<Activation> findActivation(llvm::StringRef name);
+/// The function that a field names.
 Activation readActivation(Config &config, llvm::StringRef name, llvm::StringRef fallback);
 
 /// What families call the fields of their rotary positions, and the defaults.

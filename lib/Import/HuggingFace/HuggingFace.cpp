@@ -2,6 +2,8 @@
 
 #include "ingot/Import/HuggingFace.h"
 #include "../Safetensors.h"
+#include "EncoderDecoderFamilies.h"
+#include "EncoderFamilies.h"
 #include "Families.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/IR/MLIRContext.h"
@@ -28,13 +30,44 @@ static const Family *chooseFamily(Config &config) {
                                         quote(architectures.front()));
     return &family;
   }
+  for (const EncoderDecoderFamily &family : encoderDecoderFamilies())
+    supported += ", " + family.modelType.str();
+  for (const EncoderFamily &family : encoderFamilies())
+    supported += ", " + family.modelType.str();
   config.error("model_type", "expected one of " + supported + ", got " + quote(modelType));
   return nullptr;
 }
 
+/// The encoder that the config asks for, and what comes after its name in the class; null if it
+/// asks for none.
+static const EncoderFamily *findEncoder(Config &config, std::string &head) {
+  StringRef modelType = config.string("model_type", "");
+  std::vector<std::string> architectures = config.strings("architectures");
+  StringRef architecture = architectures.empty() ? StringRef() : StringRef(architectures.front());
+  for (const EncoderFamily &family : encoderFamilies()) {
+    StringRef rest = architecture;
+    bool fits =
+        rest.consume_front(family.className) && (rest == "Model" || rest.starts_with("For"));
+    if (modelType.empty() ? !fits : modelType != family.modelType)
+      continue;
+    if (!fits && !architecture.empty()) {
+      // Relatives share their code: a file of one may name a class of another.
+      rest = architecture;
+      size_t at = std::min(rest.find("For"), rest.find("Model"));
+      rest = at == StringRef::npos ? rest : rest.drop_front(at);
+    }
+    head = architecture.empty() ? "Model" : rest.str();
+    return &family;
+  }
+  return nullptr;
+}
+
 /// What no family supports.
-static void refuse(Config &config) {
-  config.onlyFalse("is_encoder_decoder");
+static void refuse(Config &config, bool encoderDecoder = false) {
+  if (!encoderDecoder)
+    config.onlyFalse("is_encoder_decoder");
+  else if (!config.flag("is_encoder_decoder", true))
+    config.error("is_encoder_decoder", "expected true in this family");
   config.onlyFalse("add_cross_attention");
   config.onlyNull("quantization_config|compression_config", "quantised weights are not supported");
   config.onlyNull("per_layer_config", "settings per layer are not supported");
@@ -43,32 +76,126 @@ static void refuse(Config &config) {
       config.error("pruned_heads", "expected an empty object, nothing else is supported");
 }
 
-/// The ids that begin and end a text: generation_config.json counts, then config.json.
-static void readTokenIds(Config &config, Config *generation, const Family &family,
-                         DecoderSpec &spec) {
-  auto read = [&](StringRef name, int64_t fallback) {
-    std::vector<int64_t> defaults;
-    if (fallback >= 0 && fallback < spec.vocab)
-      defaults.push_back(fallback);
-    std::vector<int64_t> ids = config.ids(name, defaults);
-    Config *source = &config;
-    if (generation && generation->has(name)) {
-      ids = generation->ids(name);
-      source = generation;
-    }
-    erase_if(ids, [&](int64_t id) {
-      if (id < spec.vocab)
-        return false;
-      source->getDiagnostics().warning(source->getFile(),
-                                       "field " + quote(name) + ": " + Twine(id) +
-                                           " is outside the vocabulary and was ignored");
-      return true;
-    });
-    return ids;
-  };
-  spec.endIds = read("eos_token_id", family.endId);
-  std::vector<int64_t> begin = read("bos_token_id", family.beginId);
-  spec.beginId = begin.empty() ? -1 : begin.front();
+/// The ids of a field of generation_config.json, which counts, or of config.json.
+static std::vector<int64_t> readIds(Config &config, Config *generation, StringRef name,
+                                    int64_t fallback, int64_t vocab) {
+  std::vector<int64_t> defaults;
+  if (fallback >= 0 && fallback < vocab)
+    defaults.push_back(fallback);
+  std::vector<int64_t> ids = config.ids(name, defaults);
+  Config *source = &config;
+  if (generation && generation->has(name)) {
+    ids = generation->ids(name);
+    source = generation;
+  }
+  erase_if(ids, [&](int64_t id) {
+    if (id < vocab)
+      return false;
+    source->getDiagnostics().warning(source->getFile(),
+                                     "field " + quote(name) + ": " + Twine(id) +
+                                         " is outside the vocabulary and was ignored");
+    return true;
+  });
+  return ids;
+}
+
+static int64_t firstOr(ArrayRef<int64_t> ids, int64_t fallback) {
+  return ids.empty() ? fallback : ids.front();
+}
+
+/// The context that was asked for in place of the model's.
+static LogicalResult chooseContext(Config &config, const ImportOptions &options, int64_t &context,
+                                   Diagnostics &diagnostics) {
+  if (options.context > context || options.context < 0)
+    return diagnostics.error(config.getFile(), "a context of " + Twine(options.context) +
+                                                   " was asked for, the model has " +
+                                                   Twine(context) + " positions");
+  if (options.context > 0)
+    context = options.context;
+  return mlir::failure(diagnostics.failed());
+}
+
+static mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
+importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFamily &family,
+              StringRef head, Config &config, const ImportOptions &options,
+              Diagnostics &diagnostics) {
+  EncoderSpec spec;
+  spec.modelType = family.modelType.str();
+  refuse(config);
+  family.fill(config, head, spec);
+  readSentenceTransformers(directory, spec, diagnostics);
+  if (diagnostics.failed() || failed(chooseContext(config, options, spec.context, diagnostics)))
+    return failure();
+  Checkpoint checkpoint;
+  checkpoint.directory = directory.str();
+  if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+    return failure();
+  mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
+      buildEncoder(context, spec, checkpoint, diagnostics);
+  if (failed(module))
+    return failure();
+  config.reportUnread([&](StringRef field) {
+    return isWithoutEffect(field) || is_contained(spec.fieldsWithoutEffect, field) ||
+           field == "bos_token_id" || field == "eos_token_id" || field == "architectures";
+  });
+  if (diagnostics.failed())
+    return failure();
+  return module;
+}
+
+/// The encoder-decoder that the config asks for; null if it asks for none.
+static const EncoderDecoderFamily *findEncoderDecoder(Config &config) {
+  StringRef modelType = config.string("model_type", "");
+  std::vector<std::string> architectures = config.strings("architectures");
+  for (const EncoderDecoderFamily &family : encoderDecoderFamilies()) {
+    bool fits = is_contained(architectures, family.architecture);
+    if (modelType.empty() ? !fits : modelType != family.modelType)
+      continue;
+    if (!architectures.empty() && !fits)
+      config.error("architectures", "expected " + quote(family.architecture) + ", got " +
+                                        quote(architectures.front()));
+    return &family;
+  }
+  return nullptr;
+}
+
+static mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
+importEncoderDecoder(mlir::MLIRContext *context, StringRef directory,
+                     const EncoderDecoderFamily &family, Config &config, Config *generation,
+                     const ImportOptions &options, Diagnostics &diagnostics) {
+  EncoderDecoderSpec spec;
+  spec.modelType = family.modelType.str();
+  refuse(config, /*encoderDecoder=*/true);
+  family.fill(config, spec);
+  spec.endIds = readIds(config, generation, "eos_token_id", family.endId, spec.vocab);
+  spec.beginId =
+      firstOr(readIds(config, generation, "bos_token_id", family.beginId, spec.vocab), -1);
+  spec.startId =
+      firstOr(readIds(config, generation, "decoder_start_token_id", family.startId, spec.vocab),
+              spec.beginId);
+  for (Config *source : {&config, generation})
+    if (source && source->has("length_penalty"))
+      spec.lengthPenalty = source->number("length_penalty", -100, 100);
+  // "never", the third value, differs from false in how long a search goes on at most.
+  for (Config *source : {&config, generation})
+    if (source && source->has("early_stopping") && !source->isString("early_stopping"))
+      spec.earlyStopping = source->flag("early_stopping");
+  if (diagnostics.failed() || failed(chooseContext(config, options, spec.context, diagnostics)))
+    return failure();
+  Checkpoint checkpoint;
+  checkpoint.directory = directory.str();
+  if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+    return failure();
+  mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
+      buildEncoderDecoder(context, spec, checkpoint, diagnostics);
+  if (failed(module))
+    return failure();
+  config.reportUnread([&](StringRef field) {
+    return isWithoutEffect(field) || is_contained(spec.fieldsWithoutEffect, field);
+  });
+  if (diagnostics.failed())
+    return failure();
+  return module;
 }
 
 /// How the model's makers sample, for chats: the field `sampling` of the model's attribute.
@@ -116,6 +243,12 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
     generation.emplace(pathOf("generation_config.json"), *generationFields, diagnostics);
   }
 
+  std::string head;
+  if (const EncoderFamily *encoder = findEncoder(config, head))
+    return importEncoder(context, directory, *encoder, head, config, options, diagnostics);
+  if (const EncoderDecoderFamily *family = findEncoderDecoder(config))
+    return importEncoderDecoder(context, directory, *family, config,
+                                generation ? &*generation : nullptr, options, diagnostics);
   const Family *family = chooseFamily(config);
   if (!family)
     return failure();
@@ -123,21 +256,17 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
   spec.modelType = family->modelType.str();
   refuse(config);
   family->fill(config, spec);
-  readTokenIds(config, generation ? &*generation : nullptr, *family, spec);
+  Config *ids = generation ? &*generation : nullptr;
+  spec.endIds = readIds(config, ids, "eos_token_id", family->endId, spec.vocab);
+  spec.beginId = firstOr(readIds(config, ids, "bos_token_id", family->beginId, spec.vocab), -1);
   // Frequencies that grow with the prompt are for prompts beyond the length of the training.
   for (const RotaryTable &table : spec.rotaries)
     if (table.growth > 0)
       spec.context =
           std::max(spec.context, std::min(maxPositions, int64_t(double(table.changeLength) *
                                                                 std::max(4.0, table.growth))));
-  if (options.context > spec.context || options.context < 0)
-    (void)diagnostics.error(config.getFile(), "a context of " + Twine(options.context) +
-                                                  " was asked for, the model has " +
-                                                  Twine(spec.context) + " positions");
-  if (diagnostics.failed())
+  if (failed(chooseContext(config, options, spec.context, diagnostics)))
     return failure();
-  if (options.context > 0)
-    spec.context = options.context;
 
   Checkpoint checkpoint;
   checkpoint.directory = directory.str();

@@ -154,6 +154,7 @@ typedef struct ingot_model_info {
   uint32_t threads;          /* size of the thread pool, the caller's thread included */
   bool weights_checked;      /* false when loaded with `trust` */
   bool has_language_model;
+  bool has_sequence_model;
   bool has_tokenizer;
   bool code_copied;          /* the file system forbids execution: code was copied to memory */
   bool has_chat_template;
@@ -261,7 +262,39 @@ typedef struct ingot_language_model_info {
   const uint32_t *end_ids;   /* ids that end a generation */
   size_t end_id_count;
   int32_t begin_id;          /* -1: none */
+  bool has_source;           /* sessions need a source: ingot_set_sources */
+  int32_t start_id;          /* encoder-decoders: what a text starts with; -1: none */
 } ingot_language_model_info;
+
+/* How the rows of a sequence become one vector. */
+typedef enum ingot_pooling {
+  INGOT_POOLING_DEFAULT = 0, /* what the model says */
+  INGOT_POOLING_FIRST = 1,   /* the row of the first token (CLS) */
+  INGOT_POOLING_LAST = 2,
+  INGOT_POOLING_MEAN = 3,
+  INGOT_POOLING_MAX = 4,     /* of each element */
+  INGOT_POOLING_POOLED = 5   /* the model's own output "pooled" */
+} ingot_pooling;
+
+/* What a model computes of whole sequences: encoders, and those of encoder-decoders. */
+typedef struct ingot_sequence_model_info {
+  size_t struct_size;
+  uint32_t vocabulary;
+  uint64_t context;          /* most tokens of a sequence */
+  uint32_t token_types;      /* types are 0 ... token_types - 1; 0: the model takes none */
+  uint64_t max_tokens;       /* most rows of one program run, unless one sequence is longer */
+  size_t output_count;
+  ingot_pooling pooling;     /* of embeddings, by default */
+  bool normalize;            /* embeddings have length 1, by default */
+} ingot_sequence_model_info;
+
+typedef struct ingot_sequence_output_info {
+  size_t struct_size;
+  const char *name;          /* "hidden", "pooled", "logits", "classes" or "encoder" */
+  uint32_t width;            /* floats of a row */
+  bool first_row_only;       /* one row per sequence, not one per token */
+  size_t program;
+} ingot_sequence_output_info;
 
 typedef struct ingot_cache_group_info {
   size_t struct_size;
@@ -285,6 +318,8 @@ INGOT_DEFINE_INIT(ingot_dispatch_info)
 INGOT_DEFINE_INIT(ingot_buffer_info)
 INGOT_DEFINE_INIT(ingot_cost_info)
 INGOT_DEFINE_INIT(ingot_language_model_info)
+INGOT_DEFINE_INIT(ingot_sequence_model_info)
+INGOT_DEFINE_INIT(ingot_sequence_output_info)
 INGOT_DEFINE_INIT(ingot_cache_group_info)
 
 /* An index out of range is INGOT_NOT_FOUND; so is the language model of an artifact without one. */
@@ -303,6 +338,11 @@ INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_metadata(const ingot_model
                                                                const char **out_value);
 INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_language_model(const ingot_model *model,
                                                                      ingot_language_model_info *info);
+INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_sequence_model(const ingot_model *model,
+                                                                     ingot_sequence_model_info *info);
+INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_sequence_output(const ingot_model *model,
+                                                                      size_t index,
+                                                                      ingot_sequence_output_info *info);
 INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_cache_group(const ingot_model *model,
                                                                   size_t index,
                                                                   ingot_cache_group_info *info);
@@ -418,6 +458,45 @@ INGOT_MUST_USE INGOT_API ingot_error *ingot_run(ingot_model *model, size_t progr
 /* Frees data that ingot_run allocated and sets it to NULL. */
 INGOT_API void ingot_tensor_release(ingot_tensor *tensor);
 
+/*===-- Whole sequences -----------------------------------------------------------------------===*/
+
+typedef struct ingot_sequence {
+  const int32_t *ids;
+  const int32_t *token_types; /* NULL: all 0 */
+  size_t count;               /* at least 1 */
+} ingot_sequence;
+
+/* One row of an output; `sequence` counts in the call, `token` in that sequence (0 where the output
+ * has its first row only). The row is valid during the call. */
+typedef void (*ingot_row_fn)(void *user, size_t sequence, size_t token, const float *row);
+
+/* Computes output `output` (an index) of several sequences of any lengths, in one batch without a
+ * padded row. Rows come on the calling thread, sequence after sequence, token after token. How many
+ * sequences share a run, and threads, never change a bit. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_run_sequences(ingot_model *model, size_t output,
+                                                          const ingot_sequence *sequences,
+                                                          size_t count, ingot_row_fn on_row,
+                                                          void *user,
+                                                          const ingot_run_options *options);
+
+typedef struct ingot_embed_options {
+  size_t struct_size;
+  ingot_pooling pooling;     /* 0: the model's own */
+  bool normalize;            /* bring the vectors to length 1; the model may do so by itself */
+  bool raw;                  /* do not normalise, whatever the model says */
+  ingot_run_options run;     /* its struct_size may be 0 */
+} ingot_embed_options;
+INGOT_DEFINE_INIT(ingot_embed_options)
+
+/* Floats of a vector with this pooling. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_embed_width(const ingot_model *model,
+                                                        const ingot_embed_options *options,
+                                                        size_t *out_width);
+/* One vector per sequence, one after the other; `capacity` is the room in floats. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_embed(ingot_model *model, const ingot_sequence *sequences,
+                                                  size_t count, const ingot_embed_options *options,
+                                                  float *vectors, size_t capacity);
+
 /*===-- Language-model sessions ---------------------------------------------------------------===*/
 
 /* One sequence of tokens and its cache. A session may be used by one thread at a time (a call that
@@ -437,6 +516,14 @@ INGOT_MUST_USE INGOT_API ingot_error *ingot_session_fork(ingot_session *session,
  * tokens of the latest step can always be taken back. */
 INGOT_MUST_USE INGOT_API ingot_error *ingot_session_truncate(ingot_session *session,
                                                              uint64_t length);
+/* Encoder-decoders: gives each session its source, whose keys and values are computed once and read
+ * by every step from then on (forks share them). A session must have a source before it is fed, and
+ * no tokens when it gets one. `options` may be NULL. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_set_sources(ingot_model *model,
+                                                        ingot_session *const *sessions,
+                                                        const ingot_sequence *sources,
+                                                        size_t count,
+                                                        const ingot_run_options *options);
 /* Tokens fed so far, those that have left the context included. */
 INGOT_API uint64_t ingot_session_length(const ingot_session *session);
 /* Position of the next token: less than the length after a restart. */
@@ -536,6 +623,13 @@ typedef struct ingot_generate_options {
   /* May change the logits that an id is about to be sampled from. */
   void (*before_sampling)(void *user, size_t sequence, float *logits, size_t vocabulary);
   void *user;
+  /* Beam search with so many beams; 0 or 1: none. Then on_token is called when everything has been
+   * generated, with the ids of the best text of each sequence; there are no logits, nothing is
+   * sampled, and the sessions are left as they were. */
+  uint32_t beams;
+  bool length_penalty_set;   /* take the next field, else the model's own */
+  float length_penalty;      /* sums of log-probabilities are divided by length to this power */
+  bool early_stopping;       /* stop at the first `beams` texts; the model may do so by itself */
 } ingot_generate_options;
 INGOT_DEFINE_INIT(ingot_generate_options)
 

@@ -78,6 +78,14 @@ public:
     return query<ingot_language_model_info>(
         [&](auto *out) { return ingot_model_get_language_model(get(), out); });
   }
+  ingot_sequence_model_info sequenceModel() const {
+    return query<ingot_sequence_model_info>(
+        [&](auto *out) { return ingot_model_get_sequence_model(get(), out); });
+  }
+  ingot_sequence_output_info sequenceOutput(size_t index) const {
+    return query<ingot_sequence_output_info>(
+        [&](auto *out) { return ingot_model_get_sequence_output(get(), index, out); });
+  }
   ingot_program_info program(size_t index) const {
     return query<ingot_program_info>(
         [&](auto *out) { return ingot_model_get_program(get(), index, out); });

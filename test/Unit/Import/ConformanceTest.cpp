@@ -6,10 +6,13 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
+#include "../../../lib/Import/HuggingFace/EncoderDecoderFamilies.h"
+#include "../../../lib/Import/HuggingFace/EncoderFamilies.h"
 #include "../../../lib/Import/HuggingFace/Families.h"
 #include "../../../lib/Import/Safetensors.h"
 #include "ingot/Import/HuggingFace.h"
 #include "ingot/Reference/Interpreter.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
@@ -86,11 +89,26 @@ public:
 
   /// Logits of every position.
   std::optional<reference::Tensor> run(ArrayRef<int64_t> ids) {
+    return run("forward", {tensorOf(ids)});
+  }
+
+  reference::RuntimeValue tensorOf(ArrayRef<int64_t> ids) {
+    auto type = mlir::IntegerType::get(&context, 32);
+    return reference::Tensor::ofInts({int64_t(ids.size())}, type, ids);
+  }
+  bool has(StringRef function) const {
+    return module && module->lookupSymbol<mlir::func::FuncOp>(function);
+  }
+  unsigned numInputs(StringRef function) const {
+    return module->lookupSymbol<mlir::func::FuncOp>(function).getNumArguments();
+  }
+
+  /// The result of a function.
+  std::optional<reference::Tensor> run(StringRef function,
+                                       ArrayRef<reference::RuntimeValue> inputs) {
     if (!interpreter)
       return std::nullopt;
-    auto type = mlir::IntegerType::get(&context, 32);
-    auto results =
-        interpreter->run("forward", {reference::Tensor::ofInts({int64_t(ids.size())}, type, ids)});
+    auto results = interpreter->run(function, inputs);
     if (failed(results)) {
       ADD_FAILURE() << "the interpreter failed";
       return std::nullopt;
@@ -173,6 +191,124 @@ TEST_F(Zoo, EveryModelOfASupportedFamily) {
     ++count;
   }
   EXPECT_GE(count, 71u);
+}
+
+/// The rows of a recorded batch whose tokens are real, one sequence after the other.
+template <typename T>
+std::vector<std::vector<T>> realRows(const Recorded &recorded, const std::string &name,
+                                     const std::string &mask, int64_t width) {
+  auto values = recorded.read<T>(name);
+  auto keep = recorded.read<int64_t>(mask);
+  int64_t batch = recorded.find(mask)->shape[0], length = recorded.find(mask)->shape[1];
+  std::vector<std::vector<T>> rows(batch);
+  for (int64_t i = 0; i < batch * length; ++i)
+    if (keep[i])
+      rows[i / length].insert(rows[i / length].end(), values.begin() + i * width,
+                              values.begin() + (i + 1) * width);
+  return rows;
+}
+
+/// Whether a folder's reference is that of an encoder.
+bool recordedIsEncoder(const std::string &directory) {
+  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
+  return Recorded(&context, directory).find("single.attention_mask");
+}
+
+void checkEncoder(const std::string &directory) {
+  SCOPED_TRACE(directory);
+  Model model(directory);
+  Recorded recorded(&model.context, directory);
+  for (const std::string &name : {"single", "padded"}) {
+    std::string mask = name + ".attention_mask";
+    auto ids = realRows<int64_t>(recorded, name + ".input_ids", mask, 1);
+    bool typed = model.has("hidden") && model.numInputs("hidden") == 2;
+    std::vector<std::vector<int64_t>> types(ids.size());
+    if (typed && recorded.find(name + ".token_type_ids"))
+      types = realRows<int64_t>(recorded, name + ".token_type_ids", mask, 1);
+    for (auto [output, suffix, first] :
+         {std::tuple("hidden", ".last_hidden_state", false), std::tuple("logits", ".logits", false),
+          std::tuple("pooled", ".pooler_output", true),
+          std::tuple("classes", ".seq_relationship_logits", true)}) {
+      const TensorInfo *info = recorded.find(name + suffix);
+      if (!info)
+        continue;
+      ASSERT_TRUE(model.has(output)) << output;
+      int64_t width = info->shape.size() == (first ? 2u : 3u) ? info->shape.back() : 1;
+      std::vector<std::vector<float>> rows;
+      if (!first)
+        rows = realRows<float>(recorded, name + suffix, mask, width);
+      auto all = recorded.read<float>(name + suffix);
+      for (size_t b = 0; b < ids.size(); ++b) {
+        SmallVector<reference::RuntimeValue> inputs = {model.tensorOf(ids[b])};
+        types[b].resize(ids[b].size());
+        if (typed)
+          inputs.push_back(model.tensorOf(types[b]));
+        std::optional<reference::Tensor> got = model.run(output, inputs);
+        ASSERT_TRUE(got);
+        ArrayRef<float> expected =
+            first ? ArrayRef(all).slice(b * width, width) : ArrayRef<float>(rows[b]);
+        double worst = 0;
+        for (auto [i, value] : enumerate(expected))
+          worst = std::max(worst, std::abs(got->floatAt(i) - double(value)));
+        EXPECT_LT(worst, zooTolerance) << name << " " << output;
+      }
+    }
+  }
+}
+
+void checkEncoderDecoder(const std::string &directory) {
+  SCOPED_TRACE(directory);
+  Model model(directory);
+  Recorded recorded(&model.context, directory);
+  for (const std::string &name : {"single", "padded"}) {
+    std::string mask = name + ".attention_mask";
+    auto ids = realRows<int64_t>(recorded, name + ".input_ids", mask, 1);
+    const TensorInfo *info = recorded.find(name + ".encoder_last_hidden_state");
+    auto states =
+        realRows<float>(recorded, name + ".encoder_last_hidden_state", mask, info->shape.back());
+    auto text = recorded.read<int64_t>(name + ".decoder_input_ids");
+    auto logits = recorded.read<float>(name + ".logits");
+    size_t length = text.size() / ids.size(), perText = logits.size() / ids.size();
+    for (size_t b = 0; b < ids.size(); ++b) {
+      std::optional<reference::Tensor> source = model.run("encode", {model.tensorOf(ids[b])});
+      ASSERT_TRUE(source);
+      EXPECT_LT(difference(*source, states[b]), zooTolerance) << name << " encoder";
+      std::optional<reference::Tensor> got =
+          model.run("forward", {model.tensorOf(ArrayRef(text).slice(b * length, length)), *source});
+      ASSERT_TRUE(got);
+      EXPECT_LT(difference(*got, ArrayRef(logits).slice(b * perText, perText)), zooTolerance)
+          << name << " logits";
+    }
+  }
+}
+
+TEST_F(Zoo, EncodersAndEncoderDecoders) {
+  auto manifest = MemoryBuffer::getFile(models + "/zoo/MANIFEST.tsv");
+  ASSERT_TRUE(bool(manifest));
+  SmallVector<StringRef> lines;
+  (*manifest)->getBuffer().split(lines, '\n', -1, /*KeepEmpty=*/false);
+  size_t encoders = 0, decoders = 0;
+  for (StringRef line : ArrayRef<StringRef>(lines).drop_front()) {
+    auto [name, rest] = line.split('\t');
+    StringRef architecture = rest.split('\t').first;
+    std::string folder = (models + "/zoo/" + name).str();
+    if (any_of(encoderDecoderFamilies(),
+               [&](const auto &family) { return family.architecture == architecture; })) {
+      checkEncoderDecoder(folder);
+      ++decoders;
+    } else if (any_of(encoderFamilies(),
+                      [&](const auto &family) {
+                        StringRef head = architecture;
+                        return head.consume_front(family.className) &&
+                               (head == "Model" || head.starts_with("For"));
+                      }) &&
+               recordedIsEncoder(folder)) {
+      checkEncoder(folder);
+      ++encoders;
+    }
+  }
+  EXPECT_GE(encoders, 19u);
+  EXPECT_GE(decoders, 9u);
 }
 
 /// Configs as version 4 of the library writes them describe the same graphs.

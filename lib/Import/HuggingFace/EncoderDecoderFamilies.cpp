@@ -1,0 +1,304 @@
+//===- EncoderDecoderFamilies.cpp - from config.json to encoder-decoders ----------------------===//
+
+#include "EncoderDecoderFamilies.h"
+#include <cmath>
+
+using namespace llvm;
+using namespace ingot;
+using namespace ingot::importer;
+
+ArrayRef<EncoderDecoderFamily> importer::encoderDecoderFamilies() {
+  static constexpr EncoderDecoderFamily table[] = {
+      {"bart", "BartForConditionalGeneration", fillBart, 0, 2, 2},
+      {"blenderbot", "BlenderbotForConditionalGeneration", fillBlenderbot, 1, 2, 1},
+      {"blenderbot-small", "BlenderbotSmallForConditionalGeneration", fillBlenderbotSmall, 1, 2, 1},
+      {"m2m_100", "M2M100ForConditionalGeneration", fillM2M100, 0, 2, 2},
+      {"marian", "MarianMTModel", fillMarian, -1, 0, 58100},
+      {"mbart", "MBartForConditionalGeneration", fillMBart, 0, 2, -1},
+      {"mt5", "MT5ForConditionalGeneration", fillT5, -1, 1, 0},
+      {"pegasus", "PegasusForConditionalGeneration", fillPegasus, -1, 1, 0},
+      {"t5", "T5ForConditionalGeneration", fillT5, -1, 1, 0},
+  };
+  return table;
+}
+
+//===----------------------------------------------------------------------===//
+// BART and its relatives
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Where relatives of BART differ.
+struct BartOptions {
+  /// Norms before the sums, and one after the last layer.
+  bool preNorm = false;
+  bool embeddingNorm = false;
+  /// Learned positions start at this row.
+  int64_t positionOffset = 0;
+};
+
+/// What belongs to one stack, "encoder" or "decoder".
+struct BartStack {
+  StringRef side, layers, heads, inner;
+};
+
+} // namespace
+
+static AttentionSpec readBartHeads(Config &config, int64_t hidden, StringRef heads,
+                                   StringRef module) {
+  AttentionSpec attention;
+  attention.heads = attention.kvHeads = config.integer(heads, 1, maxHeads);
+  if (hidden % attention.heads != 0)
+    config.error(heads, "expected a divisor of d_model, " + Twine(hidden) + ", got " +
+                            Twine(attention.heads));
+  attention.headDim = std::max<int64_t>(hidden / attention.heads, 1);
+  attention.scale = 1 / std::sqrt(double(attention.headDim));
+  attention.setBias(true);
+  attention.query.name = (module + ".q_proj").str();
+  attention.key.name = (module + ".k_proj").str();
+  attention.value.name = (module + ".v_proj").str();
+  attention.output.name = (module + ".out_proj").str();
+  return attention;
+}
+
+static void readBartStack(Config &config, EncoderDecoderSpec &spec, const BartStack &names,
+                          const BartOptions &options, StackSpec &stack) {
+  NormSpec norm = layerNorm(config.number("layer_norm_eps", 0, 1, 1e-5), /*bias=*/true);
+  bool decodes = names.side == "decoder";
+  stack.hidden = stack.embeddingSize = config.integer("d_model|hidden_size", 1, maxWidth);
+  stack.causal = decodes;
+  stack.embedding = config.flag("share_encoder_decoder_embeddings", true)
+                        ? "shared"
+                        : (names.side + ".embed_tokens").str();
+  if (config.flag("scale_embedding", spec.modelType == "m2m_100"))
+    stack.embeddingScale = std::sqrt(double(stack.hidden));
+  if (options.embeddingNorm)
+    stack.embeddingNorm = norm.named((names.side + ".layernorm_embedding").str());
+  stack.layers.resize(config.integer(names.layers, 1, maxLayers));
+  stack.positionTable = (names.side + ".embed_positions").str();
+  stack.positionOffset = options.positionOffset;
+  stack.positionRows = spec.context + options.positionOffset;
+  StackLayerSpec layer;
+  layer.postNorm = !options.preNorm;
+  layer.attention = readBartHeads(config, stack.hidden, names.heads, "self_attn");
+  layer.attentionNorm = norm.named("self_attn_layer_norm");
+  if (decodes) {
+    layer.hasCross = true;
+    layer.cross = readBartHeads(config, stack.hidden, names.heads, "encoder_attn");
+    layer.crossNorm = norm.named("encoder_attn_layer_norm");
+  }
+  layer.feedForward.size = config.integer(names.inner, 1, maxWidth);
+  layer.feedForward.activation = readActivation(config, "activation_function", "gelu");
+  layer.feedForward.up.name = "fc1";
+  layer.feedForward.down.name = "fc2";
+  layer.feedForward.setBias(true);
+  layer.feedForwardNorm = norm.named("final_layer_norm");
+  for (auto [index, into] : enumerate(stack.layers)) {
+    into = layer;
+    into.name = (names.side + ".layers." + Twine(index) + ".").str();
+  }
+  if (options.preNorm)
+    stack.finalNorm = norm.named((names.side + ".layer_norm").str());
+}
+
+static void readBart(Config &config, EncoderDecoderSpec &spec, const BartOptions &options) {
+  spec.vocab = spec.sourceVocab = config.integer("vocab_size", 1, maxVocab);
+  if (!config.flag("share_encoder_decoder_embeddings", true))
+    spec.vocab = config.integer("decoder_vocab_size", 1, maxVocab, spec.vocab);
+  else if (config.integer("decoder_vocab_size", 1, maxVocab, spec.vocab) != spec.vocab)
+    config.error("decoder_vocab_size", "expected vocab_size, the embeddings are shared");
+  spec.context = config.integer("max_position_embeddings", 1, maxPositions, 1024);
+  spec.learnedPositions = true;
+  readBartStack(config, spec,
+                {"encoder", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"},
+                options, spec.encoder);
+  readBartStack(config, spec,
+                {"decoder", "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"},
+                options, spec.decoder);
+  spec.prefixes = {"model.", ""};
+  spec.head.name = "lm_head";
+  spec.tiedHead = config.flag("tie_word_embeddings", true);
+  spec.logitsBias = "final_logits_bias";
+  spec.redundantTensors = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
+                           "shared.weight"};
+  if (config.has("normalize_before") && config.flag("normalize_before") != options.preNorm)
+    config.error("normalize_before",
+                 Twine("expected ") + (options.preNorm ? "true" : "false") + " in this family");
+  (void)config.flag("normalize_before", options.preNorm);
+  (void)config.integer("num_hidden_layers", 1, maxLayers, 1);
+  spec.fieldsWithoutEffect = {"activation_dropout",
+                              "encoder_layerdrop",
+                              "decoder_layerdrop",
+                              "init_std",
+                              "position_encoding",
+                              "classif_dropout",
+                              "add_bias_logits",
+                              "add_final_layer_norm",
+                              "normalize_embedding",
+                              "static_position_embeddings",
+                              "extra_pos_embeddings",
+                              "gradient_checkpointing",
+                              "force_bos_token_to_be_generated"};
+}
+
+/// Positions that are not learned: sines and cosines of position / 10000^(2 i / size), sines first.
+static std::vector<float> sinusoids(int64_t rows, int64_t size) {
+  std::vector<float> values(size_t(rows * size));
+  int64_t half = (size + 1) / 2;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t i = 0; i < size; ++i) {
+      double angle = double(row) / std::pow(10000.0, 2 * double(i / 2) / double(size));
+      values[size_t(row * size + (i % 2 ? half + i / 2 : i / 2))] =
+          float(i % 2 ? std::cos(angle) : std::sin(angle));
+    }
+  return values;
+}
+
+static void useSinusoids(EncoderDecoderSpec &spec) {
+  for (StackSpec *stack : {&spec.encoder, &spec.decoder})
+    // Where a file has them, they are a table like any other.
+    stack->positionValues = sinusoids(spec.context, stack->hidden);
+}
+
+void importer::fillBart(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {/*preNorm=*/false, /*embeddingNorm=*/true, /*positionOffset=*/2});
+}
+
+void importer::fillMBart(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {/*preNorm=*/true, /*embeddingNorm=*/true, /*positionOffset=*/2});
+}
+
+void importer::fillBlenderbot(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {/*preNorm=*/true});
+}
+
+void importer::fillBlenderbotSmall(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {/*preNorm=*/false, /*embeddingNorm=*/true});
+  spec.decoder.normBeforePositions = true;
+}
+
+void importer::fillMarian(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {});
+  if (!config.getDiagnostics().failed())
+    useSinusoids(spec);
+}
+
+void importer::fillPegasus(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {/*preNorm=*/true});
+  if (!config.getDiagnostics().failed())
+    useSinusoids(spec);
+}
+
+void importer::fillM2M100(Config &config, EncoderDecoderSpec &spec) {
+  readBart(config, spec, {/*preNorm=*/true});
+  // Sines then cosines of position * 10000^(-i / (half - 1)), in f32; the first position is the one
+  // after padding.
+  int64_t padding = config.integer("pad_token_id", 0, maxVocab, 1);
+  if (config.getDiagnostics().failed())
+    return;
+  for (StackSpec *stack : {&spec.encoder, &spec.decoder}) {
+    int64_t size = stack->hidden, half = size / 2;
+    float step = float(std::log(10000.0) / double(half - 1));
+    std::vector<float> values(size_t(spec.context * size), 0.0f);
+    for (int64_t row = 0; row < spec.context; ++row)
+      for (int64_t i = 0; i < half; ++i) {
+        float angle = float(row + padding + 1) * std::exp(float(i) * -step);
+        values[size_t(row * size + i)] = std::sin(angle);
+        values[size_t(row * size + half + i)] = std::cos(angle);
+      }
+    stack->positionTable.clear();
+    stack->positionOffset = 0;
+    stack->positionValues = std::move(values);
+  }
+  spec.redundantTensors.push_back(".embed_positions.weights");
+}
+
+//===----------------------------------------------------------------------===//
+// T5
+//===----------------------------------------------------------------------===//
+
+static void readT5Stack(Config &config, StringRef side, StringRef layers, bool bidirectional,
+                        const FeedForwardSpec &ff, StackSpec &stack) {
+  NormSpec norm = rmsNorm(config.number("layer_norm_epsilon", 0, 1, 1e-6));
+  stack.hidden = stack.embeddingSize = config.integer("d_model|hidden_size", 1, maxWidth);
+  stack.causal = !bidirectional;
+  stack.embedding = "shared";
+  stack.layers.resize(config.integer(layers, 1, maxLayers));
+  AttentionSpec attention;
+  attention.heads = attention.kvHeads = config.integer("num_heads", 1, maxHeads);
+  attention.headDim = config.integer("d_kv", 1, maxHeadDim);
+  attention.scale = 1;
+  auto named = [&](StringRef module) {
+    AttentionSpec result = attention;
+    result.query.name = (module + ".q").str();
+    result.key.name = (module + ".k").str();
+    result.value.name = (module + ".v").str();
+    result.output.name = (module + ".o").str();
+    return result;
+  };
+  StackLayerSpec layer;
+  layer.attention = named("layer.0.SelfAttention");
+  layer.attentionNorm = norm.named("layer.0.layer_norm");
+  if (!bidirectional) {
+    layer.hasCross = true;
+    layer.cross = named("layer.1.EncDecAttention");
+    layer.crossNorm = norm.named("layer.1.layer_norm");
+  }
+  std::string last = bidirectional ? "layer.1" : "layer.2";
+  layer.feedForward = ff;
+  layer.feedForward.gate.name = last + ".DenseReluDense.wi_0";
+  layer.feedForward.up.name = last + (ff.gated ? ".DenseReluDense.wi_1" : ".DenseReluDense.wi");
+  layer.feedForward.down.name = last + ".DenseReluDense.wo";
+  layer.feedForwardNorm = norm.named(last + ".layer_norm");
+  for (auto [index, into] : enumerate(stack.layers)) {
+    into = layer;
+    into.name = (side + ".block." + Twine(index) + ".").str();
+  }
+  stack.finalNorm = norm.named((side + ".final_layer_norm").str());
+  // The first layer's table serves all.
+  stack.bias.table = (side + ".block.0.layer.0.SelfAttention.relative_attention_bias").str();
+  stack.bias.rows = config.integer("relative_attention_num_buckets", 4, 1 << 16, 32);
+  int64_t farthest = config.integer("relative_attention_max_distance", 2, 1 << 20, 128);
+  if (farthest <= stack.bias.rows / 2)
+    config.error("relative_attention_max_distance", "expected more than half of the buckets, " +
+                                                        Twine(stack.bias.rows / 2) + ", got " +
+                                                        Twine(farthest));
+  else
+    stack.bias.buckets = logarithmicBuckets(stack.bias.rows, farthest, bidirectional);
+}
+
+void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
+  spec.vocab = spec.sourceVocab = config.integer("vocab_size", 1, maxVocab);
+  // Positions are distances, of which there is no end.
+  spec.context = 1 << 24;
+  FeedForwardSpec ff;
+  ff.size = config.integer("d_ff", 1, maxWidth);
+  StringRef kind =
+      config.string("feed_forward_proj", spec.modelType == "mt5" ? "gated-gelu" : "relu");
+  StringRef name = kind;
+  ff.gated = name.consume_front("gated-");
+  // What the library calls gated-gelu is approximated.
+  if (ff.gated && name == "gelu")
+    name = "gelu_new";
+  std::optional<Activation> activation = findActivation(name);
+  if (!activation)
+    config.error("feed_forward_proj",
+                 "expected an activation, or gated- and an activation, got " + quote(kind));
+  ff.activation = activation.value_or(Activation::Relu);
+  readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true, ff,
+              spec.encoder);
+  readT5Stack(config, "decoder",
+              config.has("num_decoder_layers") ? "num_decoder_layers"
+                                               : "num_layers|num_hidden_layers",
+              /*bidirectional=*/false, ff, spec.decoder);
+  spec.head.name = "lm_head";
+  spec.tiedHead = config.flag("tie_word_embeddings", spec.modelType == "t5");
+  if (config.flag("scale_decoder_outputs", spec.tiedHead))
+    spec.headScale = 1 / std::sqrt(double(spec.decoder.hidden));
+  config.onlyFalse("is_decoder");
+  spec.fieldsWithoutEffect = {
+      "dropout_rate", "initializer_factor",          "dense_act_fn", "is_gated_act", "n_positions",
+      "output_past",  "encoder_no_repeat_ngram_size"};
+  spec.redundantTensors = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
+                           "EncDecAttention.relative_attention_bias.weight"};
+}

@@ -1,0 +1,109 @@
+//===- EncoderFamilies.cpp - from config.json to encoders -------------------------------------===//
+
+#include "EncoderFamilies.h"
+#include <cmath>
+
+using namespace llvm;
+using namespace ingot;
+using namespace ingot::importer;
+
+ArrayRef<EncoderFamily> importer::encoderFamilies() {
+  static constexpr EncoderFamily table[] = {
+      {"albert", "Albert", fillAlbert},        {"bert", "Bert", fillBert},
+      {"camembert", "Camembert", fillRoberta}, {"distilbert", "DistilBert", fillDistilBert},
+      {"electra", "Electra", fillElectra},     {"modernbert", "ModernBert", fillModernBert},
+      {"mpnet", "MPNet", fillMPNet},           {"nomic_bert", "NomicBert", fillNomicBert},
+      {"roberta", "Roberta", fillRoberta},     {"xlm-roberta", "XLMRoberta", fillRoberta},
+  };
+  return table;
+}
+
+void importer::readEncoderSizes(Config &config, EncoderSpec &spec, StringRef hidden,
+                                StringRef layers, StringRef positions) {
+  spec.vocab = config.integer("vocab_size", 1, maxVocab);
+  spec.stack.hidden = spec.stack.embeddingSize = config.integer(hidden, 1, maxWidth);
+  spec.stack.layers.resize(config.integer(layers, 1, maxLayers));
+  spec.context = spec.stack.positionRows = config.integer(positions, 1, maxPositions, 512);
+  spec.fieldsWithoutEffect = {"attention_probs_dropout_prob", "hidden_dropout_prob"};
+}
+
+AttentionSpec importer::readEncoderHeads(Config &config, int64_t hidden, StringRef heads) {
+  AttentionSpec attention;
+  attention.heads = attention.kvHeads = config.integer(heads, 1, maxHeads);
+  if (hidden % attention.heads != 0)
+    config.error(heads, "expected a divisor of the hidden size, " + Twine(hidden) + ", got " +
+                            Twine(attention.heads));
+  attention.headDim = std::max<int64_t>(hidden / attention.heads, 1);
+  attention.scale = 1 / std::sqrt(double(attention.headDim));
+  attention.setBias(true);
+  return attention;
+}
+
+StackLayerSpec importer::bertLayer(const LayerNames &names, const AttentionSpec &attention,
+                                   int64_t inner, Activation activation, const NormSpec &norm) {
+  StackLayerSpec layer;
+  layer.postNorm = true;
+  layer.attention = attention;
+  layer.attention.query.name = names.query.str();
+  layer.attention.key.name = names.key.str();
+  layer.attention.value.name = names.value.str();
+  layer.attention.output.name = names.output.str();
+  layer.attentionNorm = norm.named(names.attentionNorm);
+  layer.feedForward.size = inner;
+  layer.feedForward.activation = activation;
+  layer.feedForward.up.name = names.up.str();
+  layer.feedForward.down.name = names.down.str();
+  layer.feedForward.setBias(true);
+  layer.feedForwardNorm = norm.named(names.feedForwardNorm);
+  return layer;
+}
+
+void importer::repeatLayer(StackSpec &stack, const StackLayerSpec &layer, StringRef prefix) {
+  for (auto [index, into] : enumerate(stack.layers)) {
+    into = layer;
+    into.name = (prefix + Twine(index) + ".").str();
+  }
+}
+
+HeadStep importer::linearStep(StringRef name, int64_t size, Activation activation) {
+  HeadStep step;
+  step.linear = {name.str(), /*bias=*/true};
+  step.size = size;
+  step.activation = activation;
+  return step;
+}
+
+HeadStep importer::tiedStep(Config &config, StringRef name, int64_t vocab, StringRef biasName) {
+  HeadStep step = linearStep(name, vocab);
+  step.tied = config.flag("tie_word_embeddings", true);
+  step.biasName = biasName.str();
+  return step;
+}
+
+HeadSpec importer::pooledHead(StringRef name, int64_t hidden) {
+  HeadSpec head;
+  head.output = "pooled";
+  head.firstRowOnly = true;
+  head.optional = true;
+  head.steps = {linearStep(name, hidden, Activation::Tanh)};
+  head.steps.front().prefixed = true;
+  return head;
+}
+
+bool importer::addTokenHead(StringRef head, EncoderSpec &spec) {
+  HeadSpec result;
+  result.output = "logits";
+  if (head == "ForTokenClassification")
+    result.steps = {linearStep("classifier", 0)};
+  else if (head == "ForQuestionAnswering")
+    result.steps = {linearStep("qa_outputs", 0)};
+  else
+    return false;
+  spec.heads.push_back(result);
+  return true;
+}
+
+void importer::refuseHead(Config &config, StringRef head) {
+  config.error("architectures",
+               "expected a class whose head is supported, got one that ends in " + quote(head));
+}

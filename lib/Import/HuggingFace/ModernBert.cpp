@@ -1,0 +1,203 @@
+//===- ModernBert.cpp - encoders with rotary positions ----------------------------------------===//
+
+#include "EncoderFamilies.h"
+
+using namespace llvm;
+using namespace ingot::importer;
+
+/// The number of the table of one kind of layers: its parameters stand under the kind's name.
+static size_t readTypedRotary(Config &config, StackSpec &stack, int64_t size, StringRef kind,
+                              double theta) {
+  Config *all = config.child("rope_parameters");
+  if (Config *fields = all ? all->child(kind) : nullptr) {
+    theta = fields->positive("rope_theta", theta);
+    if (StringRef type = fields->string("rope_type", "default"); type != "default")
+      fields->error("rope_type", "expected default, got " + quote(type));
+  }
+  if (size % 2 != 0)
+    config.error("num_attention_heads", "expected an even head size, got " + Twine(size));
+  RotaryTable table;
+  table.frequencies = rotaryFrequencies(theta, std::max<int64_t>(size - size % 2, 2), {});
+  stack.rotaries.push_back(table);
+  return stack.rotaries.size() - 1;
+}
+
+void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec &spec) {
+  readEncoderSizes(config, spec);
+  spec.fieldsWithoutEffect = {
+      "initializer_cutoff_factor", "embedding_dropout",      "mlp_dropout",
+      "deterministic_flash_attn",  "sparse_prediction",      "sparse_pred_ignore_index",
+      "reference_compile",         "repad_logits_with_grad", "cls_token_id"};
+  spec.prefixes = {"model.", ""};
+  StackSpec &stack = spec.stack;
+  stack.positionRows = 0;
+  NormSpec norm = layerNorm(config.number("norm_eps", 0, 1, 1e-5), config.flag("norm_bias", false));
+  stack.embedding = "embeddings.tok_embeddings";
+  stack.embeddingNorm = norm.named("embeddings.norm");
+  stack.finalNorm = norm.named("final_norm");
+
+  StackLayerSpec layer;
+  layer.attention = readEncoderHeads(config, stack.hidden);
+  layer.attention.fused = true;
+  layer.attention.query.name = "attn.Wqkv";
+  layer.attention.output.name = "attn.Wo";
+  layer.attention.setBias(config.flag("attention_bias", false));
+  layer.attentionNorm = norm.named("attn_norm");
+  FeedForwardSpec &ff = layer.feedForward;
+  ff.size = config.integer("intermediate_size", 1, maxWidth);
+  ff.gated = true;
+  ff.activation = readActivation(config, "hidden_activation", "gelu");
+  ff.gate.name = ff.up.name = "mlp.Wi";
+  ff.down.name = "mlp.Wo";
+  ff.setBias(config.flag("mlp_bias", false));
+  layer.feedForwardNorm = norm.named("mlp_norm");
+  repeatLayer(stack, layer, "layers.");
+  // The embeddings' norm stands in for that of the first layer.
+  stack.layers.front().attentionNorm = {};
+
+  int64_t size = layer.attention.headDim;
+  double global = config.positive("global_rope_theta", 160000);
+  double local = config.positive(
+      "local_rope_theta",
+      config.has("global_rope_theta") && !config.has("local_rope_theta") ? global : 10000.0);
+  size_t fullTable = readTypedRotary(config, stack, size, "full_attention", global),
+         slidingTable = readTypedRotary(config, stack, size, "sliding_attention", local);
+  int64_t window = config.integer("local_attention", 1, maxPositions, 128);
+  int64_t every = config.integer("global_attn_every_n_layers", 1, maxLayers, 3);
+  std::vector<std::string> types = config.strings("layer_types");
+  if (!types.empty() && types.size() != stack.layers.size())
+    config.error("layer_types", "expected one for each of the " + Twine(stack.layers.size()) +
+                                    " layers, got " + Twine(types.size()));
+  for (auto [i, each] : enumerate(stack.layers)) {
+    StringRef type = i % size_t(every) ? "sliding_attention" : "full_attention";
+    if (i < types.size())
+      type = types[i];
+    bool slides = type == "sliding_attention";
+    if (!slides && type != "full_attention")
+      config.error("layer_types",
+                   "expected full_attention or sliding_attention, got " + quote(type));
+    each.reach = slides ? window / 2 : -1;
+    each.attention.rotary = slides ? slidingTable : fullTable;
+  }
+
+  HeadStep dense = linearStep("head.dense", stack.hidden,
+                              readActivation(config, "classifier_activation", "gelu"));
+  dense.linear.bias = config.flag("classifier_bias", false);
+  dense.norm = norm.named("head.norm");
+  StringRef pooling = config.string("classifier_pooling", "cls");
+  HeadSpec result;
+  if (head == "ForMaskedLM") {
+    HeadStep decoder = tiedStep(config, "decoder", spec.vocab, "");
+    decoder.linear.bias = config.flag("decoder_bias", true);
+    result.output = "logits";
+    result.steps = {dense, decoder};
+  } else if (head == "ForSequenceClassification" || head == "ForMultipleChoice") {
+    if (pooling != "cls")
+      config.error("classifier_pooling", "expected cls, got " + quote(pooling));
+    result.output = "classes";
+    result.firstRowOnly = true;
+    result.steps = {dense, linearStep("classifier", 0)};
+  } else if (head == "ForTokenClassification" || head == "ForQuestionAnswering") {
+    result.output = "logits";
+    result.steps = {dense, linearStep("classifier", 0)};
+  } else {
+    if (head != "Model")
+      refuseHead(config, head);
+    return;
+  }
+  spec.heads.push_back(result);
+}
+
+void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec &spec) {
+  readEncoderSizes(config, spec, "hidden_size|n_embd", "num_hidden_layers|n_layer",
+                   "max_position_embeddings|n_positions");
+  spec.prefixes = {"nomic_bert.", "bert.", ""};
+  spec.fieldsWithoutEffect.insert(spec.fieldsWithoutEffect.end(),
+                                  {"dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln",
+                                   "use_flash_attn", "use_xentropy", "last_layer_subset",
+                                   "pad_vocab_size_multiple"});
+  for (StringRef field : {"causal", "parallel_block", "parallel_block_tied_norm", "prenorm",
+                          "use_rms_norm", "scale_attn_by_inverse_layer_idx"})
+    config.onlyFalse(field);
+  config.onlyNull("rotary_emb_scale_base", "scaled rotary positions are not supported");
+  if (!config.flag("scale_attn_weights", true))
+    config.error("scale_attn_weights", "expected true, nothing else is supported");
+  StackSpec &stack = spec.stack;
+  stack.positionRows = 0;
+  NormSpec norm =
+      layerNorm(config.number("layer_norm_eps|layer_norm_epsilon", 0, 1, 1e-12), /*bias=*/true);
+  stack.embedding = "embeddings.word_embeddings";
+  stack.types = config.integer("type_vocab_size", 0, maxVocab, 2);
+  if (stack.types)
+    stack.typeTable = "embeddings.token_type_embeddings";
+  stack.embeddingNorm = norm.named("emb_ln");
+
+  AttentionSpec attention = readEncoderHeads(config, stack.hidden, "num_attention_heads|n_head");
+  if (config.integer("head_dim", 1, maxHeadDim, attention.headDim) != attention.headDim)
+    config.error("head_dim",
+                 "expected the hidden size by the number of heads, " + Twine(attention.headDim));
+  // Published files scale positions beyond those of training only.
+  if (config.has("rotary_scaling_factor")) {
+    (void)config.positive("rotary_scaling_factor");
+    spec.context =
+        std::min(spec.context, config.integer("max_trained_positions", 1, maxPositions, 2048));
+  } else {
+    spec.fieldsWithoutEffect.push_back("max_trained_positions");
+  }
+  if (config.has("rotary_emb_base") || config.has("rotary_emb_fraction")) {
+    double part = config.number("rotary_emb_fraction", 0, 1, 0.0);
+    int64_t size = int64_t(double(attention.headDim) * part);
+    attention.interleaved = config.flag("rotary_emb_interleaved", false);
+    if (size % 2 != 0)
+      config.error("rotary_emb_fraction",
+                   "expected an even number of rotated elements, got " + Twine(size));
+    else if (size > 0) {
+      RotaryTable table;
+      table.frequencies = rotaryFrequencies(config.positive("rotary_emb_base", 10000), size, {});
+      stack.rotaries.push_back(table);
+      attention.rotary = 0;
+    }
+  } else {
+    DecoderSpec tables;
+    tables.context = spec.context;
+    readRotary(config, tables, attention, {/*defaultTheta=*/10000, /*defaultPartial=*/1.0});
+    stack.rotaries = tables.rotaries;
+  }
+
+  int64_t inner = config.integer("intermediate_size|n_inner", 1, maxWidth, 4 * stack.hidden);
+  StringRef name = config.string("hidden_act|activation_function", "silu");
+  ingot::importer::Activation activation =
+      name == "swiglu" ? Activation::Silu
+                       : readActivation(config, "hidden_act|activation_function", "silu");
+  StackLayerSpec layer =
+      bertLayer({"attn.Wqkv", "", "", "attn.out_proj", "norm1", "mlp.fc11", "mlp.fc2", "norm2"},
+                attention, inner, activation, norm);
+  layer.attention.fused = true;
+  layer.attention.setBias(config.flag("qkv_proj_bias", false));
+  FeedForwardSpec &ff = layer.feedForward;
+  ff.gated = true;
+  ff.gate.name = "mlp.fc12";
+  ff.gate.bias = ff.up.bias = config.flag("mlp_fc1_bias", false);
+  ff.down.bias = config.flag("mlp_fc2_bias", false);
+  repeatLayer(stack, layer, "encoder.layers.");
+
+  HeadSpec pooled = pooledHead("pooler.dense", stack.hidden);
+  spec.heads.push_back(pooled);
+  if (head == "ForMaskedLM" || head == "ForPreTraining") {
+    HeadStep transform = linearStep("cls.predictions.transform.dense", stack.hidden, activation);
+    transform.norm = norm.named("cls.predictions.transform.layer_norm");
+    HeadSpec logits;
+    logits.output = "logits";
+    logits.steps = {
+        transform, tiedStep(config, "cls.predictions.decoder", spec.vocab, "cls.predictions.bias")};
+    spec.heads.push_back(logits);
+  } else if (head == "ForSequenceClassification") {
+    HeadSpec classes;
+    classes.output = "classes";
+    classes.firstRowOnly = true;
+    classes.steps = {pooled.steps[0], linearStep("classifier", 0)};
+    spec.heads.push_back(classes);
+  } else if (head != "Model" && !addTokenHead(head, spec)) {
+    refuseHead(config, head);
+  }
+}

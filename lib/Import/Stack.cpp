@@ -1,0 +1,338 @@
+//===- Stack.cpp - stacks of encoder and decoder layers by their structures -------------------===//
+
+#include "Stack.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace ingot;
+using namespace ingot::importer;
+
+static constexpr int64_t dynamic = ShapedType::kDynamic;
+
+std::vector<int32_t> importer::logarithmicBuckets(int64_t buckets, int64_t farthest,
+                                                  bool bidirectional) {
+  int64_t side = bidirectional ? buckets / 2 : buckets, exact = side / 2;
+  std::vector<int32_t> result;
+  for (int64_t distance = -farthest; distance <= farthest; ++distance) {
+    // In one direction only keys before the query count.
+    int64_t away = bidirectional ? std::abs(distance) : std::max<int64_t>(-distance, 0);
+    int64_t bucket = away;
+    if (away >= exact) {
+      // In f32, as the library computes it: which bucket a boundary belongs to depends on it.
+      float part =
+          std::log(float(away) / float(exact)) / float(std::log(double(farthest) / double(exact)));
+      bucket = std::min(exact + int64_t(part * float(side - exact)), side - 1);
+    }
+    result.push_back(int32_t(bucket + (bidirectional && distance > 0 ? side : 0)));
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+func::FuncOp StackBuilder::beginFunction(StringRef name, ArrayRef<Type> inputs,
+                                         ArrayRef<StringRef> inputNames) {
+  auto function = func::FuncOp::create(top.nameLoc(name), name, top.b.getFunctionType(inputs, {}));
+  module->push_back(function);
+  Block *block = function.addEntryBlock();
+  for (auto [index, input] : llvm::enumerate(inputNames))
+    block->getArgument(index).setLoc(top.nameLoc(input));
+  parameters.clear();
+  top.enter(block, block->getArgument(0));
+  return function;
+}
+
+void StackBuilder::endFunction(func::FuncOp function, Value result) {
+  func::ReturnOp::create(top.b, top.loc, result);
+  function.setFunctionType(top.b.getFunctionType(function.getArgumentTypes(), result.getType()));
+}
+
+//===----------------------------------------------------------------------===//
+// Bodies
+//===----------------------------------------------------------------------===//
+
+/// The body's next operand, or the one that was asked for before.
+Value StackBuilder::operand(Body &body, Operand::Kind kind, Type type, StringRef name,
+                            ArrayRef<int64_t> shape) {
+  Block &block = body.function.getBody().front();
+  for (auto [i, known] : llvm::enumerate(body.operands))
+    if (known.kind == kind && known.name == name)
+      return block.getArgument(i + 1);
+  body.operands.push_back({kind, name.str(), llvm::to_vector(shape), type});
+  static constexpr StringLiteral roles[] = {"",     "rotary.cos", "rotary.sin",
+                                            "bias", "cross.keys", "cross.values"};
+  return block.addArgument(type, top.nameLoc(kind == Operand::Weight
+                                                 ? prefix + body.layer->name + name.str()
+                                                 : roles[kind].str()));
+}
+
+bool StackBuilder::fits(const Body &body, const StackLayerSpec &layer) {
+  if (!body.layer->sameStructure(layer))
+    return false;
+  for (const Operand &operand : body.operands) {
+    if (operand.kind != Operand::Weight)
+      continue;
+    const TensorInfo *info = resolve(prefix + layer.name + operand.name, operand.shape);
+    if (!info || info->elementType != cast<RankedTensorType>(operand.type).getElementType())
+      return false;
+  }
+  // Tables of other sizes make another type.
+  return body.layer->attention.rotary.has_value()
+             ? body.stack->rotaries[*body.layer->attention.rotary].frequencies.size() ==
+                   body.stack->rotaries[*layer.attention.rotary].frequencies.size()
+             : true;
+}
+
+StackBuilder::Body *StackBuilder::bodyOf(const StackSpec &stack, const StackLayerSpec &layer,
+                                         bool ofSource, int64_t size) {
+  for (std::unique_ptr<Body> &body : bodies)
+    if (body->stack == &stack && body->ofSource == ofSource && fits(*body, layer))
+      return body.get();
+  if (diagnostics.failed())
+    return nullptr;
+  GraphBuilder g(context);
+  GraphBuilder::At at(g, prefix + StringRef(layer.name).drop_back(1));
+  auto body = std::make_unique<Body>();
+  body->stack = &stack;
+  body->layer = &layer;
+  body->ofSource = ofSource;
+  std::string name = (ofSource ? "source_" : "layer_") + std::to_string(bodies.size());
+  RankedTensorType type = g.f32({dynamic, size});
+  body->function = func::FuncOp::create(g.loc, name, g.b.getFunctionType(type, type));
+  body->function.setPrivate();
+  Block *block = body->function.addEntryBlock();
+  Value x = block->getArgument(0);
+  g.enter(block, x);
+  auto weight = weightsOf(*body);
+  SmallVector<Value> results;
+  if (ofSource) {
+    const AttentionSpec &cross = layer.cross;
+    for (const LinearSpec &linear : {cross.key, cross.value})
+      results.push_back(g.splitLast(emitLinear(g, linear, cross.kvHeads * cross.headDim, x, weight),
+                                    cross.headDim));
+  } else {
+    results.push_back(emitLayer(g, *body, x));
+  }
+  func::ReturnOp::create(g.b, g.loc, results);
+  body->function.setFunctionType(
+      g.b.getFunctionType(block->getArgumentTypes(), ValueRange(results).getTypes()));
+  module->push_back(body->function);
+  bodies.push_back(std::move(body));
+  return diagnostics.failed() ? nullptr : bodies.back().get();
+}
+
+ValueRange StackBuilder::callBody(Body &body, const StackLayerSpec &layer, Value x,
+                                  function_ref<Value(Operand::Kind)> valueOf) {
+  SmallVector<Value> operands = {x};
+  for (const Operand &operand : body.operands)
+    operands.push_back(operand.kind == Operand::Weight
+                           ? parameter(prefix + layer.name + operand.name, operand.shape)
+                           : valueOf(operand.kind));
+  return func::CallOp::create(top.b, top.loc, body.function, operands).getResults();
+}
+
+//===----------------------------------------------------------------------===//
+// Layers
+//===----------------------------------------------------------------------===//
+
+Value StackBuilder::emitSelfAttention(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
+  const AttentionSpec &attention = body.layer->attention;
+  int64_t size = attention.headDim, rows = attention.heads * size;
+  Value q, k, v;
+  if (attention.fused) {
+    Value all = emitLinear(g, attention.query, 3 * rows, x, weight);
+    q = g.sliceLast(all, 0, rows);
+    k = g.sliceLast(all, rows, rows);
+    v = g.sliceLast(all, 2 * rows, rows);
+  } else {
+    q = emitLinear(g, attention.query, rows, x, weight);
+    k = emitLinear(g, attention.key, rows, x, weight);
+    v = emitLinear(g, attention.value, rows, x, weight);
+  }
+  std::string module = body.layer->name + StringRef(attention.output.name).rsplit('.').first.str();
+  Value result;
+  {
+    GraphBuilder::At at(g, prefix + module);
+    q = g.splitLast(q, size);
+    k = g.splitLast(k, size);
+    v = g.splitLast(v, size);
+    if (attention.rotary) {
+      int64_t half = body.stack->rotaries[*attention.rotary].frequencies.size();
+      RankedTensorType table = g.f32({dynamic, half});
+      Value cos = operand(body, Operand::Cosines, table),
+            sin = operand(body, Operand::Sines, table);
+      q = g.rotate(q, cos, sin, attention.interleaved);
+      k = g.rotate(k, cos, sin, attention.interleaved);
+    }
+    Value bias, mask;
+    const DistanceBiasSpec &distance = body.stack->bias;
+    if (!distance.table.empty()) {
+      const TensorInfo *info =
+          resolve(prefix + distance.table + ".weight", {distance.rows, attention.heads});
+      Type element = info ? info->elementType : g.b.getF32Type();
+      Value table = operand(body, Operand::Bias,
+                            RankedTensorType::get({distance.rows, attention.heads}, element));
+      bias = g.distanceBias(x, table, distance.buckets);
+    }
+    int64_t reach = body.layer->reach;
+    if (body.stack->causal || reach >= 0)
+      mask = g.nearMask(x, reach, body.stack->causal ? 0 : reach);
+    result = g.attend(q, k, v, attention.scale, bias, mask);
+  }
+  return emitLinear(g, attention.output, body.stack->hidden, result, weight);
+}
+
+Value StackBuilder::emitCross(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
+  const AttentionSpec &cross = body.layer->cross;
+  RankedTensorType type = g.f32({dynamic, cross.kvHeads, cross.headDim});
+  Value q = emitLinear(g, cross.query, cross.heads * cross.headDim, x, weight);
+  std::string module = body.layer->name + StringRef(cross.output.name).rsplit('.').first.str();
+  Value result;
+  {
+    GraphBuilder::At at(g, prefix + module);
+    Value keys = operand(body, Operand::Keys, type), values = operand(body, Operand::Values, type);
+    result = g.attend(g.splitLast(q, cross.headDim), keys, values, cross.scale, {}, {});
+  }
+  return emitLinear(g, cross.output, body.stack->hidden, result, weight);
+}
+
+Value StackBuilder::emitFeedForward(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
+  const FeedForwardSpec &ff = body.layer->feedForward;
+  Value inner;
+  if (ff.gated && ff.gate.name == ff.up.name) {
+    // Both halves are one matrix, the gate first.
+    Value both = emitLinear(g, ff.up, 2 * ff.size, x, weight);
+    inner = g.mul(g.activation(g.sliceLast(both, 0, ff.size), ff.activation),
+                  g.sliceLast(both, ff.size, ff.size));
+  } else {
+    Value gate = ff.gated ? emitLinear(g, ff.gate, ff.size, x, weight) : Value();
+    Value up = emitLinear(g, ff.up, ff.size, x, weight);
+    inner =
+        ff.gated ? g.mul(g.activation(gate, ff.activation), up) : g.activation(up, ff.activation);
+  }
+  return emitLinear(g, ff.down, body.stack->hidden, inner, weight);
+}
+
+Value StackBuilder::emitLayer(GraphBuilder &g, Body &body, Value x) {
+  const StackLayerSpec &layer = *body.layer;
+  auto weight = weightsOf(body);
+  auto branch = [&](const NormSpec &norm, function_ref<Value(Value)> emit) {
+    if (layer.postNorm)
+      return emitNorm(g, norm, g.add(x, emit(x)), weight);
+    return g.add(x, emit(emitNorm(g, norm, x, weight)));
+  };
+  x = branch(layer.attentionNorm, [&](Value x) { return emitSelfAttention(g, body, x, weight); });
+  if (layer.hasCross)
+    x = branch(layer.crossNorm, [&](Value x) { return emitCross(g, body, x, weight); });
+  return branch(layer.feedForwardNorm,
+                [&](Value x) { return emitFeedForward(g, body, x, weight); });
+}
+
+//===----------------------------------------------------------------------===//
+// The stack
+//===----------------------------------------------------------------------===//
+
+Value StackBuilder::emitEmbeddings(const StackSpec &spec, int64_t vocab, Value ids, Value types) {
+  int64_t size = spec.embeddingSize;
+  auto weight = [&](const std::string &name, ArrayRef<int64_t> shape) {
+    return parameterOf(name, shape);
+  };
+  Value x;
+  {
+    GraphBuilder::At at(top, prefix + spec.embedding);
+    Value table = parameterOf(spec.embedding + ".weight", {vocab, size});
+    x = top.mul(top.embedding(ids, table), spec.embeddingScale);
+  }
+  if (!spec.typeTable.empty()) {
+    GraphBuilder::At at(top, prefix + spec.typeTable);
+    Value table = parameterOf(spec.typeTable + ".weight", {spec.types, size});
+    if (spec.takesTypes()) {
+      x = top.add(x, top.embedding(types, table));
+    } else {
+      SmallVector<ReassociationIndices> groups = {{0, 1}};
+      x = top.addWeight(x, tensor::CollapseShapeOp::create(top.b, top.loc, table, groups));
+    }
+  }
+  if (spec.normBeforePositions)
+    x = emitNorm(top, spec.embeddingNorm, x, weight);
+  bool stored = !spec.positionTable.empty() &&
+                (spec.positionValues.empty() ||
+                 checkpoint.tensors.find(prefix + spec.positionTable + ".weight"));
+  if (stored || !spec.positionValues.empty()) {
+    GraphBuilder::At at(top, prefix + (stored ? spec.positionTable : "positions"));
+    Value rows;
+    if (stored) {
+      rows = parameterOf(spec.positionTable + ".weight", {spec.positionRows, size});
+    } else {
+      RankedTensorType type = top.f32({int64_t(spec.positionValues.size()) / size, size});
+      rows = arith::ConstantOp::create(top.b, top.loc,
+                                       DenseElementsAttr::get(type, ArrayRef(spec.positionValues)));
+    }
+    Value position = top.positions(ids);
+    if (spec.positionOffset) {
+      Value offset =
+          arith::ConstantOp::create(top.b, top.loc, top.b.getI32IntegerAttr(spec.positionOffset));
+      auto type = cast<RankedTensorType>(position.getType());
+      position = arith::AddIOp::create(top.b, top.loc, position, top.fill(type, offset));
+    }
+    x = top.add(x, top.embedding(position, rows));
+  }
+  if (!spec.normBeforePositions)
+    x = emitNorm(top, spec.embeddingNorm, x, weight);
+  if (!spec.embeddingProjection.name.empty())
+    x = emitLinear(top, spec.embeddingProjection, spec.hidden, x, weight);
+  return x;
+}
+
+Value StackBuilder::emitStack(const StackSpec &spec, int64_t vocab, Value ids, Value types,
+                              Value source) {
+  Value x = emitEmbeddings(spec, vocab, ids, types);
+  std::vector<std::pair<Value, Value>> rotaries;
+  for (const RotaryTable &rotary : spec.rotaries) {
+    GraphBuilder::At at(top, prefix + "rotary");
+    rotaries.push_back(top.rotaryTable(ids, rotary.frequencies, rotary.magnitude));
+  }
+  for (const StackLayerSpec &layer : spec.layers) {
+    GraphBuilder::At at(top, prefix + StringRef(layer.name).drop_back(1));
+    auto noOther = [](Operand::Kind) { return Value(); };
+    Value keys, values;
+    if (layer.hasCross) {
+      int64_t size = cast<RankedTensorType>(source.getType()).getDimSize(1);
+      Body *body = bodyOf(spec, layer, /*ofSource=*/true, size);
+      if (!body)
+        return {};
+      ValueRange both = callBody(*body, layer, source, noOther);
+      keys = both[0];
+      values = both[1];
+    }
+    Body *body = bodyOf(spec, layer, /*ofSource=*/false, spec.hidden);
+    if (!body)
+      return {};
+    auto valueOf = [&](Operand::Kind kind) -> Value {
+      switch (kind) {
+      case Operand::Cosines:
+        return rotaries[*layer.attention.rotary].first;
+      case Operand::Sines:
+        return rotaries[*layer.attention.rotary].second;
+      case Operand::Bias:
+        return parameterOf(spec.bias.table + ".weight", {spec.bias.rows, layer.attention.heads});
+      case Operand::Keys:
+        return keys;
+      case Operand::Values:
+        return values;
+      case Operand::Weight:
+        break;
+      }
+      llvm_unreachable("weights are taken by name");
+    };
+    x = callBody(*body, layer, x, valueOf)[0];
+  }
+  return emitNorm(top, spec.finalNorm, x, [&](const std::string &name, ArrayRef<int64_t> shape) {
+    return parameterOf(name, shape);
+  });
+}

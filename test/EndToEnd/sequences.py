@@ -1,0 +1,190 @@
+# RUN: %python %s %t %source
+"""Small made-up encoders and encoder-decoders, compiled and run: rows of the interpreter, and the same bits in any company."""
+import array
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+folder.mkdir(parents=True, exist_ok=True)
+sys.path.insert(0, str(source / "test/Import/Inputs"))
+import encoders
+
+problems = []
+
+
+def expect(condition, what):
+    if not condition:
+        problems.append(what)
+
+
+def run(*command, ok=True):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if ok and done.returncode:
+        raise RuntimeError(f"{' '.join(str(word) for word in command)}: {done.stderr.strip()[-600:]}")
+    return done
+
+
+def floats(data):
+    values = array.array("f")
+    values.frombytes(data)
+    return values
+
+
+def read_npy(path):
+    data = path.read_bytes()
+    size = int.from_bytes(data[8:10], "little")
+    values = array.array("f" if b"<f4" in data[:10 + size] else "d")
+    values.frombytes(data[10 + size:])
+    return values
+
+
+def write_npy(path, kind, values, shape):
+    header = ("{'descr': '<%s', 'fortran_order': False, 'shape': (%s), }" % (kind, "".join(f"{n}, " for n in shape))).encode()
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    code = {"i4": "i", "f4": "f", "f8": "d"}[kind]
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + array.array(code, values).tobytes())
+
+
+def interpret(graph, checkpoint, function, inputs):
+    """The first result of a function, in f64."""
+    files = []
+    for number, (kind, values, shape) in enumerate(inputs):
+        files.append(folder / f"input{number}.npy")
+        write_npy(files[-1], kind, values, shape)
+    out = folder / "expected.npy"
+    run("ingot-opt", graph, f"--tfm-interpret=function={function} inputs={','.join(map(str, files))} parameters={checkpoint} "
+        f"dims={len(inputs[0][1])} outputs={out}", "-o", "/dev/null")
+    return read_npy(out)
+
+
+def close(got, want, what):
+    error = max(abs(a - b) for a, b in zip(want, got)) if len(want) == len(got) else float("inf")
+    expect(error < 2e-5 * max(1, *map(abs, want)), f"{what}: off by {error:.1e} ({len(got)} of {len(want)} values)")
+
+
+def ids_of(count, seed, vocabulary):
+    return [(7 * i * i + 3 * i * seed + seed) % vocabulary for i in range(count)]
+
+
+def write_ids(path, sequences):
+    path.write_text("".join(" ".join(map(str, s)) + "\n" for s in sequences))
+
+
+def rows(model, sequences, output, *arguments):
+    ids, out = folder / "ids.txt", folder / "rows.f32"
+    write_ids(ids, sequences)
+    run("ingot-run", model, f"--ids-file={ids}", "-n", 0, f"--output={output}", f"--logits={out}", *arguments)
+    return out.read_bytes()
+
+
+def prepare(name, **fields):
+    checkpoint = folder / name
+    config = encoders.write(checkpoint, name, **fields)
+    model, graph = folder / f"{name}.ingot", folder / f"{name}.mlir"
+    run("ingot-compile", checkpoint, "-o", model, "--quiet", "--require-fused")
+    run("ingot-compile", checkpoint, "--compile-to=input", "-o", graph)
+    return config, checkpoint, model, graph
+
+
+# Lengths on both sides of a page of keys.
+LENGTHS = (5, 1, 70, 64)
+for name in ("bert", "mpnet", "modernbert"):
+    config, checkpoint, model, graph = prepare(name)
+    sequences = [ids_of(n, i + 1, config["vocab_size"]) for i, n in enumerate(LENGTHS)]
+    zeros = [("i4", [0] * n, [n]) for n in LENGTHS] if name == "bert" else None
+    for output in ["hidden", "logits"] + (["pooled", "classes"] if name == "bert" else []):
+        together = rows(model, sequences, output)
+        alone = b"".join(rows(model, [s], output) for s in sequences)
+        expect(together == alone, f"{name}: {output} has other bits in a batch")
+        expect(rows(model, sequences, output, "--threads=1") == together, f"{name}: {output} has other bits on one thread")
+        want = []
+        for i, s in enumerate(sequences):
+            inputs = [("i4", s, [len(s)])] + ([zeros[i]] if zeros else [])
+            values = interpret(graph, checkpoint, output, inputs)
+            width = len(values) // len(s)
+            want += values[:width] if output in ("pooled", "classes") else values
+        close(floats(together), want, f"{name}: {output}")
+    # Embeddings are what the rows say.
+    hidden = floats(rows(model, sequences[:1], "hidden"))
+    width = config["hidden_size"]
+    mean = [sum(hidden[i::width]) / LENGTHS[0] for i in range(width)]
+    norm = math.sqrt(sum(x * x for x in mean))
+    done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, sequences[0])), "--pooling=mean", "--normalize")
+    vector = json.loads(done.stdout)["embeddings"][0]
+    close(vector, [x / norm for x in mean], f"{name}: mean embedding")
+    done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, sequences[0])), "--pooling=cls")
+    close(json.loads(done.stdout)["embeddings"][0], hidden[:width], f"{name}: first embedding")
+    done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, sequences[0])), "--pooling=none")
+    expect(len(json.loads(done.stdout)["embeddings"][0]) == LENGTHS[0], f"{name}: a vector for every token")
+
+# Token types count, and only those that there are.
+config, checkpoint, model, graph = prepare("bert", architectures=["BertModel"])
+ids, types = ids_of(6, 3, 23), [0, 0, 1, 1, 0, 1]
+got = floats(rows(model, [ids], "hidden", "--token-types=" + ",".join(map(str, types))))
+close(got, interpret(graph, checkpoint, "hidden", [("i4", ids, [6]), ("i4", types, [6])]), "bert: token types")
+for arguments, text in ((["--token-types=0,0,2,0,0,0"], "token type 2"), (["--token-types=0"], "expected one for each"),
+                        (["--output=encoder"], "has no output 'encoder', only hidden, pooled")):
+    done = run("ingot-run", model, "--ids=" + ",".join(map(str, ids)), f"--logits={folder / 'x'}", *arguments, ok=False)
+    expect(done.returncode == 1 and text in done.stderr, f"bert: {arguments}: {done.stderr}")
+# Pooling that is stored beside the model.
+(checkpoint / "1_Pooling").mkdir(exist_ok=True)
+(checkpoint / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": 12, "pooling_mode_max_tokens": True}))
+(checkpoint / "modules.json").write_text(json.dumps([
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]))
+run("ingot-compile", checkpoint, "-o", model, "--quiet")
+hidden = floats(rows(model, [ids], "hidden"))
+top = [max(hidden[i::12]) for i in range(12)]
+norm = math.sqrt(sum(x * x for x in top))
+done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, ids)))
+close(json.loads(done.stdout)["embeddings"][0], [x / norm for x in top], "bert: stored pooling")
+
+for name in ("t5", "bart", "marian"):
+    config, checkpoint, model, graph = prepare(name)
+    target = config.get("decoder_vocab_size", config["vocab_size"])
+    sources = [ids_of(n, i + 1, config["vocab_size"]) for i, n in enumerate(LENGTHS)]
+    texts = [ids_of(7, i + 5, target) for i in range(len(sources))]
+    file = folder / "texts.txt"
+    write_ids(file, texts)
+    states, want = [], []
+    for s, t in zip(sources, texts):
+        states.append(interpret(graph, checkpoint, "encode", [("i4", s, [len(s)])]))
+        want += interpret(graph, checkpoint, "forward",
+                          [("i4", t, [len(t)]), ("f8", states[-1], [len(s), config["d_model"]])])
+    close(floats(rows(model, sources, "encoder")), [x for s in states for x in s], f"{name}: encoder")
+    together = rows(model, sources, "logits", f"--decoder-ids-file={file}")
+    close(floats(together), want, f"{name}: logits")
+    alone = b"".join(rows(model, [s], "logits", "--decoder-ids=" + ",".join(map(str, t))) for s, t in zip(sources, texts))
+    expect(together == alone, f"{name}: other bits in a batch")
+    for arguments in (["--threads=1"], ["--prefill-chunk=1"], ["--prefill-chunk=3"]):
+        expect(rows(model, sources, "logits", f"--decoder-ids-file={file}", *arguments) == together, f"{name}: other bits with {arguments[0]}")
+    # Greedy: what decode computes is what prefill computes, and the start is the model's.
+    ids, out = "--ids=" + ",".join(map(str, sources[0])), folder / "decode.f32"
+    printed = run("ingot-run", model, ids, "-n", 6, "--ignore-eos", f"--logits={out}").stdout.split()
+    expect(printed[0] == str(config["decoder_start_token_id"]) and len(printed) == 7, f"{name}: printed {printed}")
+    expect(rows(model, sources[:1], "logits", "--decoder-ids=" + ",".join(printed[:-1])) == out.read_bytes(), f"{name}: decode and prefill have other bits")
+    # One beam is greedy; several find nothing worse, alone and in company.
+    beams = [run("ingot-run", model, ids, "-n", 6, "--ignore-eos", f"--beams={n}").stdout.split() for n in (1, 3)]
+    expect(beams[0] == printed, f"{name}: one beam is not greedy")
+
+    def score(text):
+        logits = floats(rows(model, sources[:1], "logits", "--decoder-ids=" + ",".join(text[:-1])))
+        total = 0
+        for i, token in enumerate(text[1:]):
+            row = logits[i * target:(i + 1) * target]
+            total += row[int(token)] - max(row) - math.log(sum(math.exp(x - max(row)) for x in row))
+        return total
+
+    expect(score(beams[1]) >= score(printed) - 1e-6, f"{name}: beams find less than greedy")
+    write_ids(folder / "sources.txt", sources)
+    lines = run("ingot-run", model, f"--ids-file={folder / 'sources.txt'}", "-n", 6, "--ignore-eos", "--beams=3").stdout.splitlines()
+    expect(lines[0].split() == beams[1] and len(lines) == len(sources), f"{name}: beams depend on company")
+    refused = run("ingot-compile", checkpoint, "-o", folder / "x.ingot", "--past-context=restart", ok=False)
+    expect(refused.returncode == 1 and "expected past-context stop" in refused.stderr, f"{name}: {refused.stderr}")
+
+print("\n".join(problems) or "all as they should be")
+sys.exit(bool(problems))

@@ -1,0 +1,299 @@
+//===- Sequences.cpp - outputs of whole sequences, and embeddings ----------------------------===//
+#include "Commands.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+using namespace ingot;
+
+namespace {
+
+/// The error of a call, with the model's path in front.
+void checkRun(const std::string &path, ingot_error *error) {
+  bool interrupted = ingot_error_status(error) == INGOT_CANCELLED;
+  try {
+    check(error);
+  } catch (const Error &failure) {
+    std::string message = interrupted ? "interrupted" : failure.what();
+    throw Failure(message.rfind(path, 0) == 0 ? message : path + ": " + message);
+  }
+}
+
+std::vector<int32_t> encodeText(const Model &model, const std::string &text,
+                                const std::string &where) {
+  std::vector<int32_t> ids;
+  try {
+    ids = model.encode(text);
+  } catch (const Error &error) {
+    throw Failure(error.what());
+  }
+  if (ids.empty())
+    throw Failure(where + ": no tokens in it");
+  return ids;
+}
+
+/// A file that is complete or is not there.
+class RowsFile {
+public:
+  explicit RowsFile(const std::string &path) : path(path), file(fopen(path.c_str(), "wbe")) {
+    if (!file)
+      fail();
+  }
+  RowsFile(const RowsFile &) = delete;
+  RowsFile &operator=(const RowsFile &) = delete;
+  ~RowsFile() {
+    if (file) {
+      fclose(file);
+      remove(path.c_str());
+    }
+  }
+  void write(const float *row, size_t width) {
+    if (fwrite(row, sizeof(float), width, file) != width)
+      fail();
+  }
+  void finish() {
+    FILE *done = file;
+    file = nullptr;
+    if (fclose(done) != 0)
+      fail();
+  }
+
+private:
+  [[noreturn]] void fail() const {
+    throw Failure(path + ": cannot be written: " + strerror(errno));
+  }
+  std::string path;
+  FILE *file;
+};
+
+std::string knownOutputs(const Model &model) {
+  std::string names;
+  for (size_t i = 0; i < model.sequenceModel().output_count; ++i)
+    names += (i ? ", " : "") + std::string(model.sequenceOutput(i).name);
+  return names;
+}
+
+} // namespace
+
+std::vector<std::vector<int32_t>> readSequences(const SequenceInput &input, const Model &model) {
+  std::vector<std::vector<int32_t>> sequences;
+  if (input.ids) {
+    sequences = {parseIds(*input.ids, "--ids")};
+    if (sequences[0].empty())
+      throw Failure("--ids: no ids in it");
+  } else if (input.idsFile) {
+    sequences = readIdsFile(*input.idsFile);
+  } else if (input.prompt) {
+    sequences = {encodeText(model, *input.prompt, "--prompt")};
+  } else if (input.file) {
+    std::string text = readFile(*input.file);
+    for (size_t at = 0; at < text.size();) {
+      size_t end = std::min(text.find('\n', at), text.size());
+      std::string where = *input.file + ": line " + std::to_string(sequences.size() + 1);
+      sequences.push_back(encodeText(model, text.substr(at, end - at), where));
+      at = end + 1;
+    }
+    if (sequences.empty())
+      throw Failure(*input.file + ": no lines in it");
+  } else {
+    throw Failure("nothing to do; give -p TEXT, --file=FILE, --ids=IDS or --ids-file=FILE");
+  }
+  return sequences;
+}
+
+std::optional<size_t> findSequenceOutput(const Model &model, const std::string &name) {
+  if (!model.info().has_sequence_model)
+    return std::nullopt;
+  for (size_t i = 0; i < model.sequenceModel().output_count; ++i)
+    if (model.sequenceOutput(i).name == name)
+      return i;
+  return std::nullopt;
+}
+
+namespace {
+
+/// Ids and types in the form of the C API; types are those of every sequence.
+std::vector<ingot_sequence> makeSequences(const std::vector<std::vector<int32_t>> &ids,
+                                          const std::vector<int32_t> &types) {
+  std::vector<ingot_sequence> sequences;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!types.empty() && types.size() != ids[i].size())
+      throw Failure("--token-types: expected one for each of the " + std::to_string(ids[i].size()) +
+                    " tokens, got " + std::to_string(types.size()));
+    sequences.push_back({ids[i].data(), types.empty() ? nullptr : types.data(), ids[i].size()});
+  }
+  return sequences;
+}
+
+/// The best ids of a row, best first; ties to the lower id.
+std::vector<size_t> bestOf(const float *row, size_t width, size_t wanted) {
+  std::vector<size_t> order(width);
+  for (size_t i = 0; i < width; ++i)
+    order[i] = i;
+  wanted = std::min(wanted, width);
+  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(wanted), order.end(),
+                    [&](size_t a, size_t b) { return row[a] != row[b] ? row[a] > row[b] : a < b; });
+  order.resize(wanted);
+  return order;
+}
+
+} // namespace
+
+int runSequences(const SequenceOptions &options, Model &model) {
+  std::string name = options.output;
+  std::optional<size_t> index;
+  if (!name.empty()) {
+    index = findSequenceOutput(model, name);
+    if (!index)
+      throw Failure(options.load.path + ": has no output '" + name + "', only " +
+                    knownOutputs(model));
+  } else {
+    for (const char *candidate : {"logits", "hidden", "encoder"})
+      if (!index)
+        index = findSequenceOutput(model, candidate);
+    if (!index)
+      index = 0;
+    name = model.sequenceOutput(*index).name;
+  }
+  ingot_sequence_output_info output = model.sequenceOutput(*index);
+  auto ids = readSequences(options.input, model);
+  std::vector<int32_t> types;
+  if (options.tokenTypes)
+    types = parseIds(*options.tokenTypes, "--token-types");
+  std::vector<ingot_sequence> sequences = makeSequences(ids, types);
+
+  struct Sink {
+    std::optional<RowsFile> file;
+    std::vector<std::string> lines; // best id of every row, per sequence
+    size_t width;
+    std::string failure;
+  } sink;
+  sink.width = output.width;
+  sink.lines.resize(ids.size());
+  if (options.logits)
+    sink.file.emplace(*options.logits);
+  ingot_run_options run;
+  ingot_run_options_init(&run);
+  run.cancel = interruptToken();
+  auto onRow = [](void *user, size_t sequence, size_t token, const float *row) {
+    Sink &sink = *static_cast<Sink *>(user);
+    if (!sink.failure.empty())
+      return;
+    try {
+      if (sink.file)
+        sink.file->write(row, sink.width);
+      else
+        sink.lines[sequence] +=
+            (token ? " " : "") + std::to_string(bestOf(row, sink.width, 1).front());
+    } catch (const Failure &failure) {
+      sink.failure = failure.what();
+    }
+  };
+  checkRun(options.load.path, ingot_run_sequences(model.get(), *index, sequences.data(),
+                                                  sequences.size(), onRow, &sink, &run));
+  if (!sink.failure.empty())
+    throw Failure(sink.failure);
+  if (sink.file)
+    sink.file->finish();
+  else if (name == "logits" || name == "classes")
+    for (const std::string &line : sink.lines)
+      print(line + "\n");
+  else
+    throw Failure("--output=" + name + ": give --logits=FILE to write its rows, or use embed");
+  return 0;
+}
+
+/// The shortest text that reads back as the same number.
+static void appendNumber(std::string &text, float value) {
+  char digits[32];
+  auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
+  text.append(digits, error == std::errc() ? end : digits);
+}
+
+/// One object; a vector per text, or (`perToken`) a list of vectors per text.
+static void printEmbeddings(size_t width, const std::vector<std::vector<float>> &values,
+                            bool perToken) {
+  std::string text = "{\"schema\": 1, \"width\": " + std::to_string(width) + ", \"embeddings\": [";
+  for (size_t i = 0; i < values.size(); ++i) {
+    text += i ? ",\n" : "\n";
+    if (perToken)
+      text += "[";
+    for (size_t at = 0; at < values[i].size(); ++at) {
+      if (at % width == 0)
+        text += at ? ", [" : "[";
+      else
+        text += ", ";
+      appendNumber(text, values[i][at]);
+      if (at % width == width - 1)
+        text += "]";
+    }
+    if (perToken)
+      text += "]";
+  }
+  print(text + "\n]}\n");
+}
+
+int runEmbed(const EmbedOptions &options) {
+  Model model = loadModel(options.load);
+  if (!model.info().has_sequence_model)
+    throw Failure(options.load.path + ": makes no embeddings: it is not an encoder");
+  auto ids = readSequences(options.input, model);
+  std::vector<int32_t> types;
+  if (options.tokenTypes)
+    types = parseIds(*options.tokenTypes, "--token-types");
+  std::vector<ingot_sequence> sequences = makeSequences(ids, types);
+  ingot_embed_options embed;
+  ingot_embed_options_init(&embed);
+  ingot_run_options_init(&embed.run);
+  embed.run.cancel = interruptToken();
+  embed.normalize = options.normalize;
+  embed.raw = options.raw;
+  if (options.pooling == "none") {
+    // Every row of every text.
+    std::optional<size_t> index = findSequenceOutput(model, "hidden");
+    if (!index)
+      index = findSequenceOutput(model, "encoder");
+    if (!index)
+      throw Failure(options.load.path + ": has no output to make vectors of");
+    struct Rows {
+      size_t width;
+      bool normalize;
+      std::vector<std::vector<float>> values;
+    } rows{model.sequenceOutput(*index).width, options.normalize, {}};
+    rows.values.resize(ids.size());
+    auto onRow = [](void *user, size_t sequence, size_t, const float *row) {
+      Rows &rows = *static_cast<Rows *>(user);
+      double square = 0;
+      for (size_t i = 0; i < rows.width; ++i)
+        square += static_cast<double>(row[i]) * static_cast<double>(row[i]);
+      double length = rows.normalize ? std::max(std::sqrt(square), 1e-12) : 1;
+      for (size_t i = 0; i < rows.width; ++i)
+        rows.values[sequence].push_back(static_cast<float>(static_cast<double>(row[i]) / length));
+    };
+    checkRun(options.load.path, ingot_run_sequences(model.get(), *index, sequences.data(),
+                                                    sequences.size(), onRow, &rows, &embed.run));
+    printEmbeddings(rows.width, rows.values, /*perToken=*/true);
+    return 0;
+  }
+  const std::pair<const char *, ingot_pooling> kinds[] = {
+      {"", INGOT_POOLING_DEFAULT},  {"cls", INGOT_POOLING_FIRST}, {"last", INGOT_POOLING_LAST},
+      {"mean", INGOT_POOLING_MEAN}, {"max", INGOT_POOLING_MAX},   {"pooled", INGOT_POOLING_POOLED}};
+  for (const auto &[name, kind] : kinds)
+    if (options.pooling == name)
+      embed.pooling = kind;
+  size_t width = 0;
+  checkRun(options.load.path, ingot_embed_width(model.get(), &embed, &width));
+  std::vector<float> vectors(width * ids.size());
+  checkRun(options.load.path, ingot_embed(model.get(), sequences.data(), sequences.size(), &embed,
+                                          vectors.data(), vectors.size()));
+  std::vector<std::vector<float>> values;
+  for (size_t i = 0; i < ids.size(); ++i)
+    values.emplace_back(vectors.begin() + static_cast<ptrdiff_t>(i * width),
+                        vectors.begin() + static_cast<ptrdiff_t>((i + 1) * width));
+  printEmbeddings(width, values, /*perToken=*/false);
+  return 0;
+}
