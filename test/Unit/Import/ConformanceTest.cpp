@@ -307,7 +307,7 @@ TEST_F(Zoo, EncodersAndEncoderDecoders) {
       ++encoders;
     }
   }
-  EXPECT_GE(encoders, 19u);
+  EXPECT_GE(encoders, 18u);
   EXPECT_GE(decoders, 9u);
 }
 
