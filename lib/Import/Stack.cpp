@@ -295,7 +295,7 @@ Value StackBuilder::emitStack(const StackSpec &spec, int64_t vocab, Value ids, V
   std::vector<std::pair<Value, Value>> rotaries;
   for (const RotaryTable &rotary : spec.rotaries) {
     GraphBuilder::At at(top, prefix + "rotary");
-    rotaries.push_back(top.rotaryTable(ids, rotary.frequencies, rotary.magnitude));
+    rotaries.push_back(top.rotaryTable(ids, rotary));
   }
   for (const StackLayerSpec &layer : spec.layers) {
     GraphBuilder::At at(top, prefix + StringRef(layer.name).drop_back(1));

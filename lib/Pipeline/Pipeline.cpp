@@ -210,7 +210,7 @@ void ingot::buildFormatPipeline(PassManager &manager, const PipelineOptions &opt
   if (options.weights.empty() && options.activations == "f32")
     return;
   ChooseFormatsOptions formats;
-  formats.weights = SmallVector<std::string>(options.weights);
+  formats.weights.assign(options.weights.begin(), options.weights.end());
   formats.activations = options.activations;
   manager.addPass(createChooseFormats(formats));
 }

@@ -276,11 +276,11 @@ LogicalResult Packer::pack(func::FuncOp function) {
     auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(call, call.getCalleeAttr());
     const SmallVector<PackedFunction::Source> sources = packed[callee].sources;
     SmallVector<Value> operands;
-    for (auto [number, operand] : llvm::enumerate(call.getOperands()))
+    for (unsigned number = 0; number < call.getNumOperands(); ++number)
       if (llvm::none_of(sources, [&](const PackedFunction::Source &source) {
             return source.keys == number || source.values == number;
           }))
-        operands.push_back(operand);
+        operands.push_back(call.getOperand(number));
     operands.push_back(self.batch);
     // Behind the batch stand the caches in the order of the callee's sites.
     size_t nextCache = 0, nextSource = 0;

@@ -1,6 +1,7 @@
 //===- SelectSchedule.cpp - decides how kernels are generated and weights are packed ----------===//
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
 #include "ingot/Dialect/Plan/Utils/CacheLayout.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -16,8 +17,10 @@ using namespace ingot;
 using namespace ingot::tfm;
 
 /// Rows of a panel: four vectors of 16 output rows, so that one row of activations keeps four
-/// chains of multiply-adds in flight.
-static constexpr int64_t kPanelRows = 64;
+/// chains of multiply-adds in flight, or as many whole vectors of each part as come near.
+static int64_t getPanelRows(int64_t parts) {
+  return plan::kPanelLanes * parts * std::max<int64_t>(1, 4 / parts);
+}
 
 /// Query rows (queries times the heads that share keys) of an attention item: enough to reuse each
 /// key from registers and caches, few enough that short prompts still divide over threads; a multiple
@@ -70,7 +73,7 @@ void ScheduleSelector::pack(plan::KernelOp kernel, BlockArgument weight, bool tr
   int64_t n = type.getDimSize(transposed ? 1 : 0), k = type.getDimSize(transposed ? 0 : 1);
   auto packedType = RankedTensorType::get(
       {n, k}, type.getElementType(),
-      plan::PanelsAttr::get(module.getContext(), kPanelRows, parts, matrices));
+      plan::PanelsAttr::get(module.getContext(), getPanelRows(parts), parts, matrices));
   weight.setType(packedType);
   SmallVector<Type> inputs(kernel.getArgumentTypes());
   inputs[weight.getArgNumber()] = packedType;

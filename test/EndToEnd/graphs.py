@@ -40,6 +40,17 @@ CASES = [
     ("linear_on_an_input", "%x: tensor<?x?x21xf32>, %w: tensor<13x21xf32>, %b: tensor<13xf32>", "tensor<?x?x13xf32>", """
      %o = tfm.linear %x, %w bias(%b : tensor<13xf32>) : tensor<?x?x21xf32>, tensor<13x21xf32> -> tensor<?x?x13xf32>""",
      [(2, 5, 21), (13, 21), (13,)]),
+    ("three_parts", "%x: tensor<?x24xf32>", "tensor<?x15xf32>", """
+     %c0 = arith.constant 0 : index
+     %n = tensor.dim %x, %c0 : tensor<?x24xf32>
+     %w = arith.constant dense<WEIGHTS> : tensor<45x24xf32>
+     %y = tfm.linear %x, %w : tensor<?x24xf32>, tensor<45x24xf32> -> tensor<?x45xf32>
+     %a = tensor.extract_slice %y[0, 0] [%n, 15] [1, 1] : tensor<?x45xf32> to tensor<?x15xf32>
+     %b = tensor.extract_slice %y[0, 15] [%n, 15] [1, 1] : tensor<?x45xf32> to tensor<?x15xf32>
+     %c = tensor.extract_slice %y[0, 30] [%n, 15] [1, 1] : tensor<?x45xf32> to tensor<?x15xf32>
+     %d = arith.maximumf %a, %b : tensor<?x15xf32>
+     %o = arith.mulf %d, %c : tensor<?x15xf32>""".replace("WEIGHTS", str([[random.gauss(0, 1) for _ in range(24)] for _ in range(45)])),
+     [(9, 24)]),
     ("matmul", "%a: tensor<?x?x?xf32>, %b: tensor<?x?x?xf32>", "tensor<?x?x?xf32>", """
      %0 = tfm.matmul %a, %b transpose_b : tensor<?x?x?xf32>, tensor<?x?x?xf32> -> tensor<?x?x?xf32>
      %o = tfm.matmul %0, %b : tensor<?x?x?xf32>, tensor<?x?x?xf32> -> tensor<?x?x?xf32>""", [(3, 5, 18), (3, 7, 18)]),

@@ -205,6 +205,8 @@ int main(int argc, char **argv) {
   if (activations != "f32" && activations != "bf16")
     return fail("--activations=" + activations + ": expected f32 or bf16");
   options.activations = activations;
+  if (options.cacheType.empty() && activations != "f32")
+    options.cacheType = activations;
   options.weights = weights;
   if (pastContext.getNumOccurrences() && !parsePastContext(pastContext, options))
     return fail("--past-context=" + pastContext +

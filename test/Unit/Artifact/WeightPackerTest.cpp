@@ -303,7 +303,7 @@ TEST(WeightPacker, ConvertsFormats) {
   weight.sources[1] = model.addSource(stored, false);
   weight.sources[1].conversion = {Format::Q4_K, Format::F32, stored.size()};
   weight.sources[1].length = kRows * kColumns * 4;
-  model.expected.back() = packByDefinition(whole, 64, 1, false);
+  model.expected.back() = packByDefinition(whole, 64, 1, false, 1);
   model.check(10000);
   model.check(4 << 20);
 }

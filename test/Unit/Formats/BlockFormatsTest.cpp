@@ -147,7 +147,7 @@ TEST(BlockFormats, MatchesGgmlBitForBit) {
   for (size_t f = 0; f < kNumFormats; ++f) {
     Format format = Format(f);
     std::string name(getInfo(format).name);
-    if (name.size() == 4 && name.ends_with("_k"))
+    if (name.size() == 4 && name.substr(2) == "_k")
       name.back() = 'K';
     if (!std::ifstream(folder + name + ".q"))
       continue;

@@ -96,10 +96,10 @@ public:
     auto type = mlir::IntegerType::get(&context, 32);
     return reference::Tensor::ofInts({int64_t(ids.size())}, type, ids);
   }
-  bool has(StringRef function) const {
+  bool has(StringRef function) {
     return module && module->lookupSymbol<mlir::func::FuncOp>(function);
   }
-  unsigned numInputs(StringRef function) const {
+  unsigned numInputs(StringRef function) {
     return module->lookupSymbol<mlir::func::FuncOp>(function).getNumArguments();
   }
 

@@ -13,7 +13,7 @@ namespace formats = ingot::formats;
 namespace {
 
 /// Replaces every '$' by `text`.
-std::string fill(std::string pattern, llvm::StringRef text) {
+std::string substitute(std::string pattern, llvm::StringRef text) {
   for (size_t at; (at = pattern.find('$')) != std::string::npos;)
     pattern.replace(at, 1, text.str());
   return pattern;
@@ -23,7 +23,7 @@ class BlockWeights : public testing::TestWithParam<formats::Format> {};
 
 TEST_P(BlockWeights, MeanWhatTheyDecodeTo) {
   const formats::FormatInfo &info = formats::getInfo(GetParam());
-  Program program(fill(R"(
+  Program program(substitute(R"(
     func.func @widened() -> tensor<3x512xf32> {
       %w = tfm.parameter "w" from "m.gguf" at 40 : tensor<3x512x!tfm.block<$>>
       %0 = tfm.convert_weight %w : tensor<3x512x!tfm.block<$>> -> tensor<3x512xf32>

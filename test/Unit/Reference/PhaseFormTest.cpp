@@ -226,7 +226,7 @@ TEST(PhaseForm, promptLengths) {
       return %0 : tensor<?xi32>
     })");
   auto ids = Tensor::ofInts({4}, program.f32(), {0, 1, 2, 3});
-  auto lengths = [&](StringRef name, std::vector<RuntimeValue> inputs) {
+  auto lengths = [&](llvm::StringRef name, std::vector<RuntimeValue> inputs) {
     std::vector<RuntimeValue> results = program.run(name, inputs);
     std::vector<int64_t> values;
     for (int64_t i = 0; i < 4; ++i)

@@ -285,7 +285,7 @@ std::string toy::languageModel(const LanguageModelOptions &options) {
         fb::CreateEntryDirect(fbb, "context", std::to_string(options.context).c_str())};
     return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
                               targets(fbb, codeBytes, options.feature), kernels(fbb),
-                              fbb.CreateVector(weightList), fbb.CreateVector(programs), lm,
+                              fbb.CreateVector(weightList), fbb.CreateVector(programs), lm, 0,
                               options.tokenizer.empty() ? -1 : 2, -1, fbb.CreateVector(locations),
                               0, fbb.CreateVector(entries));
   });
@@ -345,7 +345,7 @@ std::string toy::graphs() {
     std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
     return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
                               targets(fbb, codeBytes, ""), kernels(fbb), 0,
-                              fbb.CreateVector(programs), 0, -1, -1, fbb.CreateVector(locations));
+                              fbb.CreateVector(programs), 0, 0, -1, -1, fbb.CreateVector(locations));
   });
 }
 
