@@ -72,16 +72,11 @@ private:
       while (end > at && isSpaceBefore(end))
         end = previous(end);
     } else if (sign == 0 && kind != '{') {
-      size_t lineBegin = source.rfind('\n', open ? open - 1 : 0);
-      bool found = open > at && lineBegin != source.npos && lineBegin >= at;
-      size_t first = found ? lineBegin + 1 : at;
-      if (found || lineStarting) {
-        size_t i = open;
-        while (i > first && isSpaceBefore(i))
-          i = previous(i);
-        if (i == first)
-          end = first;
-      }
+      size_t i = open;
+      while (i > at && source[i - 1] != '\n' && isSpaceBefore(i))
+        i = previous(i);
+      if (i > at ? source[i - 1] == '\n' : lineStarting)
+        end = i;
     }
     return end;
   }

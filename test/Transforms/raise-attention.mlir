@@ -868,6 +868,7 @@ func.func @router(%logits: tensor<?x4xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>
   %p = tfm.softmax %logits dim(1) : tensor<?x4xf32>
   %ids, %w = tfm.route %p : tensor<?x4xf32> -> tensor<?x2xi32>, tensor<?x2xf32>
   return %ids, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
 
 // -----
 

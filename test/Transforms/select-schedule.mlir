@@ -55,6 +55,8 @@ func.func @experts(%x: tensor<?x6xf32>) -> tensor<?x2x4xf32> {
   %w = tensor.concat dim(1) %a, %b : (tensor<6x4xf32>, tensor<6x4xf32>) -> tensor<6x8xf32>
   %0 = tfm.expert_linear %x, %w experts(2) transposed : tensor<?x6xf32>, tensor<6x8xf32> -> tensor<?x2x4xf32>
   return %0 : tensor<?x2x4xf32>
+}
+
 // A tied table is one also where the embedding and the head are in different functions.
 // CHECK-LABEL: func.func @embeds
 // CHECK: %[[P:.*]] = plan.pack %{{.*}} : tensor<9x6xf16> -> tensor<9x6xf16, #plan.panels<64, 1>>

@@ -136,7 +136,9 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
     return failure();
   config.reportUnread([&](StringRef field) {
     return isWithoutEffect(field) || is_contained(spec.fieldsWithoutEffect, field) ||
-           field == "bos_token_id" || field == "eos_token_id" || field == "architectures";
+           // Without a head there is nothing to tie; a head has read it.
+           field == "tie_word_embeddings" || field == "bos_token_id" ||
+           field == "eos_token_id" || field == "architectures";
   });
   if (diagnostics.failed())
     return failure();

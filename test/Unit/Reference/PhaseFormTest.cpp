@@ -225,7 +225,7 @@ TEST(PhaseForm, promptLengths) {
       %0 = tfm.prompt_lengths %ids : tensor<?xi32> -> tensor<?xi32>
       return %0 : tensor<?xi32>
     })");
-  auto ids = Tensor::ofInts({4}, program.f32(), {0, 1, 2, 3});
+  auto ids = Tensor::ofInts({4}, program.integer(32), {0, 1, 2, 3});
   auto lengths = [&](llvm::StringRef name, std::vector<RuntimeValue> inputs) {
     std::vector<RuntimeValue> results = program.run(name, inputs);
     std::vector<int64_t> values;
