@@ -1,3 +1,4 @@
+# UNSUPPORTED: sanitizers
 # RUN: %python %s %t
 """Attention of random odd shapes, in every type of cache, against the interpreter.
 
