@@ -76,6 +76,10 @@ struct AlibiSpec {
   auto key() const { return std::tie(slopes, rounded, scale); }
 };
 
+/// Slopes of the paper: powers of 2^(-maxBias/n) for a power of two n, the missing heads between
+/// them.
+std::vector<float> alibiSlopes(int64_t heads, double maxBias = 8);
+
 /// Keys and values of all heads come from one latent per token: `AttentionSpec::key` makes the
 /// latent and the key that heads share, `value` is the matrix from the latent to the heads' keys
 /// and values, `keyNorm` the latent's norm. A head's key is headDim - rotated elements of its own,
@@ -89,8 +93,13 @@ struct LatentSpec {
   /// Queries are made of a latent of this size, normed by `queryNorm`; 0: of the input.
   int64_t queryRank = 0;
   LinearSpec queryDown;
+  /// Tensors with the parts of `value` that make keys, each turned, [heads, rank, plain], and those
+  /// that make values, [heads, valueSize, rank]; empty: `value` has both.
+  std::string toKeys, toValues;
 
-  auto key() const { return std::make_tuple(rank, rotated, valueSize, queryRank, queryDown.key()); }
+  auto key() const {
+    return std::make_tuple(rank, rotated, valueSize, queryRank, queryDown.key(), toKeys, toValues);
+  }
 };
 
 struct AttentionSpec {
@@ -153,8 +162,14 @@ struct MixtureSpec {
   int64_t chosen = 0;
   /// Names that the network's module may have; the first whose router is there is taken.
   std::vector<std::string> modules;
-  /// Names inside the module: the router, and the matrices of expert N, "experts.N.gate_proj".
-  std::string router = "gate", gate = "gate_proj", up = "up_proj", down = "down_proj";
+  /// Names inside the module: the router, and the matrices of expert '#'.
+  std::string router = "gate", gate = "experts.#.gate_proj", up = "experts.#.up_proj",
+              down = "experts.#.down_proj";
+  /// Tensors of all experts, which are taken where they are there: gate and up of each expert below
+  /// each other [E, 2 I, H], or apart [E, I, H], and down [E, H, I]. Full names are these and the
+  /// end of a weight or of a bias.
+  std::string allGateUp = "experts.gate_up_proj", allGate, allUp, allDown = "experts.down_proj",
+              allWeights, allBiases = "_bias";
   bool routerBias = false;
   enum Scores { Softmax, Sigmoid } scores = Softmax;
   /// A tensor [experts] in the module that is added to the scores for the choice alone; or empty.
@@ -178,10 +193,11 @@ struct MixtureSpec {
   std::string sharedGate;
 
   auto structure() const {
-    return std::make_tuple(experts, chosen, modules, router, gate, up, down, routerBias, scores,
-                           choiceBias, std::make_tuple(groups, keep, best, normalize, scale), size,
-                           activation, transposed, interleaved, expertBias, limit, slope,
-                           shared.structure(), sharedGate);
+    return std::make_tuple(
+        experts, chosen, modules, router, gate, up, down,
+        std::tie(allGateUp, allGate, allUp, allDown, allWeights, allBiases), routerBias, scores,
+        choiceBias, std::make_tuple(groups, keep, best, normalize, scale), size, activation,
+        transposed, interleaved, expertBias, limit, slope, shared.structure(), sharedGate);
   }
 };
 

@@ -24,6 +24,15 @@ using namespace ingot::importer;
 
 static constexpr int64_t dynamic = ShapedType::kDynamic;
 
+/// A matrix that is read along its columns: blocks, which lie along rows, are widened.
+static Value asTurned(GraphBuilder &g, Value matrix) {
+  auto type = cast<RankedTensorType>(matrix.getType());
+  if (!isa<tfm::BlockType>(type.getElementType()))
+    return matrix;
+  return tfm::ConvertWeightOp::create(
+      g.b, g.loc, RankedTensorType::get(type.getShape(), g.b.getF32Type()), matrix);
+}
+
 Value importer::emitLatentAttention(const LayerEmitter &emitter, const AttentionSpec &attention,
                                     Value x, Value cos, Value sin, Value scale) {
   GraphBuilder &g = emitter.g;
@@ -48,26 +57,36 @@ Value importer::emitLatentAttention(const LayerEmitter &emitter, const Attention
     sharedKey = g.rotate(sharedKey, cos, sin, attention.interleaved);
   }
 
-  // The up-projection is [heads * (plain + valueSize), rank]: W_k[h], then W_v[h].
-  std::string up = attention.value.name + ".weight";
-  SmallVector<Value> toKeys, toValues;
-  GraphBuilder::At upAt(g, emitter.prefix + attention.value.name);
-  int64_t rows = plain + valueSize;
-  for (int64_t h = 0; h < heads; ++h) {
-    auto part = [&](int64_t first, int64_t count) {
-      return emitter.part(up, {heads * rows, rank}, (h * rows + first) * rank, {count, rank});
-    };
-    toKeys.push_back(part(0, plain));
-    toValues.push_back(part(plain, valueSize));
-  }
   auto product = [&](Value rows, Value matrices, int64_t size, bool transposed) -> Value {
     return tfm::ExpertLinearOp::create(g.b, g.loc, g.f32({dynamic, heads, size}), rows, matrices,
                                        /*ids=*/Value(), /*bias=*/Value(),
                                        g.b.getI64IntegerAttr(heads),
                                        transposed ? g.b.getUnitAttr() : UnitAttr());
   };
-  Value absorbed =
-      product(g.sliceLast(q, 0, plain), emitter.join(toKeys, 1), rank, /*transposed=*/true);
+  GraphBuilder::At upAt(g, emitter.prefix + attention.value.name);
+  Value plainQuery = g.sliceLast(q, 0, plain), absorbed, toValues;
+  if (latent.toKeys.empty()) {
+    // The up-projection is [heads * (plain + valueSize), rank]: W_k[h], then W_v[h].
+    std::string up = attention.value.name + ".weight";
+    SmallVector<Value> keyParts, valueParts;
+    int64_t rows = plain + valueSize;
+    for (int64_t h = 0; h < heads; ++h) {
+      auto part = [&](int64_t first, int64_t count) {
+        return emitter.part(up, {heads * rows, rank}, (h * rows + first) * rank, {count, rank});
+      };
+      keyParts.push_back(asTurned(g, part(0, plain)));
+      valueParts.push_back(part(plain, valueSize));
+    }
+    absorbed = product(plainQuery, emitter.join(keyParts, 1), rank, /*transposed=*/true);
+    toValues = emitter.join(valueParts, 0);
+  } else {
+    absorbed =
+        product(plainQuery,
+                emitter.part(latent.toKeys, {heads, rank, plain}, 0, {heads * rank, plain}), rank,
+                /*transposed=*/false);
+    toValues =
+        emitter.part(latent.toValues, {heads, valueSize, rank}, 0, {heads * valueSize, rank});
+  }
   c = g.splitLast(c, rank);
   auto concat = [&](Value a, Value b) -> Value {
     return tensor::ConcatOp::create(g.b, g.loc, 2, ValueRange{a, b});
@@ -78,6 +97,6 @@ Value importer::emitLatentAttention(const LayerEmitter &emitter, const Attention
     result = g.attention(concat(absorbed, rotatedQuery), concat(c, sharedKey), c, scale,
                          attention.softcap, attention.window);
   }
-  return g.joinLast(product(g.splitLast(result, rank), emitter.join(toValues, 0), valueSize,
+  return g.joinLast(product(g.splitLast(result, rank), toValues, valueSize,
                             /*transposed=*/false));
 }

@@ -49,9 +49,13 @@ public:
 
 private:
   std::string name(const Twine &last) const { return module + "." + last.str(); }
+  /// The matrix of an expert, whose number '#' stands for.
   std::string expert(int64_t number, StringRef matrix) const {
-    return name("experts." + Twine(number) + "." + matrix + ".weight");
+    auto [before, after] = matrix.split('#');
+    return name(before + Twine(number) + after + ".weight");
   }
+  /// Experts' biases [E, size]: a part of each of the tensors named, one after the other.
+  Value biases(ArrayRef<std::string> tensors, int64_t size);
   void route();
   Value gateAndUp();
   Value activate(Value both);
@@ -97,28 +101,52 @@ Value MixtureEmitter::product(Value rows, Value matrices, Value bias, int64_t si
                                      transposed ? g.b.getUnitAttr() : UnitAttr());
 }
 
+Value MixtureEmitter::biases(ArrayRef<std::string> tensors, int64_t size) {
+  if (!spec.expertBias)
+    return {};
+  if (tensors.size() == 1)
+    return emitter.weight(name(tensors.front() + spec.allBiases), {spec.experts, size});
+  int64_t part = size / int64_t(tensors.size());
+  SmallVector<Value> parts;
+  for (int64_t e = 0; e < spec.experts; ++e)
+    for (const std::string &tensor : tensors)
+      parts.push_back(
+          emitter.part(name(tensor + spec.allBiases), {spec.experts, part}, e * part, {part}));
+  Value all = emitter.join(parts, 0);
+  auto type = RankedTensorType::get({spec.experts, size}, getElementTypeOrSelf(all.getType()));
+  SmallVector<ReassociationIndices> groups = {{0, 1}};
+  return tensor::ExpandShapeOp::create(g.b, g.loc, type, all, groups);
+}
+
 Value MixtureEmitter::gateAndUp() {
   int64_t experts = spec.experts, size = 2 * spec.size;
-  std::string fused = name("experts.gate_up_proj");
+  std::string fused = name(spec.allGateUp + spec.allWeights);
   GraphBuilder::At at(g, emitter.prefix + fused);
-  Value bias;
-  if (spec.expertBias)
-    bias = emitter.weight(fused + "_bias", {experts, size});
   SmallVector<Value> matrices;
   if (spec.transposed) {
     for (int64_t e = 0; e < experts; ++e)
       matrices.push_back(
           emitter.part(fused, {experts, hidden, size}, e * hidden * size, {hidden, size}));
-    return product(x, emitter.join(matrices, 1), bias, size, /*transposed=*/true);
+    return product(x, emitter.join(matrices, 1), biases({spec.allGateUp}, size), size,
+                   /*transposed=*/true);
   }
   if (emitter.has(fused)) {
     Value all = emitter.part(fused, {experts, size, hidden}, 0, {experts * size, hidden});
-    return product(x, all, bias, size, /*transposed=*/false);
+    return product(x, all, biases({spec.allGateUp}, size), size, /*transposed=*/false);
   }
-  for (int64_t e = 0; e < experts; ++e)
-    for (const std::string &matrix : {spec.gate, spec.up})
-      matrices.push_back(emitter.weight(expert(e, matrix), {spec.size, hidden}));
-  return product(x, emitter.join(matrices, 0), bias, size, /*transposed=*/false);
+  bool apart = !spec.allGate.empty() && emitter.has(name(spec.allGate + spec.allWeights));
+  for (int64_t e = 0; e < experts; ++e) {
+    if (apart)
+      for (const std::string &matrix : {spec.allGate, spec.allUp})
+        matrices.push_back(emitter.part(name(matrix + spec.allWeights),
+                                        {experts, spec.size, hidden}, e * spec.size * hidden,
+                                        {spec.size, hidden}));
+    else
+      for (const std::string &matrix : {spec.gate, spec.up})
+        matrices.push_back(emitter.weight(expert(e, matrix), {spec.size, hidden}));
+  }
+  return product(x, emitter.join(matrices, 0), biases({spec.allGate, spec.allUp}, size), size,
+                 /*transposed=*/false);
 }
 
 Value MixtureEmitter::activate(Value both) {
@@ -136,11 +164,9 @@ Value MixtureEmitter::activate(Value both) {
 
 Value MixtureEmitter::down(Value inner) {
   int64_t experts = spec.experts, size = spec.size;
-  std::string fused = name("experts.down_proj");
+  std::string fused = name(spec.allDown + spec.allWeights);
   GraphBuilder::At at(g, emitter.prefix + fused);
-  Value bias;
-  if (spec.expertBias)
-    bias = emitter.weight(fused + "_bias", {experts, hidden});
+  Value bias = biases({spec.allDown}, hidden);
   SmallVector<Value> matrices;
   if (spec.transposed) {
     for (int64_t e = 0; e < experts; ++e)

@@ -122,8 +122,12 @@ static bool isWithoutEffect(StringRef key, StringRef architecture) {
                                                "imatrix."};
   if (any_of(prefixes, [&](StringRef prefix) { return key.starts_with(prefix); }))
     return true;
-  static constexpr StringLiteral names[] = {".tensor_data_layout", ".rope.scaling.finetuned",
-                                            ".embedding_length_out", ".name"};
+  // The later ones say what the tensors say.
+  static constexpr StringLiteral names[] = {
+      ".tensor_data_layout",        ".rope.scaling.finetuned",
+      ".embedding_length_out",      ".name",
+      ".expert_shared_count",       ".expert_shared_feed_forward_length",
+      ".leading_dense_block_count", ".interleave_moe_layer_step"};
   return key.consume_front(architecture) && is_contained(names, key);
 }
 

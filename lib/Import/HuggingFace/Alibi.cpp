@@ -10,18 +10,6 @@
 
 using namespace ingot::importer;
 
-/// Slopes of the paper: powers of 2^(-8/n) for a power of two n, the missing heads between them.
-void ingot::importer::setAlibi(AttentionSpec &attention) {
-  int64_t power = int64_t(llvm::bit_floor(uint64_t(attention.heads)));
-  auto add = [&](int64_t of, int64_t count, int64_t step) {
-    float base = float(std::pow(2.0, -8.0 / double(of)));
-    for (int64_t i = 0; i < count; ++i)
-      attention.alibi.slopes.push_back(float(std::pow(double(base), double(1 + i * step))));
-  };
-  add(power, power, 1);
-  add(2 * power, attention.heads - power, 2);
-}
-
 void ingot::importer::fillBloom(Config &config, DecoderSpec &spec) {
   readSizes(config, spec, "hidden_size|n_embed", "n_layer|num_hidden_layers", "seq_length", 2048);
   spec.prefixes = {"transformer.", ""};
@@ -44,7 +32,7 @@ void ingot::importer::fillBloom(Config &config, DecoderSpec &spec) {
   attention.query.name = "h.*.self_attention.query_key_value";
   attention.output.name = "h.*.self_attention.dense";
   attention.setBias(true);
-  setAlibi(attention);
+  attention.alibi.slopes = alibiSlopes(attention.heads);
   layer.feedForward = plainFeedForward("h.*.mlp.dense_h_to_4h", "h.*.mlp.dense_4h_to_h",
                                        /*bias=*/true, 4 * spec.hidden, Activation::GeluTanh);
   spec.fieldsWithoutEffect = {"offset_alibi"};
@@ -79,7 +67,7 @@ void ingot::importer::fillFalcon(Config &config, DecoderSpec &spec) {
   attention.query = {"h.*.self_attention.query_key_value", bias};
   attention.output = {"h.*.self_attention.dense", bias};
   if (config.flag("alibi", false)) {
-    setAlibi(attention);
+    attention.alibi.slopes = alibiSlopes(attention.heads);
     attention.alibi.rounded = true;
     // The library adds them to the scores and once more with the mask.
     attention.alibi.scale = 2 * attention.scale;

@@ -123,9 +123,6 @@ MixtureSpec readMixture(Config &config, const LayerSpec &layer, llvm::StringRef 
 FeedForwardSpec plainFeedForward(const std::string &up, const std::string &down, bool bias,
                                  int64_t size, Activation activation);
 
-/// Sets the slopes of `heads` heads as Bloom computes them.
-void setAlibi(AttentionSpec &attention);
-
 //===----------------------------------------------------------------------===//
 // Families
 //===----------------------------------------------------------------------===//

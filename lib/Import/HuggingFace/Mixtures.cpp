@@ -27,9 +27,9 @@ void ingot::importer::fillMixtral(Config &config, DecoderSpec &spec) {
   layer.attention.window = readWindow(config, "sliding_window", 0);
   layer.mixture = readMixture(config, layer, "num_local_experts|num_experts", 8, 2);
   layer.mixture.modules = {"layers.*.block_sparse_moe", "layers.*.mlp"};
-  layer.mixture.gate = "w1";
-  layer.mixture.up = "w3";
-  layer.mixture.down = "w2";
+  layer.mixture.gate = "experts.#.w1";
+  layer.mixture.up = "experts.#.w3";
+  layer.mixture.down = "experts.#.w2";
   layer.mixture.normalize = true;
   spec.fieldsWithoutEffect = {"router_jitter_noise"};
   repeatLayer(spec, layer);

@@ -405,6 +405,14 @@ func.func @expert_linear_c4(%x: tensor<?x5xbf16>, %w: tensor<56x5xf16>) {
 
 // -----
 
+func.func @expert_linear_c5(%x: tensor<?x5xf32>, %w: tensor<5x64x!tfm.block<q8_0>>) {
+  // expected-error @+1 {{expected matrices [N, K], whose blocks lie along K, got transposed}}
+  %0 = tfm.expert_linear %x, %w experts(2) transposed : tensor<?x5xf32>, tensor<5x64x!tfm.block<q8_0>> -> tensor<?x2x32xf32>
+  return
+}
+
+// -----
+
 func.func @combine_c1(%x: tensor<?x2x5xf32>, %w: tensor<?x3xf32>) {
   // expected-error @+1 {{expected rows [S, k, N], weights [S, k] and a result [S, N]}}
   %0 = tfm.combine %x, %w : tensor<?x2x5xf32>, tensor<?x3xf32> -> tensor<?x5xf32>

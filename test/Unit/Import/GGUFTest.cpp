@@ -16,6 +16,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <random>
 
 using namespace ingot;
 
@@ -152,6 +153,61 @@ File makeModel() {
   return file;
 }
 
+/// Latent attention in its newer form, a dense layer, one of experts and one that is not run.
+File makeMixture() {
+  File file;
+  file.text("general.architecture", "deepseek2");
+  file.number("deepseek2.context_length", 64);
+  file.number("deepseek2.embedding_length", 32);
+  file.number("deepseek2.block_count", 3);
+  file.number("deepseek2.nextn_predict_layers", 1);
+  file.number("deepseek2.feed_forward_length", 64);
+  file.number("deepseek2.leading_dense_block_count", 1);
+  file.number("deepseek2.attention.head_count", 2);
+  file.number("deepseek2.attention.head_count_kv", 1);
+  file.floating("deepseek2.attention.layer_norm_rms_epsilon", 1e-6f);
+  file.number("deepseek2.attention.kv_lora_rank", 32);
+  file.number("deepseek2.attention.key_length", 36);
+  file.number("deepseek2.attention.value_length", 32);
+  file.number("deepseek2.attention.key_length_mla", 10);
+  file.number("deepseek2.attention.value_length_mla", 6);
+  file.number("deepseek2.rope.dimension_count", 4);
+  file.number("deepseek2.expert_count", 6);
+  file.number("deepseek2.expert_used_count", 2);
+  file.number("deepseek2.expert_group_count", 3);
+  file.number("deepseek2.expert_group_used_count", 2);
+  file.number("deepseek2.expert_gating_func", 2);
+  file.number("deepseek2.expert_feed_forward_length", 32);
+  file.number("deepseek2.expert_shared_count", 1);
+  file.floating("deepseek2.expert_weights_scale", 2.5f);
+  file.add("token_embd.weight", {32, 4});
+  file.add("output_norm.weight", {32});
+  for (const char *p : {"blk.0.", "blk.1."}) {
+    std::string prefix = p;
+    file.add(prefix + "attn_norm.weight", {32});
+    file.add(prefix + "attn_q.weight", {32, 20});
+    file.add(prefix + "attn_kv_a_mqa.weight", {32, 36});
+    file.add(prefix + "attn_kv_a_norm.weight", {32});
+    file.add(prefix + "attn_k_b.weight", {6, 32, 2});
+    file.add(prefix + "attn_v_b.weight", {32, 6, 2}, 8);
+    file.add(prefix + "attn_output.weight", {12, 32});
+    file.add(prefix + "ffn_norm.weight", {32});
+  }
+  file.add("blk.0.ffn_gate.weight", {32, 64});
+  file.add("blk.0.ffn_up.weight", {32, 64});
+  file.add("blk.0.ffn_down.weight", {64, 32});
+  file.add("blk.1.ffn_gate_inp.weight", {32, 6});
+  file.add("blk.1.exp_probs_b.bias", {6});
+  file.add("blk.1.ffn_gate_exps.weight", {32, 32, 6}, 8);
+  file.add("blk.1.ffn_up_exps.weight", {32, 32, 6}, 8);
+  file.add("blk.1.ffn_down_exps.weight", {32, 32, 6}, 8);
+  file.add("blk.1.ffn_gate_shexp.weight", {32, 32});
+  file.add("blk.1.ffn_up_shexp.weight", {32, 32});
+  file.add("blk.1.ffn_down_shexp.weight", {32, 32});
+  file.add("blk.2.nextn.eh_proj.weight", {32, 32});
+  return file;
+}
+
 class GGUF : public testing::Test {
 protected:
   void SetUp() override {
@@ -233,6 +289,84 @@ TEST_F(GGUF, ImportsAModel) {
   }
 }
 
+TEST_F(GGUF, ImportsMixtures) {
+  write("m.gguf", makeMixture().str());
+  auto model = import("m.gguf", /*strict=*/true);
+  ASSERT_TRUE(succeeded(model)) << report.messages.back().str();
+  std::string text;
+  llvm::raw_string_ostream(text) << *model->module;
+  // Gate and up of an expert beside each other, in blocks; heads' parts of the latent's matrices.
+  EXPECT_NE(text.find("tensor<384x32x!tfm.block<q8_0>>"), std::string::npos);
+  EXPECT_NE(text.find("tensor<192x32x!tfm.block<q8_0>>"), std::string::npos);
+  EXPECT_NE(text.find("tensor<64x6xf32>"), std::string::npos);
+  EXPECT_NE(text.find("tensor<12x32x!tfm.block<q8_0>>"), std::string::npos);
+  EXPECT_NE(text.find("groups(3, 2, 2)"), std::string::npos);
+  EXPECT_EQ(report.tensorsWithoutEffect, (std::vector<std::string>{"blk.2.nextn.eh_proj.weight"}));
+}
+
+TEST_F(GGUF, RefusesMixtures) {
+  auto with = [&](const char *key, uint32_t value) {
+    File file = makeMixture();
+    file.value(key) = Bytes().put<uint32_t>(U32).put(value);
+    return errorOf(file.str());
+  };
+  EXPECT_EQ(with("deepseek2.expert_count", 0),
+            "key 'deepseek2.expert_count': expected an integer from 1 to 16384, got u32 0");
+  EXPECT_EQ(
+      with("deepseek2.expert_count", ~0u),
+      "key 'deepseek2.expert_count': expected an integer from 1 to 16384, got u32 4294967295");
+  EXPECT_NE(with("deepseek2.expert_count", 9).find("expected shape [9, 32"), std::string::npos);
+  EXPECT_EQ(with("deepseek2.expert_used_count", 7),
+            "key 'deepseek2.expert_used_count': expected an integer from 1 to 6, got u32 7");
+  EXPECT_EQ(with("deepseek2.expert_group_count", 4),
+            "key 'deepseek2.expert_group_count': expected groups of at least 2 that divide the 6 "
+            "experts, got 4");
+  EXPECT_EQ(with("deepseek2.expert_group_used_count", 4),
+            "key 'deepseek2.expert_group_used_count': expected groups with room for 2 experts, at "
+            "most 3, got 4");
+  EXPECT_EQ(with("deepseek2.expert_gating_func", 4),
+            "key 'deepseek2.expert_gating_func': expected an integer from 0 to 3, got u32 4");
+  EXPECT_NE(with("deepseek2.expert_feed_forward_length", 64).find("expected shape [6, 64, 32]"),
+            std::string::npos);
+  EXPECT_EQ(with("deepseek2.nextn_predict_layers", 3),
+            "key 'deepseek2.nextn_predict_layers': expected fewer than the 3 layers, got 3");
+  EXPECT_EQ(with("deepseek2.rope.dimension_count", 10),
+            "key 'deepseek2.rope.dimension_count': expected less than the 10 elements of a key, "
+            "got 10");
+  EXPECT_NE(with("deepseek2.attention.kv_lora_rank", 31).find("expected shape"), std::string::npos);
+}
+
+TEST_F(GGUF, SeededMutations) {
+  // Several changes at once, anywhere before the data: bytes, copied ranges, and ranges left out.
+  std::mt19937 random(7);
+  auto below = [&](size_t limit) { return size_t(random() % limit); };
+  for (const File &file : {makeModel(), makeMixture()}) {
+    std::string whole = file.str();
+    size_t head = file.head().size();
+    for (int round = 0; round < 300; ++round) {
+      std::string other = whole;
+      for (size_t changes = 1 + below(4); changes > 0; --changes) {
+        size_t at = below(head - 16);
+        switch (below(4)) {
+        case 0:
+          other[at] = char(random());
+          break;
+        case 1:
+          other.replace(at, 8, other.substr(below(head - 16), 8));
+          break;
+        case 2:
+          other.erase(at, 1 + below(12));
+          break;
+        case 3:
+          other.insert(at, other.substr(below(head - 16), 1 + below(12)));
+          break;
+        }
+      }
+      (void)errorOf(other); // an error or none, and no crash
+    }
+  }
+}
+
 TEST_F(GGUF, CutAtEveryByte) {
   std::string whole = makeModel().str();
   size_t head = makeModel().head().size();
@@ -242,13 +376,14 @@ TEST_F(GGUF, CutAtEveryByte) {
 }
 
 TEST_F(GGUF, EveryByteChanged) {
-  std::string whole = makeModel().str();
-  size_t head = makeModel().head().size();
-  for (size_t at = 0; at < head; ++at) {
-    static constexpr int changes[] = {0x01, 0x80, 0xFF};
-    std::string other = whole;
-    other[at] = char(other[at] ^ changes[at % 3]);
-    (void)errorOf(other); // an error or none, and no crash
+  for (const File &file : {makeModel(), makeMixture()}) {
+    std::string whole = file.str();
+    for (size_t at = 0; at < file.head().size(); ++at) {
+      static constexpr int changes[] = {0x01, 0x80, 0xFF};
+      std::string other = whole;
+      other[at] = char(other[at] ^ changes[at % 3]);
+      (void)errorOf(other); // an error or none, and no crash
+    }
   }
 }
 
@@ -319,9 +454,10 @@ TEST_F(GGUF, RefusesValues) {
             "key 'llama.attention.head_count_kv': expected a divisor of the 4 heads of layer 0, "
             "got 3");
   EXPECT_EQ(errorOf([](File &f) { f.number("llama.rope.dimension_count", 7); }),
-            "key 'llama.rope.dimension_count': expected an even number, got 7");
+            "key 'llama.rope.dimension_count': expected an even number of up to 8, got 7");
   EXPECT_EQ(errorOf([](File &f) { f.text("llama.rope.scaling.type", "twisted"); }),
-            "key 'llama.rope.scaling.type': expected one of none, linear, yarn, got 'twisted'");
+            "key 'llama.rope.scaling.type': expected one of none, linear, longrope, yarn, "
+            "got 'twisted'");
   for (uint32_t alignment : {0, 3, 1 << 30})
     EXPECT_EQ(errorOf([&](File &f) { f.number("general.alignment", alignment); }),
               "'general.alignment': expected a power of two up to 2^20, got u32 " +

@@ -1,0 +1,113 @@
+//===- Table.cpp - what neither keys nor tensors of an architecture say -----------------------===//
+
+#include "Table.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace llvm;
+using namespace ingot;
+using namespace ingot::importer;
+
+static std::vector<Architecture> makeArchitectures() {
+  std::vector<Architecture> table;
+  auto add = [&](StringLiteral name, Rotary rotary,
+                 Activation activation = Activation::Silu) -> Architecture & {
+    Architecture &row = table.emplace_back(Architecture{name});
+    row.rotary = rotary;
+    row.activation = activation;
+    return row;
+  };
+  // Neighbours, by nature or permuted to that order. With experts, "llama" is Mixtral.
+  add("llama", Rotary::Neighbours).normalizes = true;
+  add("internlm2", Rotary::Neighbours);
+  add("xverse", Rotary::Neighbours);
+  add("chatglm", Rotary::Neighbours);
+  add("glm4", Rotary::Neighbours);
+  add("ernie4_5", Rotary::Neighbours);
+  add("ernie4_5-moe", Rotary::Neighbours).normalizes = true;
+  add("granite", Rotary::Neighbours).dividesLogits = true;
+  Architecture &granite = add("granitemoe", Rotary::Neighbours);
+  granite.dividesLogits = granite.normalizes = true;
+  Architecture &minicpm = add("minicpm", Rotary::Neighbours);
+  minicpm.dividesLogits = minicpm.normalizes = true;
+  add("smollm3", Rotary::Neighbours).withoutRotary = 4;
+  add("arcee", Rotary::Neighbours, Activation::Relu2);
+  add("baichuan", Rotary::Neighbours).alibiLayers = 40;
+  add("olmo", Rotary::Neighbours).plainNorms = true;
+  add("command-r", Rotary::Neighbours).parallel = true;
+  Architecture &cohere2 = add("cohere2", Rotary::Neighbours);
+  cohere2.parallel = cohere2.fullWithoutRotary = true;
+  cohere2.windowPattern = 4;
+  add("deepseek", Rotary::Neighbours);
+  add("deepseek2", Rotary::Neighbours).latent = true;
+  add("bailingmoe", Rotary::Neighbours);
+  add("gptj", Rotary::Neighbours, Activation::GeluTanh);
+
+  add("qwen", Rotary::Halves);
+  add("qwen2", Rotary::Halves);
+  add("qwen2moe", Rotary::Halves);
+  add("qwen3", Rotary::Halves);
+  add("qwen3moe", Rotary::Halves).normalizes = true;
+  add("stablelm", Rotary::Halves);
+  Architecture &olmo2 = add("olmo2", Rotary::Halves);
+  olmo2.windowPattern = 4;
+  olmo2.localUnscaled = true;
+  add("olmoe", Rotary::Halves);
+  add("openelm", Rotary::Halves);
+  add("exaone", Rotary::Halves);
+  Architecture &exaone4 = add("exaone4", Rotary::Halves);
+  exaone4.fullWithoutRotary = true;
+  exaone4.windowPattern = 4;
+  add("orion", Rotary::Halves);
+  add("seed_oss", Rotary::Halves);
+  add("dbrx", Rotary::Halves).normalizes = true;
+  add("dots1", Rotary::Halves);
+  add("glm4moe", Rotary::Halves);
+  Architecture &gptOss = add("gpt-oss", Rotary::Halves);
+  gptOss.windowPattern = 2;
+  gptOss.normalizes = gptOss.clampsExperts = true;
+  gptOss.roundsRamp = false;
+  add("phi3", Rotary::Halves);
+  add("phi2", Rotary::Halves, Activation::GeluTanh).parallel = true;
+  add("persimmon", Rotary::Halves, Activation::Relu2);
+  add("nemotron", Rotary::Halves, Activation::Relu2);
+  add("starcoder2", Rotary::Halves, Activation::GeluTanh);
+  add("codeshell", Rotary::Halves, Activation::GeluTanh);
+  add("gptneox", Rotary::Halves, Activation::Gelu);
+  add("falcon", Rotary::Halves, Activation::Gelu).parallel = true;
+  add("gemma", Rotary::Halves, Activation::GeluTanh).scalesEmbedding = true;
+  Architecture &gemma2 = add("gemma2", Rotary::Halves, Activation::GeluTanh);
+  gemma2.scalesEmbedding = true;
+  gemma2.windowPattern = 2;
+  gemma2.layersOfOtherScale = 46;
+  Architecture &gemma3 = add("gemma3", Rotary::Halves, Activation::GeluTanh);
+  gemma3.scalesEmbedding = gemma3.localUnscaled = true;
+  gemma3.windowPattern = 6;
+  gemma3.localTheta = 10000;
+  gemma3.layersOfOtherScale = 62;
+
+  add("gpt2", Rotary::None, Activation::GeluTanh);
+  add("starcoder", Rotary::None, Activation::GeluTanh);
+  add("bloom", Rotary::None, Activation::GeluTanh).alibiLayers = -1;
+  add("mpt", Rotary::None, Activation::Gelu);
+  add("refact", Rotary::None).alibiLayers = -1;
+  return table;
+}
+
+static const std::vector<Architecture> &architectures() {
+  static const std::vector<Architecture> table = makeArchitectures();
+  return table;
+}
+
+const Architecture *importer::findArchitecture(StringRef name) {
+  for (const Architecture &known : architectures())
+    if (known.name == name)
+      return &known;
+  return nullptr;
+}
+
+std::string importer::architectureNames() {
+  std::string names;
+  for (const Architecture &known : architectures())
+    names += (names.empty() ? "" : ", ") + known.name.str();
+  return names;
+}
