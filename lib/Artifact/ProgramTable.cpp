@@ -173,7 +173,8 @@ llvm::Expected<unsigned> ProgramTable::getLeaf(Value value, const ItemsOf &items
     } else if (auto first = firstBatch.find(dim.getBatch()); first != firstBatch.end()) {
       number = first->second;
     } else {
-      llvm::Expected<int> bare = getBatch(dim.getBatch(), /*queryBlock=*/1, CachePlace(), plan::AttentionShape());
+      llvm::Expected<int> bare =
+          getBatch(dim.getBatch(), /*queryBlock=*/1, CachePlace(), plan::AttentionShape());
       if (!bare)
         return bare.takeError();
       number = *bare;
@@ -204,13 +205,13 @@ llvm::Expected<unsigned> ProgramTable::getDim(Value tensor, int64_t dim, const I
 // Batches and caches
 //===----------------------------------------------------------------------===//
 
-llvm::Expected<int> ProgramTable::getBatch(Value batch, int64_t queryBlock,
-                                           const CachePlace &place,
+llvm::Expected<int> ProgramTable::getBatch(Value batch, int64_t queryBlock, const CachePlace &place,
                                            const plan::AttentionShape &shape) {
   std::array<int64_t, 5> facts{shape.heads, shape.kvHeads, shape.recordBytes, shape.causal,
                                shape.window};
   auto [entry, isNew] = batchNumbers.try_emplace(
-      {batch.getAsOpaquePointer(), queryBlock, place.group, place.slot, place.pageBytes, facts}, -1);
+      {batch.getAsOpaquePointer(), queryBlock, place.group, place.slot, place.pageBytes, facts},
+      -1);
   if (!isNew)
     return entry->second;
   auto result = std::make_unique<fb::BatchT>();
@@ -536,8 +537,8 @@ llvm::Error ProgramTable::addOperations() {
     if (!dispatch) {
       if (!getBinary(&op) && !isCast(&op) &&
           !isa<plan::SlotOp, plan::PackOp, plan::YieldOp, tfm::ParameterOp, tfm::ConvertWeightOp,
-               tfm::BatchDimOp, tfm::UniformBatchOp, arith::ConstantOp, arith::CmpIOp,
-               tensor::DimOp, cf::AssertOp>(op))
+               tfm::ScaleWeightOp, tfm::BatchDimOp, tfm::UniformBatchOp, arith::ConstantOp,
+               arith::CmpIOp, tensor::DimOp, cf::AssertOp>(op))
         return makeError("expected a flat program, got ", op.getName().getStringRef(),
                          getWhere(&op));
       continue;

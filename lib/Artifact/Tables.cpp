@@ -144,7 +144,8 @@ int64_t artifact::getElementBytes(fb::ElementType type) {
 
 bool WeightTable::isWeight(Value value) {
   Operation *op = value.getDefiningOp();
-  return isa_and_nonnull<tfm::ParameterOp, tfm::ConvertWeightOp, plan::PackOp>(op) ||
+  return isa_and_nonnull<tfm::ParameterOp, tfm::ConvertWeightOp, tfm::ScaleWeightOp, plan::PackOp>(
+             op) ||
          (isa_and_nonnull<arith::ConstantOp>(op) && isa<RankedTensorType>(value.getType()));
 }
 
@@ -177,6 +178,24 @@ llvm::Expected<WeightSource> WeightTable::getSource(Value value, llvm::raw_ostre
     inner->conversion = {
         *tfm::getStorageFormat(getElementTypeOrSelf(convert.getWeight().getType())),
         *tfm::getStorageFormat(type.getElementType()), inner->length};
+    inner->length = *length;
+    return inner;
+  }
+  if (auto scaled = value.getDefiningOp<tfm::ScaleWeightOp>()) {
+    key << "scaled " << type << ' ' << scaled.getBlockRows() << ' ' << scaled.getBlockColumns()
+        << ' ';
+    if (!scaled.getWeight().getDefiningOp<tfm::ParameterOp>() ||
+        !scaled.getScales().getDefiningOp<tfm::ParameterOp>())
+      return makeError("expected a weight and scales that are parameters");
+    llvm::Expected<WeightSource> inner = getSource(scaled.getWeight(), key);
+    if (!inner)
+      return inner.takeError();
+    llvm::Expected<WeightSource> scales = getSource(scaled.getScales(), key);
+    if (!scales)
+      return scales.takeError();
+    inner->scales = {scaled.getScaling(), *tfm::getStorageFormat(type.getElementType()),
+                     scales->file,        scales->offset,
+                     scales->length,      inner->length};
     inner->length = *length;
     return inner;
   }

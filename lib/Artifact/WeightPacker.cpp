@@ -43,6 +43,15 @@ llvm::Error WeightPacker::open() {
       if (llvm::Error error =
               files.checkRange(*number, source.offset, source.getStored(), source.name))
         return error;
+      if (!source.scales)
+        continue;
+      number = files.open(source.scales->file);
+      if (!number)
+        return number.takeError();
+      source.scales->fileNumber = int(*number);
+      if (llvm::Error error =
+              files.checkRange(*number, source.scales->offset, source.scales->length, source.name))
+        return error;
     }
   return llvm::Error::success();
 }
@@ -72,6 +81,8 @@ llvm::Expected<llvm::ArrayRef<char>> WeightPacker::pack(uint64_t begin, uint64_t
 /// Bytes of a source as they are stored.
 llvm::Error WeightPacker::readStored(const WeightSource &source, uint64_t offset,
                                      llvm::MutableArrayRef<char> out) const {
+  if (source.scales && !out.empty())
+    return readScaled(source, offset, out);
   if (source.fileNumber >= 0)
     return files.read(unsigned(source.fileNumber), source.offset + offset, out);
   if (source.constant.size() == source.getStored()) {
@@ -81,6 +92,37 @@ llvm::Error WeightPacker::readStored(const WeightSource &source, uint64_t offset
   // One element that repeats. Reads start and end anywhere.
   for (size_t i = 0; i < out.size(); ++i)
     out[i] = source.constant[(offset + i) % source.constant.size()];
+  return llvm::Error::success();
+}
+
+/// Bytes [offset, ...) of the floats that elements times their scales are.
+llvm::Error WeightPacker::readScaled(const WeightSource &source, uint64_t offset,
+                                     llvm::MutableArrayRef<char> out) const {
+  const WeightSource::Scales &scales = *source.scales;
+  const formats::Scaling &scaling = scales.scaling;
+  // Whole bytes of elements around what is asked for.
+  uint64_t floatBytes = formats::getInfo(scales.to).bytes,
+           total = scaling.halfBytes ? scales.elementBytes * 2 : scales.elementBytes;
+  uint64_t first = offset / floatBytes / 2 * 2;
+  uint64_t count =
+      std::min(llvm::alignTo((offset + out.size() - 1) / floatBytes + 1, 2), total) - first;
+  std::vector<char> elements(scaling.elementBytes(count));
+  if (llvm::Error error = files.read(unsigned(source.fileNumber),
+                                     source.offset + scaling.elementBytes(first), elements))
+    return error;
+  auto blockRow = [&](uint64_t element) {
+    return element / uint64_t(scaling.columns) / uint64_t(scaling.blockRows);
+  };
+  uint64_t rowBytes = uint64_t(scaling.scaleColumns()) * scaling.scaleBytes();
+  std::vector<char> factors((blockRow(first + count - 1) - blockRow(first) + 1) * rowBytes);
+  if (llvm::Error error = files.read(unsigned(scales.fileNumber),
+                                     scales.offset + blockRow(first) * rowBytes, factors))
+    return error;
+  std::vector<float> numbers(count);
+  formats::decodeScaled(scaling, elements.data(), factors.data(), first, count, numbers.data());
+  std::vector<char> floats(count * floatBytes);
+  formats::encode(scales.to, numbers.data(), count, floats.data());
+  memcpy(out.data(), floats.data() + (offset - first * floatBytes), out.size());
   return llvm::Error::success();
 }
 

@@ -67,6 +67,8 @@ private:
   Value parameter(const std::string &fullName, ArrayRef<int64_t> shape) {
     return parameter(fullName, shape, 0, shape);
   }
+  Value scaledParameter(const std::string &name, const TensorInfo &info, int64_t offset,
+                        ArrayRef<int64_t> shape);
   Value parameterOf(StringRef name, ArrayRef<int64_t> shape) {
     return parameter(prefix + name.str(), shape);
   }
@@ -176,6 +178,8 @@ Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> store
   const TensorInfo *info = resolve(name, stored);
   if (!info)
     return tensor::EmptyOp::create(top.b, top.loc, shape, top.b.getF32Type());
+  if (info->scaled)
+    return scaledParameter(name, *info, offset, shape);
   uint64_t skipped = formats::bytesOf(*tfm::getStorageFormat(info->elementType), uint64_t(offset));
   Value &value = parameters[offset ? name + "@" + std::to_string(offset) : name];
   if (value)
@@ -186,6 +190,39 @@ Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> store
   if (graphType(*info, shape) != info->elementType)
     value = tfm::ConvertWeightOp::create(
         top.b, top.nameLoc(name), RankedTensorType::get(shape, graphType(*info, shape)), value);
+  return value;
+}
+
+/// A part of a matrix whose elements have scales of their own.
+Value DecoderBuilder::scaledParameter(const std::string &name, const TensorInfo &info,
+                                      int64_t offset, ArrayRef<int64_t> shape) {
+  const ScaledInfo &scaled = *info.scaled;
+  Value &value = parameters[offset ? name + "@" + std::to_string(offset) : name];
+  if (value)
+    return value;
+  int64_t columns = info.shape.back(), row = offset / columns, blockRow = row / scaled.blockRows;
+  auto result = RankedTensorType::get(shape, info.elementType);
+  if (shape.size() != 2 || shape.back() != columns || row % scaled.blockRows) {
+    (void)diagnostics.error(checkpoint.directory,
+                            "tensor " + quote(name) + ": expected parts of whole blocks of " +
+                                Twine(scaled.blockRows) + " rows, one starts in row " + Twine(row));
+    return tensor::EmptyOp::create(top.b, top.loc, shape, info.elementType);
+  }
+  auto parameter = [&](StringRef end, const TensorInfo &from, int64_t rows, int64_t rowBytes,
+                       int64_t first, Type type, int64_t width) -> Value {
+    return tfm::ParameterOp::create(top.b, top.nameLoc(name),
+                                    RankedTensorType::get({rows, width}, type), name + end.str(),
+                                    from.file, from.offset + uint64_t(first * rowBytes));
+  };
+  int64_t bytes = scaled.halfBytes ? columns / 2 : columns;
+  Type i8 = top.b.getI8Type();
+  int64_t scaleColumns = llvm::divideCeil(columns, scaled.blockColumns);
+  int64_t scaleBytes = scaled.scaleType.getIntOrFloatBitWidth() / 8;
+  Value elements = parameter("", info, shape[0], bytes, row, i8, bytes);
+  Value scales = parameter("_scales", scaled.scales, llvm::divideCeil(shape[0], scaled.blockRows),
+                           scaleColumns * scaleBytes, blockRow, scaled.scaleType, scaleColumns);
+  value = tfm::ScaleWeightOp::create(top.b, top.nameLoc(name), result, elements, scales,
+                                     scaled.blockRows, scaled.blockColumns);
   return value;
 }
 

@@ -13,10 +13,13 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace ingot::importer {
+
+struct ScaledInfo;
 
 /// Where a tensor is stored. Its bytes are little-endian, row-major, and inside the file.
 struct TensorInfo {
@@ -28,6 +31,18 @@ struct TensorInfo {
   std::string typeName;
   /// f64, f32, f16, bf16, an integer or a tfm.block; null for types that MLIR has no name for.
   mlir::Type elementType;
+  /// Where the scales of its elements are, for a matrix that is stored in smaller elements than its
+  /// type; or null.
+  std::shared_ptr<const ScaledInfo> scaled;
+};
+
+/// See tfm.scale_weight.
+struct ScaledInfo {
+  /// Two elements E2M1 in a byte; else one E4M3.
+  bool halfBytes = false;
+  TensorInfo scales;
+  mlir::Type scaleType;
+  int64_t blockRows = 1, blockColumns = 1;
 };
 
 /// Tensors by name, in the order of names.

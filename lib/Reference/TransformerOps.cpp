@@ -234,6 +234,37 @@ static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertW
   return impl.setResult(op, 0, std::move(*result), frame);
 }
 
+static LogicalResult executeScaleWeight(Interpreter::Impl &impl, tfm::ScaleWeightOp op,
+                                        Frame &frame) {
+  const Tensor &weight = frame.tensor(op.getWeight()), &scales = frame.tensor(op.getScales());
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  formats::Scaling scaling = op.getScaling();
+  // The bytes as they are stored.
+  std::vector<uint8_t> elements(weight.getNumElements());
+  for (size_t i = 0; i < elements.size(); ++i)
+    elements[i] = uint8_t(weight.intAt(i));
+  std::vector<uint8_t> factors(scales.getNumElements() * scaling.scaleBytes());
+  for (int64_t i = 0; i < scales.getNumElements(); ++i) {
+    if (!scaling.scales) {
+      factors[i] = uint8_t(scales.intAt(i));
+      continue;
+    }
+    float factor = float(scales.floatAt(i));
+    formats::encode(*scaling.scales, &factor, 1, factors.data() + i * scaling.scaleBytes());
+  }
+  std::vector<float> numbers(type.getNumElements());
+  formats::decodeScaled(scaling, elements.data(), factors.data(), 0, numbers.size(),
+                        numbers.data());
+  std::vector<uint8_t> bytes(*tfm::getStorageBytes(type));
+  formats::encode(*tfm::getStorageFormat(type.getElementType()), numbers.data(), numbers.size(),
+                  bytes.data());
+  llvm::Expected<Tensor> result =
+      Tensor::ofBytes(type.getShape(), type.getElementType(), std::move(bytes));
+  if (!result)
+    return impl.fail(op, toString(result.takeError()));
+  return impl.setResult(op, 0, std::move(*result), frame);
+}
+
 /// tfm.positions and tfm.prompt_lengths: a number for every row, from its sequence and its number
 /// in that.
 template <typename Op>
@@ -350,6 +381,7 @@ LogicalResult Interpreter::Impl::executeTransformer(Operation *op, Frame &frame)
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](tfm::ParameterOp op) { return executeParameter(*this, op, frame); })
       .Case([&](tfm::ConvertWeightOp op) { return executeConvertWeight(*this, op, frame); })
+      .Case([&](tfm::ScaleWeightOp op) { return executeScaleWeight(*this, op, frame); })
       .Case([&](tfm::PositionsOp op) {
         return executePerRow(*this, op, frame, [](const Batch::Sequence &sequence, int64_t row) {
           return sequence.position + row;

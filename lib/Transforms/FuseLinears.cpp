@@ -17,7 +17,7 @@ using namespace ingot::tfm;
 /// Why the weight or bias `value` cannot be part of a concatenation, or null.
 static const char *whyNotConcatenable(Value value) {
   if (!isa<BlockArgument>(value) &&
-      !isa_and_nonnull<ParameterOp, ConvertWeightOp>(value.getDefiningOp()))
+      !isa_and_nonnull<ParameterOp, ConvertWeightOp, ScaleWeightOp>(value.getDefiningOp()))
     return "a weight is computed, expected a parameter or an argument";
   if (!value.hasOneUse())
     return "a weight has another use, packing would store it twice";

@@ -35,7 +35,7 @@ WeightValues::WeightValues(ModuleOp module) {
         return;
       bool isWeight =
           isa<tfm::ParameterOp>(op) || isTensorConstant(op) ||
-          (isa<tensor::ConcatOp, plan::PackOp, tfm::ConvertWeightOp>(op) &&
+          (isa<tensor::ConcatOp, plan::PackOp, tfm::ConvertWeightOp, tfm::ScaleWeightOp>(op) &&
            llvm::all_of(op->getOperands(), [&](Value v) { return weights.contains(v); }));
       if (isWeight)
         changed |= weights.insert(op->getResult(0)).second;
@@ -52,7 +52,7 @@ WeightValues::WeightValues(ModuleOp module) {
     if (removed) {
       changed = true;
       module.walk([&](Operation *op) {
-        if (isa<tensor::ConcatOp, tfm::ConvertWeightOp>(op))
+        if (isa<tensor::ConcatOp, tfm::ConvertWeightOp, tfm::ScaleWeightOp>(op))
           weights.erase(op->getResult(0));
       });
     }

@@ -15,10 +15,25 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
+/// The narrowest plain floats that hold every number of the format: powers of two times small
+/// integers fit bf16, a scale in f16 and its negative f16.
+static Type widenedType(OpBuilder &builder, formats::Format format) {
+  switch (format) {
+  case formats::Format::MXFP4:
+    return builder.getBF16Type();
+  case formats::Format::TQ1_0:
+  case formats::Format::TQ2_0:
+    return builder.getF16Type();
+  default:
+    return builder.getF32Type();
+  }
+}
+
 namespace {
 /// The weights of one format.
 struct Widened {
   ParameterOp first;
+  Type wide;
   int64_t weights = 0, bytes = 0, wideBytes = 0;
 };
 
@@ -35,7 +50,8 @@ struct WidenWeightsPass : ingot::impl::WidenWeightsBase<WidenWeightsPass> {
       OpBuilder builder(op);
       builder.setInsertionPointAfter(op);
       auto type = op.getResult().getType();
-      auto wide = RankedTensorType::get(type.getShape(), builder.getF32Type());
+      formats::Format format = cast<BlockType>(type.getElementType()).getFormat();
+      auto wide = RankedTensorType::get(type.getShape(), widenedType(builder, format));
       auto convert = ConvertWeightOp::create(builder, op.getLoc(), wide, op.getResult());
       // Conversions to yet another type start from the blocks.
       op.getResult().replaceUsesWithIf(convert.getResult(), [&](OpOperand &use) {
@@ -46,22 +62,22 @@ struct WidenWeightsPass : ingot::impl::WidenWeightsBase<WidenWeightsPass> {
         continue;
       }
       ++numWidened;
-      Widened &widened = byFormat[cast<BlockType>(type.getElementType()).getFormat()];
-      if (!widened.weights++)
+      Widened &widened = byFormat[format];
+      if (!widened.weights++) {
         widened.first = op;
+        widened.wide = wide.getElementType();
+      }
       widened.bytes += op.getByteSize();
       widened.wideBytes += *getStorageBytes(wide);
     }
     // Where memory goes is no surprise.
     for (auto &[format, widened] : byFormat)
-      widened.first.emitWarning() << widened.weights << " weights in "
-                                  << StringRef(formats::getInfo(format).name)
-                                  << " have no kernel of their own and are widened to f32: "
-                                  << llvm::formatv(
-                                         "{0:f1} MB become {1:f1} MB, the numbers stay the same",
-                                         double(widened.bytes) / 1e6,
-                                         double(widened.wideBytes) / 1e6)
-                                         .str();
+      widened.first.emitWarning()
+          << widened.weights << " weights in " << StringRef(formats::getInfo(format).name)
+          << " have no kernel of their own and are widened to " << widened.wide << ": "
+          << llvm::formatv("{0:f1} MB become {1:f1} MB, the numbers stay the same",
+                           double(widened.bytes) / 1e6, double(widened.wideBytes) / 1e6)
+                 .str();
     if (failed(updateSignatures(getOperation())))
       signalPassFailure();
   }

@@ -19,9 +19,9 @@ func.func private @layer(%x: tensor<?x32xf32>, %w: tensor<32x32x!tfm.block<iq4_n
 }
 // CHECK-LABEL: func.func @forward
 func.func @forward(%ids: tensor<?xi32>) -> tensor<?x7xf32> {
-  // expected-warning @+3 {{1 weights in mxfp4 have no kernel of their own and are widened to f32: 0.0 MB become 0.0 MB, the numbers stay the same}}
+  // expected-warning @+3 {{1 weights in mxfp4 have no kernel of their own and are widened to 'bf16': 0.0 MB become 0.0 MB, the numbers stay the same}}
   // CHECK: %[[T:.*]] = tfm.parameter "t"
-  // CHECK-NEXT: %[[TW:.*]] = tfm.convert_weight %[[T]] : tensor<7x32x!tfm.block<mxfp4>> -> tensor<7x32xf32>
+  // CHECK-NEXT: %[[TW:.*]] = tfm.convert_weight %[[T]] : tensor<7x32x!tfm.block<mxfp4>> -> tensor<7x32xbf16>
   %t = tfm.parameter "t" from "m.gguf" at 0 : tensor<7x32x!tfm.block<mxfp4>>
   // CHECK: tfm.convert_weight %{{.*}} : tensor<32x32x!tfm.block<iq4_nl>> -> tensor<32x32xf32>
   // expected-warning @+1 {{2 weights in iq4_nl}}

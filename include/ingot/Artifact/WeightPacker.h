@@ -10,7 +10,7 @@
 
 #include "ingot/Artifact/SourceFiles.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
-#include "ingot/Formats/BlockFormats.h"
+#include "ingot/Formats/ScaledFormats.h"
 #include "ingot/Schema/ingot_generated.h"
 #include <optional>
 
@@ -28,6 +28,16 @@ struct WeightSource {
     uint64_t stored; ///< bytes before
   };
   std::optional<Conversion> conversion;
+  /// Elements whose scales are elsewhere: what the bytes are before any conversion.
+  struct Scales {
+    formats::Scaling scaling;
+    formats::Format to; ///< a plain float
+    std::string file;   ///< relative to the model's folder
+    uint64_t offset, length;
+    uint64_t elementBytes; ///< of all elements in the file
+    int fileNumber = -1;
+  };
+  std::optional<Scales> scales;
   /// The bytes of a constant, or of one element that repeats. Not owned, unless they are in
   /// `storage`.
   llvm::ArrayRef<char> constant;
@@ -35,7 +45,9 @@ struct WeightSource {
   int fileNumber = -1; ///< in SourceFiles, given by WeightPacker::open
 
   /// Bytes in the file or the constant.
-  uint64_t getStored() const { return conversion ? conversion->stored : length; }
+  uint64_t getStored() const {
+    return scales ? scales->elementBytes : conversion ? conversion->stored : length;
+  }
 };
 
 /// One entry of the artifact's table of weights: its sources one after the other, packed or not.
@@ -76,6 +88,8 @@ public:
 
 private:
   llvm::Error readStored(const WeightSource &source, uint64_t offset,
+                         llvm::MutableArrayRef<char> out) const;
+  llvm::Error readScaled(const WeightSource &source, uint64_t offset,
                          llvm::MutableArrayRef<char> out) const;
   llvm::Error read(const WeightSource &source, uint64_t offset,
                    llvm::MutableArrayRef<char> out) const;

@@ -56,8 +56,9 @@ def ChooseFormats : Pass<"choose-formats", "::mlir::ModuleOp"> {
 def WidenWeights : Pass<"widen-weights", "::mlir::ModuleOp"> {
   let summary = "widens weights in block formats that have no kernel";
   let description = [{
-    Every parameter in a block format (`!tfm.block`) is followed by a `tfm.convert_weight` to f32 that all its
-    users read instead, and the functions that it is passed to take the wide type. q8_0, q4_0, q4_1, q5_0, q5_1,
+    Every parameter in a block format (`!tfm.block`) is followed by a `tfm.convert_weight` to the narrowest of bf16, f16
+    and f32 that holds all its numbers (mxfp4: bf16, tq1_0 and tq2_0: f16), which all its users read instead, and the
+    functions that it is passed to take the wide type. q8_0, q4_0, q4_1, q5_0, q5_1,
     q4_k, q5_k and q6_k have kernels of their own and stay. What it costs is a warning for each of the other formats.
 
     ```mlir

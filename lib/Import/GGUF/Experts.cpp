@@ -44,6 +44,8 @@ void GGUFStructure::readMixture(LayerSpec &result) {
 
   // 1: softmax, 2: sigmoid, 3: softmax of the chosen logits, which is that of all, normalised.
   int64_t scores = metadata.integer(".expert_gating_func", 0, 3, 0);
+  if (scores == 0)
+    scores = architecture->sigmoidScores ? 2 : 1;
   mixture.scores = scores == 2 ? MixtureSpec::Sigmoid : MixtureSpec::Softmax;
   mixture.normalize =
       metadata.flag(".expert_weights_norm", architecture->normalizes) || scores == 3;

@@ -61,7 +61,7 @@ static std::vector<Architecture> makeArchitectures() {
   add("seed_oss", Rotary::Halves);
   add("dbrx", Rotary::Halves).normalizes = true;
   add("dots1", Rotary::Halves);
-  add("glm4moe", Rotary::Halves);
+  add("glm4moe", Rotary::Halves).sigmoidScores = true;
   Architecture &gptOss = add("gpt-oss", Rotary::Halves);
   gptOss.windowPattern = 2;
   gptOss.normalizes = gptOss.clampsExperts = true;

@@ -50,6 +50,8 @@ struct Architecture {
   int64_t alibiLayers = 0;
   /// Keys and values come from a latent.
   bool latent = false;
+  /// Routers' scores are sigmoids, where ".expert_gating_func" is absent.
+  bool sigmoidScores = false;
   /// Weights of the chosen experts are divided by their sum, where ".expert_weights_norm" is
   /// absent.
   bool normalizes = false;

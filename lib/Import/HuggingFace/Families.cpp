@@ -80,6 +80,8 @@ bool importer::isWithoutEffect(StringRef field) {
       "tie_last_hidden_states", "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32",
       "softmax_in_fp32", "slow_but_exact", "masked_softmax_fusion", "bias_dropout_fusion",
       "skip_bias_add", "skip_bias_add_qkv",
+      // Of quantization_config: how the library multiplies; tensors say which weights are small.
+      "activation_scheme", "modules_to_not_convert", "dequantize", "swizzle",
       // Ids that only training or a tokenizer uses, and parameters of the library's generation.
       "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "prefix",
       "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",

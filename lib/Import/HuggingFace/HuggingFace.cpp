@@ -5,6 +5,7 @@
 #include "EncoderDecoderFamilies.h"
 #include "EncoderFamilies.h"
 #include "Families.h"
+#include "Quantized.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/STLExtras.h"
@@ -62,6 +63,11 @@ static const EncoderFamily *findEncoder(Config &config, std::string &head) {
   return nullptr;
 }
 
+/// What encoders do not support.
+static void refuseQuantization(Config &config) {
+  config.onlyNull("quantization_config|compression_config", "quantised weights are not supported");
+}
+
 /// What no family supports.
 static void refuse(Config &config, bool encoderDecoder = false) {
   if (!encoderDecoder)
@@ -69,7 +75,6 @@ static void refuse(Config &config, bool encoderDecoder = false) {
   else if (!config.flag("is_encoder_decoder", true))
     config.error("is_encoder_decoder", "expected true in this family");
   config.onlyFalse("add_cross_attention");
-  config.onlyNull("quantization_config|compression_config", "quantised weights are not supported");
   config.onlyNull("per_layer_config", "settings per layer are not supported");
   if (Config *pruned = config.child("pruned_heads"))
     if (!pruned->empty())
@@ -120,6 +125,7 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
               StringRef head, Config &config, const ImportOptions &options,
               Diagnostics &diagnostics) {
   EncoderSpec spec;
+  refuseQuantization(config);
   spec.modelType = family.modelType.str();
   refuse(config);
   family.fill(config, head, spec);
@@ -137,8 +143,8 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
   config.reportUnread([&](StringRef field) {
     return isWithoutEffect(field) || is_contained(spec.fieldsWithoutEffect, field) ||
            // Without a head there is nothing to tie; a head has read it.
-           field == "tie_word_embeddings" || field == "bos_token_id" ||
-           field == "eos_token_id" || field == "architectures";
+           field == "tie_word_embeddings" || field == "bos_token_id" || field == "eos_token_id" ||
+           field == "architectures";
   });
   if (diagnostics.failed())
     return failure();
@@ -166,6 +172,7 @@ importEncoderDecoder(mlir::MLIRContext *context, StringRef directory,
                      const EncoderDecoderFamily &family, Config &config, Config *generation,
                      const ImportOptions &options, Diagnostics &diagnostics) {
   EncoderDecoderSpec spec;
+  refuseQuantization(config);
   spec.modelType = family.modelType.str();
   refuse(config, /*encoderDecoder=*/true);
   family.fill(config, spec);
@@ -257,6 +264,7 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
   DecoderSpec spec;
   spec.modelType = family->modelType.str();
   refuse(config);
+  Quantization quantization = readQuantization(config);
   family->fill(config, spec);
   Config *ids = generation ? &*generation : nullptr;
   spec.endIds = readIds(config, ids, "eos_token_id", family->endId, spec.vocab);
@@ -274,7 +282,8 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
   checkpoint.directory = directory.str();
   if (options.weightless)
     checkpoint.tensors.promise(mlir::BFloat16Type::get(context));
-  else if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+  else if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)) ||
+           failed(joinScales(context, directory, quantization, checkpoint.tensors, diagnostics)))
     return failure();
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
       buildDecoder(context, spec, checkpoint, diagnostics);

@@ -116,7 +116,10 @@ void ingot::importer::fillGptOss(Config &config, DecoderSpec &spec) {
       readMixture(config, layer, "num_local_experts|num_experts", 128, 4);
   mixture.router = "router";
   mixture.routerBias = mixture.expertBias = true;
-  mixture.transposed = mixture.interleaved = true;
+  mixture.interleaved = true;
+  // In MXFP4 the matrices are stored as they are multiplied.
+  Config *stored = config.child("quantization_config");
+  mixture.transposed = !stored || stored->string("quant_method", "") != "mxfp4";
   // A softmax of the chosen logits alone.
   mixture.normalize = true;
   mixture.limit = config.positive("swiglu_limit", 7);

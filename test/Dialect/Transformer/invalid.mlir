@@ -86,6 +86,30 @@ func.func @linear_c5(%x: tensor<?x2xf32>, %w: tensor<2x32x!tfm.block<q8_0>>) {
 
 // -----
 
+func.func @scale_weight_c1(%w: tensor<4x8xi8>, %s: tensor<1x1xf32>) {
+  // expected-error @+1 {{expected a matrix of f32, f16 or bf16, got 'tensor<4x8xi32>'}}
+  %0 = tfm.scale_weight %w, %s blocks(4, 8) : tensor<4x8xi8>, tensor<1x1xf32> -> tensor<4x8xi32>
+  return
+}
+
+// -----
+
+func.func @scale_weight_c2(%w: tensor<4x3xi8>, %s: tensor<1x1xf32>) {
+  // expected-error @+1 {{expected bytes [4, 8] or half as many columns, got 'tensor<4x3xi8>'}}
+  %0 = tfm.scale_weight %w, %s blocks(4, 8) : tensor<4x3xi8>, tensor<1x1xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @scale_weight_c3(%w: tensor<4x8xi8>, %s: tensor<1x2xf32>) {
+  // expected-error @+1 {{expected a scale for every block of 3 by 4, got 'tensor<1x2xf32>'}}
+  %0 = tfm.scale_weight %w, %s blocks(3, 4) : tensor<4x8xi8>, tensor<1x2xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+
 func.func @parameter_c2() {
   // expected-error @+1 {{expected an offset of at least 0, got -4}}
   %0 = tfm.parameter "a" from "m" at -4 : tensor<3xf32>

@@ -15,6 +15,15 @@ func.func @blocks(%ids: tensor<?xi32>, %x: tensor<?x256xf32>, %w: tensor<3x256x!
   return %0, %1 : tensor<?x96xf32>, tensor<?x3xf32>
 }
 
+// CHECK-LABEL: func.func @scale_weight
+func.func @scale_weight(%w: tensor<5x16xi8>, %s: tensor<5x1xi8>, %v: tensor<5x32xi8>, %t: tensor<2x4xbf16>) -> tensor<5x32xf32> {
+  // CHECK: tfm.scale_weight %{{.*}}, %{{.*}} blocks(1, 32) : tensor<5x16xi8>, tensor<5x1xi8> -> tensor<5x32xbf16>
+  %0 = tfm.scale_weight %w, %s blocks(1, 32) : tensor<5x16xi8>, tensor<5x1xi8> -> tensor<5x32xbf16>
+  // CHECK: tfm.scale_weight %{{.*}}, %{{.*}} blocks(3, 8) : tensor<5x32xi8>, tensor<2x4xbf16> -> tensor<5x32xf32>
+  %1 = tfm.scale_weight %v, %t blocks(3, 8) : tensor<5x32xi8>, tensor<2x4xbf16> -> tensor<5x32xf32>
+  return %1 : tensor<5x32xf32>
+}
+
 // CHECK-LABEL: func.func @convert_weight
 func.func @convert_weight(%w: tensor<2x32x!tfm.block<mxfp4>>) -> tensor<2x32x!tfm.block<q8_0>> {
   // CHECK: tfm.convert_weight %{{.*}} : tensor<2x32x!tfm.block<mxfp4>> -> tensor<2x32xbf16>

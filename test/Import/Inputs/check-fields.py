@@ -23,11 +23,12 @@ def table():
         refused(family, {}, {"architectures": ["BertModel"]}, "got 'BertModel'")
         refused(family, {}, {"add_cross_attention": True}, "expected false")
         refused(family, {}, {"is_encoder_decoder": True}, "expected false")
-        refused(family, {}, {"quantization_config": {"bits": 4}}, "quantised weights are not supported")
+        refused(family, {"quantization_config": {"bits": 4}}, {"quantization_config.quant_method": "gptq"},
+                "quantised weights are not supported")
         refused(family, {}, {"per_layer_config": {"1": {"head_dim": 8}}}, "settings per layer are not supported")
         refused(family, {}, {"pruned_heads": {"0": [1]}}, "expected an empty object")
         same(family, {}, {"pruned_heads": {}, "add_cross_attention": False, "quantization_config": None})
-        covered[family] |= {"model_type", "pruned_heads"}
+        covered[family] |= {"model_type", "pruned_heads", "quantization_config"}
 
     # What families named like Llama share.
     for family in [f for f in checkpoint.FAMILIES if f not in ["gpt2", "gpt_oss"] + checkpoint.LATENT]:

@@ -308,6 +308,48 @@ TEST(WeightPacker, ConvertsFormats) {
   model.check(4 << 20);
 }
 
+TEST(WeightPacker, MultipliesElementsByTheirScales) {
+  using formats::Format;
+  Model model(23);
+  auto add = [&](formats::Scaling scaling, int64_t rows, Format to, std::optional<Format> then) {
+    size_t count = size_t(rows * scaling.columns);
+    int64_t blockRows = (rows + scaling.blockRows - 1) / scaling.blockRows;
+    std::string elements = randomBytes(model.random, scaling.elementBytes(count)), scales;
+    for (char &c : elements) // no NaN
+      c = char(c & 0x77);
+    for (int64_t i = 0; i < blockRows * scaling.scaleColumns(); ++i) {
+      float scale = float(pick(model.random, 1, 100)) / 64;
+      scales += scaling.scales ? convert(std::string(reinterpret_cast<char *>(&scale), 4),
+                                         Format::F32, *scaling.scales, 1)
+                               : std::string(1, char(pick(model.random, 120, 130)));
+    }
+    WeightSource source = model.addSource(elements, false),
+                 factors = model.addSource(scales, false);
+    std::vector<float> numbers(count);
+    formats::decodeScaled(scaling, elements.data(), scales.data(), 0, count, numbers.data());
+    std::string meant(formats::bytesOf(to, count), '\0');
+    formats::encode(to, numbers.data(), count, meant.data());
+    source.scales = {scaling, to, factors.file, factors.offset, factors.length, elements.size()};
+    if (then) {
+      source.conversion = {to, *then, meant.size()};
+      meant = convert(meant, to, *then, count);
+    }
+    source.length = meant.size();
+    Weight weight;
+    weight.elementBytes = 2;
+    weight.length = meant.size();
+    weight.sources.push_back(std::move(source));
+    model.expected.push_back(meant);
+    model.weights.push_back(std::move(weight));
+  };
+  add({true, std::nullopt, 64, 1, 32}, 9, Format::BF16, std::nullopt);
+  add({false, Format::F32, 37, 4, 10}, 11, Format::F32, std::nullopt);
+  add({false, Format::BF16, 37, 3, 64}, 5, Format::F16, std::nullopt);
+  add({true, std::nullopt, 96, 1, 32}, 7, Format::BF16, Format::Q8_0);
+  model.check(7); // cuts elements, and bytes that two share
+  model.check(1000);
+}
+
 TEST(WeightPacker, RefusesShortAndMissingFiles) {
   TemporaryFolder folder;
   writeFile(folder / "short.bin", "0123456789");

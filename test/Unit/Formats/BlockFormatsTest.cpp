@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
-#include "ingot/Formats/BlockFormats.h"
+#include "ingot/Formats/ScaledFormats.h"
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -164,4 +164,41 @@ TEST(BlockFormats, MatchesGgmlBitForBit) {
     }
   }
   EXPECT_EQ(compared, 23u);
+}
+
+TEST(ScaledFormats, SmallFloats) {
+  const float halves[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+  for (unsigned i = 0; i < 8; ++i) {
+    EXPECT_EQ(decodeE2M1(i), halves[i]);
+    EXPECT_EQ(decodeE2M1(i + 8), -halves[i]);
+  }
+  EXPECT_EQ(decodeE4M3(0x01), 0x1p-9f);
+  EXPECT_EQ(decodeE4M3(0x08), 0x1p-6f);
+  EXPECT_EQ(decodeE4M3(0x38), 1.0f);
+  EXPECT_EQ(decodeE4M3(0x7E), 448.0f);
+  EXPECT_EQ(decodeE4M3(0xFE), -448.0f);
+  EXPECT_NE(decodeE4M3(0x7F), decodeE4M3(0x7F)); // not a number
+  EXPECT_EQ(decodeE8M0(127), 1.0f);
+  EXPECT_EQ(decodeE8M0(0), 0x1p-127f);
+  EXPECT_NE(decodeE8M0(255), decodeE8M0(255));
+}
+
+TEST(ScaledFormats, BlocksOfRowsAndColumns) {
+  // 5 x 6 elements, a scale for 2 by 4; read from anywhere.
+  Scaling scaling;
+  scaling.scales = Format::F32;
+  scaling.columns = 6;
+  scaling.blockRows = 2;
+  scaling.blockColumns = 4;
+  std::vector<uint8_t> elements(30, 0x38); // 1
+  const float scales[] = {1, 2, 3, 4, 5, 6};
+  for (size_t first = 0; first < 30; ++first) {
+    float out[30];
+    size_t count = 30 - first, blockRow = first / 6 / 2;
+    decodeScaled(scaling, elements.data() + first, scales + blockRow * 2, first, count, out);
+    for (size_t i = 0; i < count; ++i) {
+      size_t row = (first + i) / 6, column = (first + i) % 6;
+      EXPECT_EQ(out[i], scales[row / 2 * 2 + column / 4]);
+    }
+  }
 }

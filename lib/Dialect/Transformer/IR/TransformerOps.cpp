@@ -95,6 +95,45 @@ OpFoldResult ConvertWeightOp::fold(FoldAdaptor) {
 }
 
 //===----------------------------------------------------------------------===//
+// tfm.scale_weight
+//===----------------------------------------------------------------------===//
+
+LogicalResult ScaleWeightOp::verify() {
+  RankedTensorType weight = typeOf(getWeight()), scales = typeOf(getScales()),
+                   result = typeOf(getResult());
+  if (result.getRank() != 2 ||
+      !isa<Float32Type, Float16Type, BFloat16Type>(result.getElementType())) // scale_weight_c1
+    return emitOpError("expected a matrix of f32, f16 or bf16, got ") << result;
+  int64_t rows = result.getDimSize(0), columns = result.getDimSize(1);
+  bool isBytes =
+      weight.getElementType().isInteger(8) && weight.getRank() == 2 && weight.getDimSize(0) == rows;
+  if (!isBytes ||
+      (weight.getDimSize(1) != columns && weight.getDimSize(1) * 2 != columns)) // scale_weight_c2
+    return emitOpError("expected bytes [")
+           << rows << ", " << columns << "] or half as many columns, got " << weight;
+  int64_t blockRows = getBlockRows(), blockColumns = getBlockColumns();
+  Type type = scales.getElementType();
+  bool isScale = type.isInteger(8) || isa<Float32Type, Float16Type, BFloat16Type>(type);
+  if (blockRows < 1 || blockColumns < 1 || !isScale || scales.getRank() != 2 ||
+      scales.getDimSize(0) != int64_t(llvm::divideCeil(rows, blockRows)) ||
+      scales.getDimSize(1) != int64_t(llvm::divideCeil(columns, blockColumns))) // scale_weight_c3
+    return emitOpError("expected a scale for every block of ")
+           << blockRows << " by " << blockColumns << ", got " << scales << " for " << result;
+  return success();
+}
+
+ingot::formats::Scaling ScaleWeightOp::getScaling() {
+  formats::Scaling scaling;
+  scaling.columns = typeOf(getResult()).getDimSize(1);
+  scaling.halfBytes = typeOf(getWeight()).getDimSize(1) != scaling.columns;
+  if (Type type = typeOf(getScales()).getElementType(); !type.isInteger(8))
+    scaling.scales = getStorageFormat(type);
+  scaling.blockRows = getBlockRows();
+  scaling.blockColumns = getBlockColumns();
+  return scaling;
+}
+
+//===----------------------------------------------------------------------===//
 // tfm.positions
 //===----------------------------------------------------------------------===//
 
@@ -461,8 +500,8 @@ void CacheAppendOp::getCost(SmallVectorImpl<CostTerm> &terms) {
     terms.push_back(costOfShape(CostClass::Cache, bytes, rows));
   CacheType cache = getCache().getType();
   if (cache.getElementType().isInteger(8)) // its scales
-    terms.push_back({CostClass::Cache, 8 * cache.getHeads(),
-                     {{getBatch(), int64_t(BatchDimKind::Tokens)}}});
+    terms.push_back(
+        {CostClass::Cache, 8 * cache.getHeads(), {{getBatch(), int64_t(BatchDimKind::Tokens)}}});
 }
 
 LogicalResult GatherOutputsOp::verify() {

@@ -7,7 +7,7 @@
 #ifndef INGOT_DIALECT_TRANSFORMER_IR_TRANSFORMERDIALECT_H
 #define INGOT_DIALECT_TRANSFORMER_IR_TRANSFORMERDIALECT_H
 
-#include "ingot/Formats/BlockFormats.h"
+#include "ingot/Formats/ScaledFormats.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"

@@ -78,6 +78,46 @@ def Transformer_ConvertWeightOp : Transformer_Op<"convert_weight", [Pure]> {
   let hasFolder = 1;
 }
 
+def Transformer_ScaleWeightOp : Transformer_Op<"scale_weight", [Pure]> {
+  let summary = "a weight of small elements and the scales of their blocks";
+  let description = [{
+    `result[n, k] = weight[n, k] * scales[n / R, k / C]` with `blocks(R, C)`. The weight is bytes: an
+    element E4M3 in each, or two elements E2M1, the first in the low half; scales are floats, or bytes
+    E8M0 (`2^(e - 127)`). It is evaluated when the artifact is written, so both are parameters.
+
+    - C1: the result is a static matrix [N, K] of f32, f16 or bf16.
+    - C2: `weight` is [N, K] or, with K even, [N, K / 2] of i8.
+    - C3: R and C are positive; `scales` is [ceil(N / R), ceil(K / C)] of f32, f16, bf16 or i8.
+
+    Numerics: the product is rounded to f32, and then to the result's type, to nearest even. MXFP4 (E2M1
+    with E8M0) to bf16 loses nothing.
+
+    ```mlir
+    func.func @f() -> tensor<96x64xbf16> {
+      %w = tfm.parameter "experts.down_proj_blocks" from "model.safetensors" at 4096 : tensor<96x32xi8>
+      %s = tfm.parameter "experts.down_proj_scales" from "model.safetensors" at 7168 : tensor<96x2xi8>
+      %0 = tfm.scale_weight %w, %s blocks(1, 32) : tensor<96x32xi8>, tensor<96x2xi8> -> tensor<96x64xbf16>
+      return %0 : tensor<96x64xbf16>
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<AnyStaticShapeTensor, "the elements' bytes">:$weight,
+    Arg<AnyStaticShapeTensor, "the scales">:$scales,
+    Arg<I64Attr, "rows that share a scale, R">:$block_rows,
+    Arg<I64Attr, "columns that share a scale, C">:$block_columns);
+  let results = (outs Res<AnyStaticShapeTensor, "the weight, [N, K]">:$result);
+  let assemblyFormat = [{
+    $weight `,` $scales `blocks` `(` $block_rows `,` $block_columns `)` attr-dict
+    `:` type($weight) `,` type($scales) `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// How elements and scales lie.
+    ::ingot::formats::Scaling getScaling();
+  }];
+}
+
 def Transformer_PositionsOp : Transformer_Op<"positions", [Pure, Reify, Tokenwise]> {
   let summary = "the absolute position of every token";
   let description = [{
