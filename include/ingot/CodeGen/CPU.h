@@ -34,6 +34,8 @@ struct CPUTarget {
 
   /// Whether kernels may use an extension.
   bool has(llvm::StringRef feature) const;
+  /// Whether a product of bf16 pairs (vdpbf16ps) is faster than the two multiply-adds that it replaces.
+  bool multipliesPairsFast() const;
   bool hasAVX512() const { return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq"); }
 
   /// `name` is a level ("x86-64-v3", "x86-64-v4"), a processor ("znver4", "sapphirerapids", ...) or

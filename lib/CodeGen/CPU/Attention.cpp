@@ -69,7 +69,7 @@ bool AttentionEmitter::prepare() {
   layout = *expected;
   cacheElement = op.getCache().getType().getElementType();
   rounded = layout.pairs && getElementTypeOrSelf(op.getQ().getType()).isBF16();
-  bool dots = rounded && emission.target.hasAVX512() && emission.target.has("avx512bf16");
+  bool dots = rounded && emission.target.multipliesPairsFast();
   product = dots ? Product::PairDots : layout.pairs ? Product::PairsAsF32 : Product::Single;
   heads = op.getHeads();
   group = heads / op.getKVHeads();

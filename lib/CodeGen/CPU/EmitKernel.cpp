@@ -2,6 +2,7 @@
 
 #include "Emitters.h"
 #include "KernelABI.h"
+#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 using namespace ingot;
@@ -17,7 +18,8 @@ Value KernelEmission::scratch(int64_t bytes) {
 void KernelEmission::rowTiles(Value count, int64_t largest,
                               function_ref<void(Value, int64_t)> body) {
   Value first = kb.c(0);
-  for (int64_t rows = largest; rows; rows /= 2) {
+  // Six rows, say, then four, two and one.
+  for (int64_t rows = largest; rows; rows = llvm::bit_floor(uint64_t(rows - 1))) {
     Value tiles = rows == 1 ? kb.sub(count, first) : kb.div(kb.sub(count, first), rows);
     Value end = kb.add(first, kb.mul(tiles, rows));
     kb.loop(first, end, kb.c(rows), [&](Value row) { body(row, rows); });

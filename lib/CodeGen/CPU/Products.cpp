@@ -165,21 +165,22 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
   }
 }
 
-/// sums[row][vector] += x[row][at + ahead] * weights[vector], for one k or one pair of k; with
-/// `half` the second of a pair counts as zero.
+/// sums[row][first + v] += x[row][at + ahead] * weights[v], for one k or one pair of k; with `half`
+/// the second of a pair counts as zero.
 void PanelProducts::step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows,
-                         int64_t vectors, ArrayRef<Value> weights, bool half) {
+                         int64_t first, ArrayRef<Value> weights, bool half) {
   bool pairs = arithmetic == Arithmetic::Pairs;
   int64_t elementBytes = pairs ? 2 : 4;
-  Value first = kb.gep(x, kb.mul(at, elementBytes), kb.i8);
+  int64_t vectors = sums.size() / rows;
+  Value column = kb.gep(x, kb.mul(at, elementBytes), kb.i8);
   for (int64_t row = 0; row < rows; ++row) {
-    Value address = kb.gep(first, (row * layout.k + ahead) * elementBytes, kb.i8);
+    Value address = kb.gep(column, (row * layout.k + ahead) * elementBytes, kb.i8);
     Value element = kb.loadScratch(pairs ? half ? kb.i16 : kb.i32 : kb.f32, address);
     if (pairs && half)
       element = kb.make<arith::ExtUIOp>(kb.i32, element);
     Value factor = kb.broadcast(element);
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value &sum = sums[row * vectors + v];
+    for (int64_t v = 0; v < int64_t(weights.size()); ++v) {
+      Value &sum = sums[row * vectors + first + v];
       sum = pairs ? kb.dotPairs(sum, weights[v], factor) : kb.fma(factor, weights[v], sum);
     }
   }
@@ -211,20 +212,23 @@ void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &s
   // A pair of steps is one operation where the processor multiplies pairs.
   int64_t stepsPerElement = arithmetic == Arithmetic::Pairs ? 2 : 1,
           perTurn = unit.steps * stepsPerElement;
+  // The sums of one row leave no registers for all elements of all vectors.
+  int64_t together = rows == 1 ? 1 : vectors;
   auto turn = [&](Values &sums, Value number, int64_t ahead) {
     Value inSource = source.slab ? kb.sub(number, steps.begin) : number;
-    for (int64_t piece = 0; piece < (steps.half ? 1 : unit.pieces); ++piece) {
-      SmallVector<SmallVector<Value, 4>, 4> elements(vectors);
-      for (int64_t v = 0; v < vectors; ++v)
-        loadPiece(source, inSource, ahead, piece, v, elements[v]);
-      for (size_t i = 0; i < (steps.half ? 1 : elements[0].size()); ++i) {
-        Values weights;
-        for (int64_t v = 0; v < vectors; ++v)
-          weights.push_back(elements[v][i]);
-        int64_t at = ahead * perTurn + (piece * unit.perPiece() + int64_t(i)) * stepsPerElement;
-        step(sums, x, kb.mul(number, perTurn), at, rows, vectors, weights, steps.half);
+    for (int64_t piece = 0; piece < (steps.half ? 1 : unit.pieces); ++piece)
+      for (int64_t v = 0; v < vectors; v += together) {
+        SmallVector<SmallVector<Value, 4>, 4> elements(together);
+        for (int64_t w = 0; w < together; ++w)
+          loadPiece(source, inSource, ahead, piece, v + w, elements[w]);
+        for (size_t i = 0; i < (steps.half ? 1 : elements[0].size()); ++i) {
+          Values weights;
+          for (const SmallVector<Value, 4> &ofVector : elements)
+            weights.push_back(ofVector[i]);
+          int64_t at = ahead * perTurn + (piece * unit.perPiece() + int64_t(i)) * stepsPerElement;
+          step(sums, x, kb.mul(number, perTurn), at, rows, v, weights, steps.half);
+        }
       }
-    }
   };
   auto turns = [&](Value from, Value to, int64_t unroll) {
     sums = kb.loop(from, to, kb.c(unroll), sums, [&](Value number, ValueRange state) {

@@ -76,7 +76,7 @@ private:
   Unit unitOf(const Source &source) const;
   void loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece, int64_t vector,
                  llvm::SmallVectorImpl<Value> &elements);
-  void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t vectors,
+  void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t first,
             llvm::ArrayRef<Value> weights, bool half);
   /// Steps that cannot be taken apart.
   int64_t granule() const { return layout.block ? 32 : layout.pairs ? 2 : 1; }
