@@ -57,8 +57,8 @@ private:
   /// Experts' biases [E, size]: a part of each of the tensors named, one after the other.
   Value biases(ArrayRef<std::string> tensors, int64_t size);
   void route();
-  Value gateAndUp();
-  Value activate(Value both);
+  std::pair<Value, Value> gateAndUp();
+  Value activate(Value gate, Value up);
   Value down(Value inner);
   Value shared();
   /// Rows x times matrices [size, inner] of all experts.
@@ -118,42 +118,50 @@ Value MixtureEmitter::biases(ArrayRef<std::string> tensors, int64_t size) {
   return tensor::ExpandShapeOp::create(g.b, g.loc, type, all, groups);
 }
 
-Value MixtureEmitter::gateAndUp() {
+/// The experts' gate and up parts of the rows, each [S, k, I].
+std::pair<Value, Value> MixtureEmitter::gateAndUp() {
   int64_t experts = spec.experts, size = 2 * spec.size;
   std::string fused = name(spec.allGateUp + spec.allWeights);
   GraphBuilder::At at(g, emitter.prefix + fused);
+  auto halves = [&](Value both) -> std::pair<Value, Value> {
+    if (spec.interleaved)
+      return {g.sliceLast(both, 0, spec.size, 2), g.sliceLast(both, 1, spec.size, 2)};
+    return {g.sliceLast(both, 0, spec.size), g.sliceLast(both, spec.size, spec.size)};
+  };
   SmallVector<Value> matrices;
   if (spec.transposed) {
     for (int64_t e = 0; e < experts; ++e)
       matrices.push_back(
           emitter.part(fused, {experts, hidden, size}, e * hidden * size, {hidden, size}));
-    return product(x, emitter.join(matrices, 1), biases({spec.allGateUp}, size), size,
-                   /*transposed=*/true);
+    return halves(product(x, emitter.join(matrices, 1), biases({spec.allGateUp}, size), size,
+                          /*transposed=*/true));
   }
   if (emitter.has(fused)) {
     Value all = emitter.part(fused, {experts, size, hidden}, 0, {experts * size, hidden});
-    return product(x, all, biases({spec.allGateUp}, size), size, /*transposed=*/false);
+    return halves(product(x, all, biases({spec.allGateUp}, size), size, /*transposed=*/false));
   }
   bool apart = !spec.allGate.empty() && emitter.has(name(spec.allGate + spec.allWeights));
+  SmallVector<Value> gates, ups;
   for (int64_t e = 0; e < experts; ++e) {
-    if (apart)
-      for (const std::string &matrix : {spec.allGate, spec.allUp})
-        matrices.push_back(emitter.part(name(matrix + spec.allWeights),
-                                        {experts, spec.size, hidden}, e * spec.size * hidden,
-                                        {spec.size, hidden}));
-    else
-      for (const std::string &matrix : {spec.gate, spec.up})
-        matrices.push_back(emitter.weight(expert(e, matrix), {spec.size, hidden}));
+    auto matrix = [&](const std::string &all, const std::string &one) {
+      return apart ? emitter.part(name(all + spec.allWeights), {experts, spec.size, hidden},
+                                  e * spec.size * hidden, {spec.size, hidden})
+                   : emitter.weight(expert(e, one), {spec.size, hidden});
+    };
+    gates.push_back(matrix(spec.allGate, spec.gate));
+    ups.push_back(matrix(spec.allUp, spec.up));
+    matrices.append({gates.back(), ups.back()});
   }
-  return product(x, emitter.join(matrices, 0), biases({spec.allGate, spec.allUp}, size), size,
-                 /*transposed=*/false);
+  // Side by side, unless they are stored in different formats.
+  if (llvm::all_equal(llvm::map_range(matrices, [](Value m) { return m.getType(); })))
+    return halves(product(x, emitter.join(matrices, 0), biases({spec.allGate, spec.allUp}, size),
+                          size, /*transposed=*/false));
+  return {product(x, emitter.join(gates, 0), biases({spec.allGate}, spec.size), spec.size, false),
+          product(x, emitter.join(ups, 0), biases({spec.allUp}, spec.size), spec.size, false)};
 }
 
-Value MixtureEmitter::activate(Value both) {
+Value MixtureEmitter::activate(Value gate, Value up) {
   GraphBuilder::At at(g, emitter.prefix + name("experts.activation"));
-  int64_t size = spec.size;
-  Value gate = spec.interleaved ? g.sliceLast(both, 0, size, 2) : g.sliceLast(both, 0, size);
-  Value up = spec.interleaved ? g.sliceLast(both, 1, size, 2) : g.sliceLast(both, size, size);
   if (spec.limit == 0)
     return g.mul(g.activation(gate, spec.activation), up);
   // Clamped; the sigmoid has a slope of its own and the linear half is around one.
@@ -200,7 +208,8 @@ Value MixtureEmitter::shared() {
 Value MixtureEmitter::emit() {
   Value base = shared();
   route();
-  Value result = down(activate(gateAndUp()));
+  auto [gate, up] = gateAndUp();
+  Value result = down(activate(gate, up));
   GraphBuilder::At at(g, emitter.prefix + name("combine"));
   return tfm::CombineOp::create(g.b, g.loc, g.f32({dynamic, hidden}), result, weights, base);
 }

@@ -59,8 +59,21 @@ WeightValues::WeightValues(ModuleOp module) {
   }
 }
 
+/// Gives concatenations the element type of what they join.
+static void updateJoined(Operation *root) {
+  root->walk([](tensor::ConcatOp concat) {
+    Type element = getElementTypeOrSelf(concat.getInputs().front().getType());
+    bool same = llvm::all_of(concat.getInputs(), [&](Value input) {
+      return getElementTypeOrSelf(input.getType()) == element;
+    });
+    if (same && concat.getResultType().getElementType() != element)
+      concat.getResult().setType(RankedTensorType::get(concat.getResultType().getShape(), element));
+  });
+}
+
 // Types change outside in.
 LogicalResult ingot::updateSignatures(ModuleOp module) {
+  updateJoined(module);
   SymbolTable symbols(module);
   SmallVector<func::CallOp> calls;
   module.walk([&](func::CallOp call) { calls.push_back(call); });
@@ -78,6 +91,7 @@ LogicalResult ingot::updateSignatures(ModuleOp module) {
         argument.setType(type);
       callee.setFunctionType(
           FunctionType::get(module.getContext(), call.getOperandTypes(), callee.getResultTypes()));
+      updateJoined(callee);
       changed = true;
     }
   }

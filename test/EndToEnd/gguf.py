@@ -69,6 +69,8 @@ CASES = [
     ("glm4", HALF, {}),
     ("mixtral", {}, {}),
     ("mixtral", WIDE, dict(kind="Q8_0")),
+    ("mixtral", WIDE, dict(kind="MXFP4")),
+    ("mixtral", WIDE, dict(kind="Q8_0", wide=("ffn_up_exps",))),
     ("qwen2_moe", dict(use_sliding_window=False), {}),
     ("qwen2_moe", dict(use_sliding_window=False, num_attention_heads=4, **EXPERTS), dict(kind="Q4_0")),
     ("qwen3_moe", dict(use_sliding_window=False), {}),

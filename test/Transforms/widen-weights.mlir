@@ -63,3 +63,23 @@ func.func @negative_a_weight_and_an_input(%x: tensor<?x32xf32>, %v: tensor<2x32x
   %1 = call @body(%x, %v) : (tensor<?x32xf32>, tensor<2x32x!tfm.block<iq4_nl>>) -> tensor<?x2xf32>
   return %0, %1 : tensor<?x2xf32>, tensor<?x2xf32>
 }
+
+// -----
+
+// Parts of one weight, joined where they are used: the whole is as wide.
+// CHECK-LABEL: func.func private @experts
+// CHECK-SAME: %[[A:[a-z0-9]+]]: tensor<32x32xbf16>, %[[B:[a-z0-9]+]]: tensor<32x32xbf16>
+func.func private @experts(%x: tensor<?x32xf32>, %a: tensor<32x32x!tfm.block<mxfp4>>, %b: tensor<32x32x!tfm.block<mxfp4>>) -> tensor<?x2x32xf32> {
+  // CHECK: %[[W:.*]] = tensor.concat dim(0) %[[A]], %[[B]] : (tensor<32x32xbf16>, tensor<32x32xbf16>) -> tensor<64x32xbf16>
+  %w = tensor.concat dim(0) %a, %b : (tensor<32x32x!tfm.block<mxfp4>>, tensor<32x32x!tfm.block<mxfp4>>) -> tensor<64x32x!tfm.block<mxfp4>>
+  // CHECK: tfm.expert_linear %{{.*}}, %[[W]] experts(2) : tensor<?x32xf32>, tensor<64x32xbf16>
+  %0 = tfm.expert_linear %x, %w experts(2) : tensor<?x32xf32>, tensor<64x32x!tfm.block<mxfp4>> -> tensor<?x2x32xf32>
+  return %0 : tensor<?x2x32xf32>
+}
+func.func @joined(%x: tensor<?x32xf32>) -> tensor<?x2x32xf32> {
+  // expected-warning @+1 {{2 weights in mxfp4}}
+  %a = tfm.parameter "a" from "m.gguf" at 0 : tensor<32x32x!tfm.block<mxfp4>>
+  %b = tfm.parameter "b" from "m.gguf" at 1024 : tensor<32x32x!tfm.block<mxfp4>>
+  %0 = call @experts(%x, %a, %b) : (tensor<?x32xf32>, tensor<32x32x!tfm.block<mxfp4>>, tensor<32x32x!tfm.block<mxfp4>>) -> tensor<?x2x32xf32>
+  return %0 : tensor<?x2x32xf32>
+}

@@ -13,7 +13,8 @@ import checkpoint
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 PACK = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
-TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
+TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30, "MXFP4": 39}
+E2M1 = [sign * x for sign in (1, -1) for x in (0, 0.5, 1, 1.5, 2, 3, 4, 6)]
 
 
 def string(text):
@@ -62,6 +63,14 @@ def quantise(kind, rows):
     for row in rows:
         for i in range(0, len(row), 32):
             block = row[i:i + 32]
+            if kind == "MXFP4":
+                largest = max(map(abs, block))
+                exponent = math.floor(math.log2(largest)) - 2 if largest else -127
+                d = 2.0 ** exponent
+                codes = [min(range(16), key=lambda code: abs(E2M1[code] - x / d)) for x in block]
+                data += bytes([exponent + 127]) + bytes(codes[j] | codes[j + 16] << 4 for j in range(16))
+                means += [d * E2M1[code] for code in codes]
+                continue
             if kind == "Q8_0":
                 d = half(max(map(abs, block)) / 127)
                 q = [max(-127, min(127, round(x / d))) if d else 0 for x in block]
@@ -344,9 +353,10 @@ class Arranger:
         return self.out
 
 
-def convert(directory, path, kind="F32", version=3, parts=1, more_keys=(), drop=(), newer=True):
+def convert(directory, path, kind="F32", version=3, parts=1, more_keys=(), drop=(), newer=True, wide=()):
     """The checkpoint of `directory`, in F32, as a GGUF file; matrices whose rows are whole blocks in `kind`. The
-    checkpoint's weights are replaced by what the blocks mean. `newer`: as the later converters write latent attention."""
+    checkpoint's weights are replaced by what the blocks mean. `newer`: as the later converters write latent attention; roles
+    in `wide` stay F32."""
     directory = pathlib.Path(directory)
     config = json.loads((directory / "config.json").read_text())
     arranger, kept = Arranger(config, newer), {}
@@ -359,7 +369,7 @@ def convert(directory, path, kind="F32", version=3, parts=1, more_keys=(), drop=
         arranger.add(name, shape, numbers)
     tensors = {}
     for name, (shape, numbers) in arranger.finish().items():
-        if blocks(shape) and "ffn_gate_inp" not in name and "attn_k_b" not in name:
+        if blocks(shape) and not any(role in name for role in ("ffn_gate_inp", "attn_k_b", *wide)):
             content, stored = quantise(kind, rows_of(shape, numbers))[0], kind
         else:
             content, stored = struct.pack(f"<{len(numbers)}f", *numbers), "F32"
