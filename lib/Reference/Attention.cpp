@@ -338,6 +338,17 @@ LogicalResult Interpreter::Impl::executeAttention(Operation *op, Frame &frame) {
   }
   if (auto append = dyn_cast<tfm::CacheAppendOp>(op))
     return executeAppend(*this, append, frame);
+  if (auto row = dyn_cast<tfm::PackedRowOp>(op)) {
+    const Batch &batch = frame.batch(row.getBatch());
+    int64_t b = frame.tensor(row.getSequence()).at(0).i,
+            position = frame.tensor(row.getPosition()).at(0).i;
+    if (b < 0 || b >= int64_t(batch.sequences.size()) || position < batch.sequences[b].position ||
+        position >= batch.sequences[b].position + batch.sequences[b].rowCount)
+      return fail(op, "expected a token of this step, got position " + Twine(position) +
+                          " of sequence " + Twine(b));
+    int64_t number = batch.sequences[b].rowBegin + position - batch.sequences[b].position;
+    return setResult(op, 0, Tensor::scalar(row.getType(), makeInt(number)), frame);
+  }
   if (auto attention = dyn_cast<tfm::AttentionOp>(op)) {
     if (computesInDouble(attention.getResult().getType().getElementType()))
       return AttentionExecutor<double>(*this, attention, frame).run();

@@ -76,6 +76,8 @@ public:
 
 private:
   FailureOr<CacheType> getCacheType(AttentionOp op);
+  bool readsRowsAlone(AttentionOp op, Value value) const;
+  void readPackedRows(AttentionOp op, Value batch);
   Value rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType type, Value cache);
   FailureOr<Value> getSourceCache(Operation *user, Value keys, Value values, CacheType type);
   LogicalResult dropSourceArguments(func::FuncOp function);
@@ -102,16 +104,61 @@ static Value swapHeadsAndTokens(OpBuilder &builder, Location loc, Value value) {
   return linalg::TransposeOp::create(builder, loc, value, init, permutation)->getResult(0);
 }
 
+/// The query or key argument of a region of `op` that `index` is; null where it is neither.
+static BlockArgument getPosition(AttentionOp op, Value index) {
+  auto argument = dyn_cast<BlockArgument>(index);
+  if (!argument || argument.getOwner()->getParentOp() != op.getOperation())
+    return {};
+  unsigned query = argument.getParentRegion() == &op.getScore() ? 3 : 2;
+  return argument.getArgNumber() >= query ? argument : BlockArgument();
+}
+
+/// Whether the regions read `value` at rows of queries alone, or also of keys where the step holds
+/// all of them.
+bool Packer::readsRowsAlone(AttentionOp op, Value value) const {
+  for (Operation *user : value.getUsers()) {
+    if (!op->isProperAncestor(user))
+      continue;
+    auto extract = dyn_cast<tensor::ExtractOp>(user);
+    if (!extract || extract.getTensor() != value || dims.isSource(value) ||
+        dims.isSource(op.getK()))
+      return false;
+    BlockArgument position = getPosition(op, extract.getIndices()[dims.get(value)]);
+    if (!position)
+      return false;
+    bool isKey = position.getArgNumber() + 1 == position.getOwner()->getNumArguments();
+    if (isKey && !transient)
+      return false;
+  }
+  return true;
+}
+
+/// Positions that the regions read rows at become rows of the step.
+void Packer::readPackedRows(AttentionOp op, Value batch) {
+  op->walk([&](tensor::ExtractOp extract) {
+    int64_t dim = dims.get(extract.getTensor());
+    if (dim < 0)
+      return;
+    auto position = cast<BlockArgument>(extract.getIndices()[dim]);
+    unsigned sequence = position.getParentRegion() == &op.getScore() ? 1 : 0;
+    OpBuilder builder(extract);
+    Value row = PackedRowOp::create(builder, extract.getLoc(), batch,
+                                    position.getOwner()->getArgument(sequence), position);
+    extract.getIndicesMutable()[dim].set(row);
+  });
+}
+
 FailureOr<CacheType> Packer::getCacheType(AttentionOp op) {
   bool ofSource = dims.isSource(op.getK());
   if (ofSource != dims.isSource(op.getV()))
     return op.emitOpError("expected keys and values of the same sequence");
   if (!transient && !ofSource && !isCausal(op))
     return op.emitOpError("is not causal, so its keys cannot be cached between steps");
+  // A region may read the row of the query, and, where all keys are of this step, that of the key.
   llvm::SetVector<Value> captured;
   getUsedValuesDefinedAbove(op->getRegions(), captured);
   for (Value value : captured)
-    if (dims.get(value) >= 0)
+    if (dims.get(value) >= 0 && !readsRowsAlone(op, value))
       return op.emitOpError("has a region that reads a tensor with one row per token, got ")
              << value.getType();
   Type element = getCacheElementType(cacheType, getElementTypeOrSelf(op.getK().getType()));
@@ -140,6 +187,7 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
                                        next, batch, op.getScale(), op.getSinks());
   attention.getScore().takeBody(op.getScore());
   attention.getMask().takeBody(op.getMask());
+  readPackedRows(attention, batch);
   Value result = swapHeadsAndTokens(builder, loc, attention.getResult());
   dims.set(attention.getResult(), 0);
   dims.set(result, 1);

@@ -89,3 +89,22 @@ func.func @forward(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
   %0 = call @forward(%x) : (tensor<?x4xf32>) -> tensor<?x4xf32>
   return %0 : tensor<?x4xf32>
 }
+
+// -----
+
+// The rows of keys of earlier steps are gone.
+func.func @forward(%x: tensor<?x3x4xf32>, %a: tensor<?x2xf32>) -> tensor<3x?x4xf32> {
+  %c0 = arith.constant 0 : index
+  %s = tensor.dim %x, %c0 : tensor<?x3x4xf32>
+  %e = tensor.empty(%s) : tensor<3x?x4xf32>
+  %t = linalg.transpose ins(%x : tensor<?x3x4xf32>) outs(%e : tensor<3x?x4xf32>) permutation = [1, 0, 2]
+  // expected-error @below {{has a region that reads a tensor with one row per token, got 'tensor<?x2xf32>'}}
+  %o = tfm.attention %t, %t, %t causal
+    score {
+    ^bb0(%v: f32, %b: index, %h: index, %i: index, %j: index):
+      %q = tensor.extract %a[%j, %c0] : tensor<?x2xf32>
+      %y = arith.addf %v, %q : f32
+      tfm.yield %y : f32
+    } : tensor<3x?x4xf32>, tensor<3x?x4xf32>, tensor<3x?x4xf32> -> tensor<3x?x4xf32>
+  return %o : tensor<3x?x4xf32>
+}

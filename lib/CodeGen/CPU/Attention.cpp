@@ -142,6 +142,7 @@ void AttentionEmitter::loadItem(Value number) {
   auto field = [&](int64_t offset) { return kb.load(kb.i64, kb.field(sequence, offset)); };
   firstPosition =
       kb.add(field(abi::kSequencePosition), kb.sub(firstToken, field(abi::kSequenceRowBegin)));
+  rowShift = kb.sub(field(abi::kSequenceRowBegin), field(abi::kSequencePosition));
   keyBegin = field(abi::kSequenceKeyBegin);
   keyEnd = field(abi::kSequenceKeyEnd);
   pages = kb.load(kb.ptr, kb.field(sequence, abi::kSequencePages));

@@ -60,7 +60,8 @@ struct AttentionEmitter {
   // The work item.
   Value sequenceNumber{}, firstToken{}, tokens{}, firstPosition{}, keyBegin{}, keyEnd{}, pages{},
       layerOffset{};
-  Value isWhole{}; ///< all segments, or one of a row that several items share
+  Value rowShift{}; ///< from a position to its packed row
+  Value isWhole{};  ///< all segments, or one of a row that several items share
   Value segment{}, segmentCount{}, segmentOrdinal{}, counter{}, records{};
   // The pass: rows [firstRow, firstRow + rowCount) of heads [firstHead, firstHead + headCount).
   Value firstHead{}, headCount{}, firstRow{}, rowCount{}, rows{};

@@ -32,6 +32,11 @@ AttentionEmitter::Values AttentionEmitter::scoresOf(Value r, Value number, bool 
       DenseMap<Value, LaneValue> env;
       for (auto [argument, value] : llvm::zip_equal(region.getArguments(), values))
         env[argument] = value;
+      region.walk([&](tfm::PackedRowOp op) {
+        LaneValue position = env.lookup(op.getPosition());
+        Value shift = position.isUniform() ? rowShift : kb.broadcast(rowShift);
+        env[op.getResult()] = {kb.add(position.value, shift)};
+      });
       return eval.broadcast(eval.run(region.front(), env, there).front());
     };
     if (!op.getScore().empty()) {

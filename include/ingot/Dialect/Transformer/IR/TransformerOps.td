@@ -608,6 +608,27 @@ def Transformer_CacheAppendOp : Transformer_Op<"cache_append", [Pure, Cost,
   let hasVerifier = 1;
 }
 
+def Transformer_PackedRowOp : Transformer_Op<"packed_row", [Pure]> {
+  let summary = "the packed row of a position";
+  let description = [{
+    The row of a step in which the token at position `position` of sequence `sequence` stands. With it a score
+    region reads tensors that have a row per token, such as the products of queries with embeddings of
+    distances. The token must be one of the step's.
+
+    ```mlir
+    func.func @f(%batch: !tfm.batch, %b: index, %i: index) -> index {
+      %row = tfm.packed_row %batch[%b, %i]
+      return %row : index
+    }
+    ```
+  }];
+  let arguments = (ins Arg<Transformer_BatchType, "the step">:$batch,
+                       Arg<Index, "number of the sequence in the batch">:$sequence,
+                       Arg<Index, "absolute position in the sequence">:$position);
+  let results = (outs Res<Index, "the row">:$result);
+  let assemblyFormat = "$batch `[` $sequence `,` $position `]` attr-dict";
+}
+
 def Transformer_GatherOutputsOp : Transformer_Op<"gather_outputs", [Pure]> {
   let summary = "the rows whose outputs are wanted";
   let description = [{
