@@ -205,6 +205,15 @@ ModelReader::readSequences(const fb::ArtifactT &head) {
     output->program = uint32_t(program - head.programs.begin());
     output->width = uint32_t(made.outputs[0]->shape[1]);
     output->rows = first.getValue() ? fb::OutputRows::First : fb::OutputRows::All;
+    if (auto labels = entry.getAs<ArrayAttr>("labels")) {
+      for (Attribute label : labels)
+        if (auto text = dyn_cast<StringAttr>(label))
+          output->labels.push_back(cleanName(text.getValue(), "?"));
+      if (output->labels.size() != output->width)
+        return makeError("tfm.model: expected a label for each element of a row of @", made.name);
+    }
+    auto independent = entry.getAs<BoolAttr>("independent");
+    output->independent = independent && independent.getValue();
     model->outputs.push_back(std::move(output));
   }
   auto pooling = attribute.getAs<StringAttr>("pooling");

@@ -26,12 +26,19 @@ DictionaryAttr ModelInfo::toAttr(MLIRContext *context) const {
   if (outputs.empty())
     return b.getDictionaryAttr(fields);
   SmallVector<Attribute> list;
-  for (const ModelOutput &output : outputs)
-    list.push_back(
-        b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(output.name)),
-                             b.getNamedAttr("function", b.getStringAttr(output.function)),
-                             b.getNamedAttr("first", b.getBoolAttr(output.firstRowOnly)),
-                             b.getNamedAttr("width", b.getI64IntegerAttr(output.width))}));
+  for (const ModelOutput &output : outputs) {
+    NamedAttrList entry;
+    entry.append("name", b.getStringAttr(output.name));
+    entry.append("function", b.getStringAttr(output.function));
+    entry.append("first", b.getBoolAttr(output.firstRowOnly));
+    entry.append("width", b.getI64IntegerAttr(output.width));
+    if (!output.labels.empty()) {
+      SmallVector<StringRef> labels(output.labels.begin(), output.labels.end());
+      entry.append("labels", b.getStrArrayAttr(labels));
+      entry.append("independent", b.getBoolAttr(output.independent));
+    }
+    list.push_back(entry.getDictionary(context));
+  }
   NamedAttrList all(fields);
   all.append("outputs", b.getArrayAttr(list));
   all.append("token_types", b.getI64IntegerAttr(tokenTypes));
@@ -80,7 +87,17 @@ FailureOr<ModelInfo> ModelInfo::get(ModuleOp module) {
     auto width = entry ? entry.getAs<IntegerAttr>("width") : IntegerAttr();
     if (!name || !function || !first || !width)
       return failure();
-    info.outputs.push_back({name.str(), function.str(), first.getValue(), width.getInt()});
+    ModelOutput output;
+    output.name = name.str();
+    output.function = function.str();
+    output.firstRowOnly = first.getValue();
+    output.width = width.getInt();
+    if (auto labels = entry.getAs<ArrayAttr>("labels"))
+      for (auto label : labels.getAsRange<StringAttr>())
+        output.labels.push_back(label.str());
+    if (auto independent = entry.getAs<BoolAttr>("independent"))
+      output.independent = independent.getValue();
+    info.outputs.push_back(output);
   }
   if (auto penalty = dict.getAs<FloatAttr>("length_penalty"))
     info.lengthPenalty = penalty.getValueAsDouble();

@@ -267,7 +267,24 @@ ingot_error *ingot_model_get_sequence_output(const ingot_model *model, size_t in
     out.width = output.width();
     out.first_row_only = output.rows() == fb::OutputRows::First;
     out.program = output.program();
+    out.label_count = count(output.labels());
+    out.independent = output.independent();
     return writeInfo(info, out);
+  });
+}
+
+ingot_error *ingot_model_get_label(const ingot_model *model, size_t output, size_t index,
+                                   const char **out_label) {
+  return guarded([&]() -> Error {
+    const fb::SequenceModel *facts = model->sequenceModel();
+    if (!facts || output >= facts->outputs()->size())
+      return makeError(INGOT_NOT_FOUND, "%s: no output %zu of whole sequences", model->path(),
+                       output);
+    const auto *labels = facts->outputs()->Get(static_cast<unsigned>(output))->labels();
+    if (index >= count(labels))
+      return noSuch(model, "label", index);
+    *out_label = labels->Get(static_cast<unsigned>(index))->c_str();
+    return nullptr;
   });
 }
 

@@ -492,6 +492,10 @@ Error Verifier::sequenceModel() const {
       return fail(here, "this name occurs twice");
     if (output.rows() > fb::OutputRows::MAX || output.width() < 1 || output.width() > INT32_MAX)
       return fail(here, "rows of an unknown kind, or of %u elements", output.width());
+    if (uint32_t labels = count(output.labels()); labels && labels != output.width())
+      return fail(here, "%u labels of %u elements", labels, output.width());
+    for (uint32_t l = 0; l < count(output.labels()); ++l)
+      INGOT_TRY(name(at(here + ".labels", l), output.labels()->Get(l)));
     if (output.program() >= count(a.programs()))
       return fail(here, "no program %u", output.program());
     const fb::Program &program = *a.programs()->Get(output.program());

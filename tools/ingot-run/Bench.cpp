@@ -21,8 +21,7 @@ double median(std::vector<double> values) {
 
 class Bench {
 public:
-  Bench(const BenchOptions &options, Model model)
-      : options(options), model(std::move(model)), lm(this->model.languageModel()) {
+  Bench(const BenchOptions &options, Model model) : options(options), model(std::move(model)) {
     ingot_run_options_init(&run);
     run.cancel = interruptToken();
   }
@@ -30,6 +29,8 @@ public:
   Json measure();
 
 private:
+  void measureTexts(Json &json, const Limits &limits);
+  void measureSequences(Json &json, const Limits &limits);
   std::vector<int32_t> someIds(uint64_t count);
   Session filled(uint64_t depth);
   double prefillSeconds(const Session &start);
@@ -44,7 +45,8 @@ private:
 
   const BenchOptions &options;
   Model model;
-  ingot_language_model_info lm;
+  ingot_language_model_info lm = {};
+  uint64_t prompt = 0, batch = 0; // of texts
   ingot_run_options run;
   uint32_t state = 1;
 };
@@ -72,7 +74,7 @@ Session Bench::filled(uint64_t depth) {
 /// Each measurement goes on from a copy of the session: all of them begin at the same depth.
 double Bench::prefillSeconds(const Session &start) {
   Session session = start.fork();
-  std::vector<int32_t> ids = someIds(options.prompt);
+  std::vector<int32_t> ids = someIds(prompt);
   std::vector<float> logits(lm.vocabulary);
   std::vector<ingot_step_sequence> sequences = {
       {session.get(), ids.data(), ids.size(), INGOT_LOGITS_LAST, logits.data(), logits.size()}};
@@ -114,29 +116,98 @@ Bench::Cost Bench::costOf(const std::function<void()> &work) {
   return cost;
 }
 
+static Json share(double value, double limit) {
+  return limit > 0 ? Json(value / limit) : Json(nullptr);
+}
+
+/// Arithmetic beside the machine's.
+static void addRates(Json &json, double flops, double seconds, const Limits &limits) {
+  double gflops = flops / seconds * 1e-9;
+  json["flops"] = flops;
+  json["gflops"] = gflops;
+  json["share_of_f32"] = share(gflops, limits.f32Gflops);
+  json["share_of_bf16"] = share(gflops, limits.bf16Gflops);
+  json["share_of_int8"] = share(gflops, limits.int8Gops);
+}
+
 Json Bench::measure() {
-  if (lm.past_context == INGOT_PAST_STOP &&
-      options.depth + std::max(options.prompt, options.newTokens + 1) > lm.context)
-    throw Failure(options.load.path + ": the context of " + std::to_string(lm.context) +
-                  " positions is too small for this; lower -p, -n or --depth");
   ingot_model_info info = model.info();
   auto target = Model::query<ingot_target_info>(
       [&](auto *out) { return ingot_model_get_target(model.get(), info.chosen_target, out); });
-  Json json = {{"schema", 1},
-               {"file", info.path},
-               {"target", target.name},
-               {"threads", info.threads},
-               {"prompt", options.prompt},
-               {"new_tokens", options.newTokens},
-               {"depth", options.depth},
-               {"batch", options.batch}};
+  Json json = {
+      {"schema", 1}, {"file", info.path}, {"target", target.name}, {"threads", info.threads}};
+  Limits limits;
+  if (!options.noLimits)
+    limits = measureLimits(info.threads);
+  if (info.has_sequence_model)
+    measureSequences(json, limits);
+  if (info.has_language_model)
+    measureTexts(json, limits);
+  ingot_memory_info memory = model.memory();
+  json["memory"] = {{"file_bytes", memory.mapped_bytes},
+                    {"arena_bytes", memory.arena_bytes},
+                    {"page_bytes", memory.page_bytes_used}};
+  if (!options.noLimits)
+    json["limits"] = {{"read_gb_s", limits.readGBs},      {"f32_gflops", limits.f32Gflops},
+                      {"bf16_gflops", limits.bf16Gflops}, {"int8_gops", limits.int8Gops},
+                      {"f32_by", limits.f32By},           {"bf16_by", limits.bf16By},
+                      {"int8_by", limits.int8By}};
+  return json;
+}
 
+/// An encoder over sequences of different lengths, in one call.
+void Bench::measureSequences(Json &json, const Limits &limits) {
+  uint64_t longest =
+      std::min<uint64_t>(options.prompt.value_or(128), model.sequenceModel().context);
+  auto ids = raggedSequences(model, options.batch.value_or(32), std::max<uint64_t>(1, longest));
+  std::vector<ingot_sequence> sequences = asSequences(ids);
+  uint64_t tokens = 0;
+  for (const ingot_sequence &sequence : sequences)
+    tokens += sequence.count;
+  size_t output = mainOutput(model);
+  auto onRow = [](void *, size_t, size_t, const float *) {};
+  auto work = [&] {
+    check(ingot_run_sequences(model.get(), output, sequences.data(), sequences.size(), onRow,
+                              nullptr, &run));
+  };
+  Cost cost = costOf(work);
+  std::vector<double> samples;
+  ProgressLine line;
+  for (uint64_t r = 0; r < options.repeat; ++r) {
+    line.show("measuring", r, options.repeat);
+    double begin = nowSeconds();
+    work();
+    samples.push_back(nowSeconds() - begin);
+  }
+  double seconds = median(samples);
+  json["encoder"] = {{"output", model.sequenceOutput(output).name},
+                     {"sequences", sequences.size()},
+                     {"longest", longest},
+                     {"tokens", tokens},
+                     {"tok_s", static_cast<double>(tokens) / seconds},
+                     {"seconds", seconds},
+                     {"samples", samples}};
+  addRates(json["encoder"], cost.bytes[INGOT_COST_FLOPS], seconds, limits);
+}
+
+void Bench::measureTexts(Json &json, const Limits &limits) {
+  lm = model.languageModel();
+  prompt = options.prompt.value_or(512);
+  batch = options.batch.value_or(1);
+  if (lm.past_context == INGOT_PAST_STOP &&
+      options.depth + std::max(prompt, options.newTokens + 1) > lm.context)
+    throw Failure(options.load.path + ": the context of " + std::to_string(lm.context) +
+                  " positions is too small for this; lower -p, -n or --depth");
+  json["prompt"] = prompt;
+  json["new_tokens"] = options.newTokens;
+  json["depth"] = options.depth;
+  json["batch"] = batch;
   std::vector<Session> starts;
-  for (uint64_t b = 0; b < (options.newTokens ? options.batch : 1); ++b)
+  for (uint64_t b = 0; b < (options.newTokens ? batch : 1); ++b)
     starts.push_back(filled(options.depth));
   // Once to warm up, with the costs counted; then measurements of both, interleaved.
   Cost prefillCost, decodeCost;
-  if (options.prompt)
+  if (prompt)
     prefillCost = costOf([&] { prefillSeconds(starts[0]); });
   if (options.newTokens)
     decodeCost = costOf([&] { decodeSeconds(starts, options.newTokens); });
@@ -144,34 +215,21 @@ Json Bench::measure() {
   ProgressLine line;
   for (uint64_t r = 0; r < options.repeat; ++r) {
     line.show("measuring", r, options.repeat);
-    if (options.prompt)
+    if (prompt)
       prefill.push_back(prefillSeconds(starts[0]));
     if (options.newTokens)
       decode.push_back(decodeSeconds(starts, options.newTokens));
   }
   line.clear();
-  Limits limits;
-  if (!options.noLimits)
-    limits = measureLimits(info.threads);
-
-  auto share = [](double value, double limit) {
-    return limit > 0 ? Json(value / limit) : Json(nullptr);
-  };
   if (!prefill.empty()) {
     double seconds = median(prefill);
-    double gflops = prefillCost.bytes[INGOT_COST_FLOPS] / seconds * 1e-9;
-    json["prefill"] = {{"tok_s", static_cast<double>(options.prompt) / seconds},
+    json["prefill"] = {{"tok_s", static_cast<double>(prompt) / seconds},
                        {"seconds", seconds},
-                       {"samples", prefill},
-                       {"flops", prefillCost.bytes[INGOT_COST_FLOPS]},
-                       {"gflops", gflops}};
-    json["prefill"]["share_of_f32"] = share(gflops, limits.f32Gflops);
-    json["prefill"]["share_of_bf16"] = share(gflops, limits.bf16Gflops);
-    json["prefill"]["share_of_int8"] = share(gflops, limits.int8Gops);
+                       {"samples", prefill}};
+    addRates(json["prefill"], prefillCost.bytes[INGOT_COST_FLOPS], seconds, limits);
   }
   if (!decode.empty()) {
-    double seconds = median(decode),
-           tokens = static_cast<double>(options.newTokens * options.batch);
+    double seconds = median(decode), tokens = static_cast<double>(options.newTokens * batch);
     // Over all measured steps: the bytes of the cache grow from one to the next.
     double weights = decodeCost.bytes[INGOT_COST_WEIGHTS],
            cache = decodeCost.bytes[INGOT_COST_CACHE];
@@ -185,16 +243,6 @@ Json Bench::measure() {
                       {"gb_s", gbs}};
     json["decode"]["share_of_read"] = share(gbs, limits.readGBs);
   }
-  ingot_memory_info memory = model.memory();
-  json["memory"] = {{"file_bytes", memory.mapped_bytes},
-                    {"arena_bytes", memory.arena_bytes},
-                    {"page_bytes", memory.page_bytes_used}};
-  if (!options.noLimits)
-    json["limits"] = {{"read_gb_s", limits.readGBs},      {"f32_gflops", limits.f32Gflops},
-                      {"bf16_gflops", limits.bf16Gflops}, {"int8_gops", limits.int8Gops},
-                      {"f32_by", limits.f32By},           {"bf16_by", limits.bf16By},
-                      {"int8_by", limits.int8By}};
-  return json;
 }
 
 std::string percent(const Json &share) {
@@ -221,13 +269,18 @@ void printHuman(const Json &json) {
     arithmetic("int8", "int8", "gops");
     printf("\n");
   }
-  if (json.contains("prefill")) {
-    const Json &prefill = json["prefill"];
-    printf(
-        "prefill  %9.1f tok/s   %5llu tokens   %.1f GFLOP/s: %s of f32, %s of bf16, %s of int8\n",
-        prefill["tok_s"].get<double>(), json["prompt"].get<unsigned long long>(),
-        prefill["gflops"].get<double>(), percent(prefill["share_of_f32"]).c_str(),
-        percent(prefill["share_of_bf16"]).c_str(), percent(prefill["share_of_int8"]).c_str());
+  for (const char *kind : {"encoder", "prefill"}) {
+    if (!json.contains(kind))
+      continue;
+    const Json &part = json[kind];
+    bool ragged = part.contains("sequences");
+    printf("%-8s %9.1f tok/s   %5llu tokens", kind, part["tok_s"].get<double>(),
+           (ragged ? part["tokens"] : json["prompt"]).get<unsigned long long>());
+    if (ragged)
+      printf(" in %llu sequences", part["sequences"].get<unsigned long long>());
+    printf("   %.1f GFLOP/s: %s of f32, %s of bf16, %s of int8\n", part["gflops"].get<double>(),
+           percent(part["share_of_f32"]).c_str(), percent(part["share_of_bf16"]).c_str(),
+           percent(part["share_of_int8"]).c_str());
   }
   if (json.contains("decode")) {
     const Json &decode = json["decode"];
@@ -242,8 +295,8 @@ void printHuman(const Json &json) {
 
 int runBench(const BenchOptions &options) {
   Model model = loadModel(options.load);
-  if (!model.info().has_language_model)
-    throw Failure(options.load.path + ": not a language model; there is nothing to generate");
+  if (!model.info().has_language_model && !model.info().has_sequence_model)
+    throw Failure(options.load.path + ": neither a language model nor an encoder; use profile");
   Json json;
   try {
     json = Bench(options, std::move(model)).measure();

@@ -88,7 +88,8 @@ int runTensors(const TensorOptions &options);
 
 struct BenchOptions {
   LoadOptions load;
-  uint64_t prompt = 512, newTokens = 128, depth = 0, batch = 1, repeat = 5;
+  std::optional<uint64_t> prompt, batch; // defaults depend on the kind of model
+  uint64_t newTokens = 128, depth = 0, repeat = 5;
   bool json = false, noLimits = false;
 };
 int runBench(const BenchOptions &options);

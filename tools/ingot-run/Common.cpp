@@ -45,6 +45,38 @@ ingot::Session newSession(const Model &model) {
   return session;
 }
 
+std::vector<std::vector<int32_t>> raggedSequences(const Model &model, size_t count,
+                                                  size_t longest) {
+  std::vector<std::vector<int32_t>> sequences(count);
+  uint32_t state = 1, vocabulary = model.sequenceModel().vocabulary;
+  for (size_t i = 0; i < count; ++i) {
+    // Evenly spread, the longest first; neighbours in a batch differ.
+    size_t step = i % 2 ? count - 1 - i / 2 : i / 2;
+    sequences[i].resize(std::max<size_t>(1, longest - longest * 3 * step / (4 * count)));
+    for (int32_t &id : sequences[i]) {
+      state = state * 1664525 + 1013904223;
+      id = static_cast<int32_t>((state >> 8) % vocabulary);
+    }
+  }
+  return sequences;
+}
+
+std::vector<ingot_sequence> asSequences(const std::vector<std::vector<int32_t>> &ids) {
+  std::vector<ingot_sequence> sequences;
+  for (const std::vector<int32_t> &each : ids)
+    sequences.push_back({each.data(), nullptr, each.size()});
+  return sequences;
+}
+
+size_t mainOutput(const Model &model) {
+  for (size_t i = 0; i < model.sequenceModel().output_count; ++i) {
+    std::string_view name = model.sequenceOutput(i).name;
+    if (name == "hidden" || name == "encoder")
+      return i;
+  }
+  return 0;
+}
+
 static ingot_cancel *theToken = nullptr;
 static volatile sig_atomic_t interrupted = 0;
 

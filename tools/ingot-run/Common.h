@@ -29,6 +29,14 @@ ingot::Model loadModel(const LoadOptions &options);
 /// A session to measure or verify with; one of an encoder-decoder has some source.
 ingot::Session newSession(const ingot::Model &model);
 
+/// Made-up sequences for an encoder: `count` different lengths, from a quarter of `longest` up.
+std::vector<std::vector<int32_t>> raggedSequences(const ingot::Model &model, size_t count,
+                                                  size_t longest);
+/// `ids` as the C API takes them, without token types; valid as long as `ids`.
+std::vector<ingot_sequence> asSequences(const std::vector<std::vector<int32_t>> &ids);
+/// The output that stands for an encoder's work: "hidden", or "encoder" beside a decoder.
+size_t mainOutput(const ingot::Model &model);
+
 /// The token that Ctrl-C sets. The second Ctrl-C ends the program at once.
 ingot_cancel *interruptToken();
 /// Forgets the first Ctrl-C.

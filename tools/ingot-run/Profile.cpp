@@ -164,7 +164,23 @@ void profileModel(const ProfileOptions &options, Model &model, ingot_run_options
     feed(session, &prompt[i % prompt.size()], 1);
 }
 
-/// Runs every entry point of a graph on made-up numbers between -1 and 1; dynamic dimensions are `-p`.
+/// Encodes 32 sequences of up to `-p` tokens, once without looking, and `-n` times for `profile`.
+void profileSequences(const ProfileOptions &options, Model &model, ingot_run_options &run,
+                      const Profile &profile) {
+  uint64_t longest = std::min<uint64_t>(options.prompt, model.sequenceModel().context);
+  auto ids = raggedSequences(model, 32, std::max<uint64_t>(1, longest));
+  std::vector<ingot_sequence> sequences = asSequences(ids);
+  auto onRow = [](void *, size_t, size_t, const float *) {};
+  for (uint64_t i = 0; i <= std::max<uint64_t>(1, options.newTokens); ++i) {
+    run.profile = i ? profile.get() : nullptr;
+    check(ingot_run_sequences(model.get(), mainOutput(model), sequences.data(), sequences.size(),
+                              onRow, nullptr, &run));
+  }
+  run.profile = nullptr;
+}
+
+/// Runs every entry point of a graph on made-up numbers between -1 and 1; dynamic dimensions are
+/// `-p`.
 void profileGraph(const ProfileOptions &options, Model &model, ingot_run_options &run,
                   const Profile &profile) {
   for (size_t p = 0; p < model.info().program_count; ++p) {
@@ -185,7 +201,8 @@ void profileGraph(const ProfileOptions &options, Model &model, ingot_run_options
       inputs[i].rank = info.rank;
       size_t count = 1;
       for (size_t d = 0; d < info.rank; ++d) {
-        inputs[i].shape[d] = info.shape[d] < 0 ? static_cast<int64_t>(options.prompt) : info.shape[d];
+        inputs[i].shape[d] =
+            info.shape[d] < 0 ? static_cast<int64_t>(options.prompt) : info.shape[d];
         count *= static_cast<size_t>(inputs[i].shape[d]);
       }
       data[i].resize(count);
@@ -226,9 +243,11 @@ int runProfile(const ProfileOptions &options) {
   run.cancel = interruptToken();
   Profile profile = model.makeProfile();
   try {
+    if (model.info().has_sequence_model)
+      profileSequences(options, model, run, profile);
     if (model.info().has_language_model)
       profileModel(options, model, run, profile);
-    else
+    else if (!model.info().has_sequence_model)
       profileGraph(options, model, run, profile);
   } catch (const Error &error) {
     throw Failure(options.load.path + ": " + error.what());

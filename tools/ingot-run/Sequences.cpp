@@ -141,6 +141,73 @@ std::vector<size_t> bestOf(const float *row, size_t width, size_t wanted) {
   return order;
 }
 
+/// Probabilities of the elements of a row: that each is the one, or (`independent`) each for
+/// itself.
+std::vector<double> probabilitiesOf(const float *row, size_t width, bool independent) {
+  std::vector<double> result(row, row + width);
+  double top = *std::max_element(result.begin(), result.end()), sum = 0;
+  for (double &value : result) {
+    value = independent ? 1 / (1 + std::exp(-value)) : std::exp(value - top);
+    sum += value;
+  }
+  for (double &value : result)
+    value /= independent ? 1 : sum;
+  return result;
+}
+
+/// One line for a reader: a name and its probability.
+std::string nameLine(const std::string &name, double probability) {
+  char number[32];
+  snprintf(number, sizeof number, "%.4f", probability);
+  return name + "\t" + number + "\n";
+}
+
+/// What rows say about a text, in words: the likeliest tokens of every mask, the labels of the text
+/// or of each of its tokens. Empty where they say nothing that has a name.
+class Reader {
+public:
+  Reader(const Model &model, size_t index, const std::vector<int32_t> &ids)
+      : model(model), index(index), output(model.sequenceOutput(index)), ids(ids) {
+    if (std::string(output.name) == "logits" && output.width == model.sequenceModel().vocabulary)
+      mask = model.specialId("mask");
+  }
+
+  std::string read(size_t token, const float *row) const {
+    std::string text;
+    if (mask >= 0 && ids[token] == mask) {
+      std::vector<double> probabilities = probabilitiesOf(row, output.width, false);
+      for (size_t id : bestOf(row, output.width, kTopTokens))
+        text += nameLine(tokenText(static_cast<int32_t>(id)), probabilities[id]);
+      return text + "\n";
+    }
+    if (!output.label_count)
+      return text;
+    std::vector<double> probabilities = probabilitiesOf(row, output.width, output.independent);
+    bool all = output.first_row_only;
+    for (size_t i : bestOf(row, output.width, all ? output.width : 1))
+      text += (all ? "" : tokenText(ids[token]) + "\t") +
+              nameLine(model.label(index, i), probabilities[i]);
+    return text;
+  }
+
+private:
+  static constexpr size_t kTopTokens = 5;
+
+  std::string tokenText(int32_t id) const {
+    TextStream stream(model, /*showSpecial=*/true);
+    std::string text(stream.push(id));
+    text += stream.finish();
+    size_t begin = text.find_first_not_of(" \n\t");
+    return begin == std::string::npos ? text : text.substr(begin);
+  }
+
+  const Model &model;
+  const size_t index;
+  const ingot_sequence_output_info output;
+  const std::vector<int32_t> &ids;
+  int32_t mask = -1;
+};
+
 } // namespace
 
 int runSequences(const SequenceOptions &options, Model &model) {
@@ -152,7 +219,7 @@ int runSequences(const SequenceOptions &options, Model &model) {
       throw Failure(options.load.path + ": has no output '" + name + "', only " +
                     knownOutputs(model));
   } else {
-    for (const char *candidate : {"logits", "hidden", "encoder"})
+    for (const char *candidate : {"logits", "classes", "hidden", "encoder"})
       if (!index)
         index = findSequenceOutput(model, candidate);
     if (!index)
@@ -169,9 +236,13 @@ int runSequences(const SequenceOptions &options, Model &model) {
   struct Sink {
     std::optional<RowsFile> file;
     std::vector<std::string> lines; // best id of every row, per sequence
+    std::optional<Reader> reader;   // of a text
+    std::string words;
     size_t width;
     std::string failure;
   } sink;
+  if (options.input.prompt)
+    sink.reader.emplace(model, *index, ids.front());
   sink.width = output.width;
   sink.lines.resize(ids.size());
   if (options.logits)
@@ -184,11 +255,14 @@ int runSequences(const SequenceOptions &options, Model &model) {
     if (!sink.failure.empty())
       return;
     try {
-      if (sink.file)
+      if (sink.file) {
         sink.file->write(row, sink.width);
-      else
-        sink.lines[sequence] +=
-            (token ? " " : "") + std::to_string(bestOf(row, sink.width, 1).front());
+        return;
+      }
+      if (sink.reader)
+        sink.words += sink.reader->read(token, row);
+      sink.lines[sequence] +=
+          (token ? " " : "") + std::to_string(bestOf(row, sink.width, 1).front());
     } catch (const Failure &failure) {
       sink.failure = failure.what();
     }
@@ -199,6 +273,8 @@ int runSequences(const SequenceOptions &options, Model &model) {
     throw Failure(sink.failure);
   if (sink.file)
     sink.file->finish();
+  else if (!sink.words.empty())
+    print(sink.words);
   else if (name == "logits" || name == "classes")
     for (const std::string &line : sink.lines)
       print(line + "\n");

@@ -294,6 +294,8 @@ typedef struct ingot_sequence_output_info {
   uint32_t width;            /* floats of a row */
   bool first_row_only;       /* one row per sequence, not one per token */
   size_t program;
+  size_t label_count;        /* `width` where the elements have names, else 0 */
+  bool independent;          /* each element has a probability of its own: several may be true */
 } ingot_sequence_output_info;
 
 typedef struct ingot_cache_group_info {
@@ -343,6 +345,9 @@ INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_sequence_model(const ingot
 INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_sequence_output(const ingot_model *model,
                                                                       size_t index,
                                                                       ingot_sequence_output_info *info);
+/* The name of element `index` of the rows of an output; it lives as long as the model. */
+INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_label(const ingot_model *model, size_t output,
+                                                            size_t index, const char **out_label);
 INGOT_MUST_USE INGOT_API ingot_error *ingot_model_get_cache_group(const ingot_model *model,
                                                                   size_t index,
                                                                   ingot_cache_group_info *info);

@@ -86,6 +86,11 @@ public:
     return query<ingot_sequence_output_info>(
         [&](auto *out) { return ingot_model_get_sequence_output(get(), index, out); });
   }
+  std::string label(size_t output, size_t index) const {
+    const char *text = nullptr;
+    check(ingot_model_get_label(get(), output, index, &text));
+    return text;
+  }
   ingot_program_info program(size_t index) const {
     return query<ingot_program_info>(
         [&](auto *out) { return ingot_model_get_program(get(), index, out); });
