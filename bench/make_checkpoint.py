@@ -25,6 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "test/Import/Inputs"))
 sys.dont_write_bytecode = True
 import checkpoint  # noqa: E402  (which tensors each family has)
+import encoders  # noqa: E402
 
 POOL = (1 << 19) + 1
 TYPES = {"f32": ("F32", "I", 4), "f16": ("F16", "H", 2), "bf16": ("BF16", "H", 2)}
@@ -33,6 +34,7 @@ PRESETS = {
     "a": dict(hidden=2048, layers=22, heads=32, kv_heads=4, ff=5632, vocab=32000, context=2048),
     "smollm2-135m": dict(hidden=576, layers=30, heads=9, kv_heads=3, ff=1536, vocab=49152, context=8192, tied=True),
     "gpt2": dict(family="gpt2", hidden=768, layers=12, heads=12, vocab=50257, context=1024, tied=True),
+    "bert-base": dict(family="bert", hidden=768, layers=12, heads=12, ff=3072, vocab=30522, context=512),
     "llama3-8b": dict(hidden=4096, layers=32, heads=32, kv_heads=8, ff=14336, vocab=128256, context=8192),
     "mistral-7b": dict(hidden=4096, layers=32, heads=32, kv_heads=8, ff=14336, vocab=32000, context=4096),
     "tiny": dict(hidden=64, layers=2, heads=4, kv_heads=2, ff=160, vocab=320, context=256),
@@ -51,12 +53,12 @@ def make_config(options):
     given = {**PRESETS.get(options.preset, {}),
              **{k: v for k, v in vars(options).items() if v is not None}}
     family = given.get("family", "llama")
-    config = dict(getattr(checkpoint, family.upper()))
+    config = dict(encoders.MODELS.get(family) or getattr(checkpoint, family.upper()))
     names = NAMES["gpt2" if family == "gpt2" else "llama"]
     sizes = {names[k]: v for k, v in given.items() if k in names}
     if "hidden" not in given:
         sys.exit("error: expected --preset, --config or sizes; see --help")
-    if family != "gpt2":
+    if family != "gpt2" and family not in encoders.MODELS:
         # Nothing of the small model stays: a size that is not given follows from the others.
         sizes.setdefault("num_key_value_heads", given.get("heads"))
         sizes.setdefault("head_dim", given["hidden"] // given.get("heads", config["num_attention_heads"]))
@@ -131,7 +133,8 @@ def write_checkpoint(out, config, dtype="bf16", seed=0, shards=1):
     """Returns the bytes of all tensors."""
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    shapes_of = checkpoint.gpt2_shapes if config["model_type"] == "gpt2" else checkpoint.llama_shapes
+    shapes_of = encoders.SHAPES.get(config["model_type"]) or (
+        checkpoint.gpt2_shapes if config["model_type"] == "gpt2" else checkpoint.llama_shapes)
     tensors, pools = shapes_of(config), Pools(dtype, seed)
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     if shards == 1:
@@ -152,7 +155,7 @@ def main():
     parser.add_argument("out", help="the folder to write")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="a known shape")
     parser.add_argument("--config", type=pathlib.Path, help="take this config.json as it is")
-    parser.add_argument("--family", choices=checkpoint.FAMILIES)
+    parser.add_argument("--family", choices=checkpoint.FAMILIES + list(encoders.MODELS))
     for name in ("hidden", "layers", "heads", "kv-heads", "head-dim", "ff", "vocab", "context"):
         parser.add_argument("--" + name, type=int, metavar="N")
     parser.add_argument("--tied", action="store_true", default=None, help="the head is the embedding table")

@@ -18,7 +18,7 @@ namespace {
 
 class EncoderBuilder : StackBuilder {
 public:
-  EncoderBuilder(MLIRContext *context, const EncoderSpec &spec, const Checkpoint &checkpoint,
+  EncoderBuilder(MLIRContext *context, const EncoderSpec &spec, Checkpoint &checkpoint,
                  Diagnostics &diagnostics)
       : StackBuilder(context, spec.modelType, checkpoint, diagnostics), spec(spec) {}
 
@@ -51,9 +51,11 @@ Value EncoderBuilder::emitStep(const HeadStep &step, Value x) {
     Value bias;
     if (step.linear.bias) {
       std::string name = base + step.linear.name + ".bias", other = base + step.biasName;
+      // Tied like the matrix, or the linear's own where it has one.
       if (!step.biasName.empty() && checkpoint.tensors.find(other)) {
-        used.insert(name); // the same numbers
-        name = other;
+        bool own = !step.tied && checkpoint.tensors.find(name);
+        used.insert(own ? other : name);
+        name = own ? name : other;
       }
       bias = parameter(name, {size});
     }
@@ -78,13 +80,30 @@ LogicalResult EncoderBuilder::emitOutput(const HeadSpec &head) {
   Value x = emitStack(spec.stack, spec.vocab, block.getArgument(0), types, {});
   if (!x)
     return failure();
+  if (head.mean) {
+    // In parts like the heads', where it has such.
+    int64_t size = spec.stack.layers.front().attention.headDim;
+    size = spec.stack.hidden % size ? spec.stack.hidden : size;
+    x = top.joinLast(top.meanRow(top.splitLast(x, size)));
+  }
   for (const HeadStep &step : head.steps)
     x = emitStep(step, x);
   if (diagnostics.failed())
     return failure();
   endFunction(function, x);
-  outputs.push_back({head.output, head.output, head.firstRowOnly,
-                     cast<RankedTensorType>(x.getType()).getDimSize(1)});
+  ModelOutput output;
+  output.name = output.function = head.output;
+  output.firstRowOnly = head.firstRowOnly;
+  output.width = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  if (int64_t(head.labels.size()) == output.width) {
+    output.labels = head.labels;
+    output.independent = head.independent;
+  } else if (!head.labels.empty()) {
+    diagnostics.warning(checkpoint.directory, std::to_string(head.labels.size()) + " labels of " +
+                                                  std::to_string(output.width) +
+                                                  " classes were ignored");
+  }
+  outputs.push_back(output);
   return success();
 }
 
@@ -122,7 +141,7 @@ FailureOr<OwningOpRef<ModuleOp>> EncoderBuilder::build() {
 
 FailureOr<OwningOpRef<ModuleOp>> importer::buildEncoder(MLIRContext *context,
                                                         const EncoderSpec &spec,
-                                                        const Checkpoint &checkpoint,
+                                                        Checkpoint &checkpoint,
                                                         Diagnostics &diagnostics) {
   context->loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
                        math::MathDialect, tensor::TensorDialect, tfm::TransformerDialect>();

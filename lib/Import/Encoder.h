@@ -37,6 +37,11 @@ struct HeadSpec {
   bool firstRowOnly = false;
   /// The checkpoint may have no tensors for it.
   bool optional = false;
+  /// The steps get the mean of all rows, not each row.
+  bool mean = false;
+  /// Names of the elements of its rows, or none; whether several of them may be true at once.
+  std::vector<std::string> labels;
+  bool independent = false;
   std::vector<HeadStep> steps;
 };
 
@@ -49,6 +54,8 @@ struct EncoderSpec {
   /// How rows become one vector by default: first, last, mean, max, pooled; empty: nothing says so.
   std::string pooling;
   bool normalize = false;
+  /// Folders beside the checkpoint whose tensors count as FOLDER.NAME.
+  std::vector<std::string> folders;
   /// Fields of this family's config that nothing depends on, beside those that never matter.
   std::vector<std::string> fieldsWithoutEffect;
   /// Ends of names of tensors that hold nothing that the graph needs.
@@ -58,7 +65,7 @@ struct EncoderSpec {
 /// The module of an encoder. Reports tensors as buildDecoder does.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildEncoder(mlir::MLIRContext *context,
                                                                 const EncoderSpec &spec,
-                                                                const Checkpoint &checkpoint,
+                                                                Checkpoint &checkpoint,
                                                                 Diagnostics &diagnostics);
 
 } // namespace ingot::importer

@@ -19,7 +19,7 @@ namespace {
 class EncoderDecoderBuilder : StackBuilder {
 public:
   EncoderDecoderBuilder(MLIRContext *context, const EncoderDecoderSpec &spec,
-                        const Checkpoint &checkpoint, Diagnostics &diagnostics)
+                        Checkpoint &checkpoint, Diagnostics &diagnostics)
       : StackBuilder(context, spec.modelType, checkpoint, diagnostics), spec(spec) {}
 
   FailureOr<OwningOpRef<ModuleOp>> build();
@@ -63,7 +63,11 @@ ModelInfo EncoderDecoderBuilder::describe() const {
   const AttentionSpec &first = spec.decoder.layers.front().attention;
   info.heads = info.kvHeads = first.heads;
   info.headDim = first.headDim;
-  info.outputs = {{"encoder", "encode", /*firstRowOnly=*/false, spec.encoder.hidden}};
+  ModelOutput states;
+  states.name = "encoder";
+  states.function = "encode";
+  states.width = spec.encoder.hidden;
+  info.outputs = {states};
   return info;
 }
 
@@ -92,7 +96,7 @@ FailureOr<OwningOpRef<ModuleOp>> EncoderDecoderBuilder::build() {
 
 FailureOr<OwningOpRef<ModuleOp>> importer::buildEncoderDecoder(MLIRContext *context,
                                                                const EncoderDecoderSpec &spec,
-                                                               const Checkpoint &checkpoint,
+                                                               Checkpoint &checkpoint,
                                                                Diagnostics &diagnostics) {
   context->loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
                        math::MathDialect, tensor::TensorDialect, tfm::TransformerDialect>();

@@ -39,7 +39,7 @@ struct EncoderDecoderSpec {
 
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 buildEncoderDecoder(mlir::MLIRContext *context, const EncoderDecoderSpec &spec,
-                    const Checkpoint &checkpoint, Diagnostics &diagnostics);
+                    Checkpoint &checkpoint, Diagnostics &diagnostics);
 
 } // namespace ingot::importer
 

@@ -163,6 +163,15 @@ Value GraphBuilder::activation(Value x, Activation kind) {
     Value y = activation(x, Activation::Relu);
     return mul(y, y);
   }
+  case Activation::Relu6:
+    return clamp(x, 0, 6);
+  case Activation::LeakyRelu:
+    // Of x and x / 100 the greater one is x exactly where it is positive.
+    return arith::MaximumFOp::create(b, loc, x, mul(x, 0.01));
+  case Activation::HardSigmoid:
+    return div(clamp(add(x, 3), 0, 6), 6);
+  case Activation::HardSwish:
+    return mul(x, activation(x, Activation::HardSigmoid));
   case Activation::Gelu: {
     Value erf = math::ErfOp::create(b, loc, mul(x, std::sqrt(0.5)));
     return mul(mul(x, 0.5), add(erf, 1));
@@ -171,6 +180,19 @@ Value GraphBuilder::activation(Value x, Activation kind) {
     Value cube = mul(mul(x, x), x);
     Value inner = mul(add(x, mul(cube, 0.044715)), 0.79788456080286535588);
     return mul(mul(x, 0.5), add(tanh(inner), 1));
+  }
+  case Activation::Gelu10:
+    return clamp(activation(x, Activation::Gelu), -10, 10);
+  case Activation::Laplace: {
+    Value centered = div(add(x, -0.707107), 0.282095 * std::sqrt(2.0));
+    return mul(add(math::ErfOp::create(b, loc, centered), 1), 0.5);
+  }
+  case Activation::Mish: {
+    // log(1 + exp(x)) without an exponential that overflows.
+    Value away =
+        math::ExpOp::create(b, loc, sub(fill(typeOf(x), 0), math::AbsFOp::create(b, loc, x)));
+    Value softplus = add(activation(x, Activation::Relu), math::Log1pOp::create(b, loc, away));
+    return mul(x, tanh(softplus));
   }
   case Activation::QuickGelu:
     return mul(x, sigmoid(mul(x, 1.702)));
@@ -422,10 +444,14 @@ Value GraphBuilder::nearMask(Value tokens, int64_t before, int64_t after) {
   return keep;
 }
 
-Value GraphBuilder::distanceBias(Value tokens, Value table, ArrayRef<int32_t> buckets) {
-  int64_t heads = typeOf(table).getDimSize(1), farthest = (int64_t(buckets.size()) - 1) / 2;
-  auto bucketType = RankedTensorType::get({int64_t(buckets.size())}, b.getI32Type());
-  Value bucketOf = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(bucketType, buckets));
+/// One number per head, query and key, from the entry of their distance in `table`: `body` gets the
+/// indices of head, query and key and the entry, and returns the number. `sign` is 1 for the
+/// distance from query to key, -1 for that from key to query.
+Value GraphBuilder::byDistance(Value tokens, int64_t heads, ArrayRef<int32_t> table, int64_t sign,
+                               function_ref<Value(OpBuilder &, ValueRange, Value)> body) {
+  int64_t farthest = (int64_t(table.size()) - 1) / 2;
+  auto tableType = RankedTensorType::get({int64_t(table.size())}, b.getI32Type());
+  Value entries = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(tableType, table));
   Value position = positions(tokens);
   RankedTensorType type = f32({heads, dynamic, dynamic});
   AffineMap query = AffineMap::get(3, 0, b.getAffineDimExpr(1)),
@@ -433,27 +459,86 @@ Value GraphBuilder::distanceBias(Value tokens, Value table, ArrayRef<int32_t> bu
   SmallVector<utils::IteratorType> loops(3, utils::IteratorType::parallel);
   return linalg::GenericOp::create(
              b, loc, type, ValueRange{position, position}, empty(type),
-             {query, key, b.getMultiDimIdentityMap(3)}, loops,
+             ArrayRef<AffineMap>{query, key, b.getMultiDimIdentityMap(3)}, loops,
              [&](OpBuilder &b, Location loc, ValueRange args) {
                auto number = [&](int64_t value) -> Value {
                  return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
                };
-               auto index = [&](Value value) -> Value {
-                 return arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
-               };
-               Value distance = arith::SubIOp::create(b, loc, args[1], args[0]);
+               Value from = args[0], to = args[1];
+               if (sign < 0)
+                 std::swap(from, to);
+               Value distance = arith::SubIOp::create(b, loc, to, from);
                distance = arith::MaxSIOp::create(b, loc, distance, number(-farthest));
                distance = arith::MinSIOp::create(b, loc, distance, number(farthest));
                distance = arith::AddIOp::create(b, loc, distance, number(farthest));
-               Value bucket = tensor::ExtractOp::create(b, loc, bucketOf, index(distance));
-               Value head = linalg::IndexOp::create(b, loc, 0);
-               Value bias =
-                   tensor::ExtractOp::create(b, loc, table, ValueRange{index(bucket), head});
-               if (!bias.getType().isF32())
-                 bias = arith::ExtFOp::create(b, loc, b.getF32Type(), bias);
-               linalg::YieldOp::create(b, loc, bias);
+               distance = arith::IndexCastOp::create(b, loc, b.getIndexType(), distance);
+               Value entry = tensor::ExtractOp::create(b, loc, entries, distance);
+               entry = arith::IndexCastOp::create(b, loc, b.getIndexType(), entry);
+               SmallVector<Value> at;
+               for (int64_t dim = 0; dim < 3; ++dim)
+                 at.push_back(linalg::IndexOp::create(b, loc, dim));
+               linalg::YieldOp::create(b, loc, body(b, at, entry));
              })
       ->getResult(0);
+}
+
+Value GraphBuilder::distanceBias(Value tokens, Value table, ArrayRef<int32_t> buckets) {
+  return byDistance(
+      tokens, typeOf(table).getDimSize(1), buckets, 1,
+      [&](OpBuilder &b, ValueRange at, Value bucket) -> Value {
+        Value bias = tensor::ExtractOp::create(b, loc, table, ValueRange{bucket, at[0]});
+        if (bias.getType().isF32())
+          return bias;
+        return arith::ExtFOp::create(b, loc, b.getF32Type(), bias);
+      });
+}
+
+Value GraphBuilder::relativeBias(Value tokens, Value byQuery, Value byKey, ArrayRef<int32_t> index,
+                                 double scale) {
+  int64_t heads = typeOf(byQuery ? byQuery : byKey).getDimSize(0);
+  return byDistance(
+      tokens, heads, index, -1, [&](OpBuilder &b, ValueRange at, Value entry) -> Value {
+        Value sum;
+        for (auto [part, token] : {std::pair(byQuery, at[1]), std::pair(byKey, at[2])}) {
+          if (!part)
+            continue;
+          Value one = tensor::ExtractOp::create(b, loc, part, ValueRange{at[0], token, entry});
+          sum = sum ? Value(arith::AddFOp::create(b, loc, sum, one)) : one;
+        }
+        Value factor = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(scale)));
+        return arith::MulFOp::create(b, loc, sum, factor);
+      });
+}
+
+Value GraphBuilder::productByHead(Value q, Value rows) {
+  int64_t heads = typeOf(q).getDimSize(1), count = typeOf(rows).getDimSize(0);
+  return tfm::MatmulOp::create(b, loc, f32({heads, dynamic, count}), transpose(q, {1, 0, 2}),
+                               transpose(rows, {1, 0, 2}), /*transpose_b=*/true);
+}
+
+/// The mean of the rows of x [S, H, D] that `keep` keeps of query and key, or 0: attention in which
+/// all scores are equal.
+Value GraphBuilder::attendEqually(Value x, function_ref<Value(Value, Value)> keep) {
+  Value rows = headsFirst(x, typeOf(x).getDimSize(1));
+  auto op = tfm::AttentionOp::create(b, loc, typeOf(rows), rows, rows, rows, /*cache=*/Value(),
+                                     /*batch=*/Value(), constant(0), /*sinks=*/Value());
+  if (keep) {
+    OpBuilder::InsertionGuard guard(b);
+    Type index = b.getIndexType();
+    Block *block = b.createBlock(&op.getMask(), {}, {index, index, index, index},
+                                 SmallVector<Location>(4, loc));
+    tfm::YieldOp::create(b, loc, keep(block->getArgument(2), block->getArgument(3)));
+  }
+  return transpose(op.getResult(), {1, 0, 2});
+}
+
+Value GraphBuilder::meanRow(Value x) { return attendEqually(x, {}); }
+
+Value GraphBuilder::shiftRows(Value x, int64_t by) {
+  return attendEqually(x, [&](Value query, Value key) -> Value {
+    Value there = arith::AddIOp::create(b, loc, query, arith::ConstantIndexOp::create(b, loc, by));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, key, there);
+  });
 }
 
 Value GraphBuilder::attend(Value q, Value k, Value v, double scale, Value bias, Value mask) {

@@ -25,10 +25,23 @@ enum class Activation {
   Relu,
   /// max(x, 0)^2
   Relu2,
+  /// min(max(x, 0), 6)
+  Relu6,
+  /// x, or x / 100 where it is negative.
+  LeakyRelu,
+  /// min(max(x + 3, 0), 6) / 6, and x times that.
+  HardSigmoid,
+  HardSwish,
   /// x times the normal distribution function, by erf.
   Gelu,
   /// The same, approximated with tanh.
   GeluTanh,
+  /// Gelu, at most 10.
+  Gelu10,
+  /// The normal distribution function of mean 0.707107 and deviation 0.282095, by erf.
+  Laplace,
+  /// x * tanh(log(1 + exp(x)))
+  Mish,
   /// x * sigmoid(1.702 x)
   QuickGelu,
   /// x * sigmoid(x)
@@ -146,6 +159,17 @@ public:
   /// `buckets` are those of the distances -n ... n, what is farther counts as n. [H, S, S] f32.
   mlir::Value distanceBias(mlir::Value tokens, mlir::Value table, llvm::ArrayRef<int32_t> buckets);
 
+  /// scale * (byQuery[h, i, index[i - j]] + byKey[h, j, index[i - j]]) for every head, query i and
+  /// key j; both are [H, S, P] and may be null, `index` as the buckets of distanceBias.
+  mlir::Value relativeBias(mlir::Value tokens, mlir::Value byQuery, mlir::Value byKey,
+                           llvm::ArrayRef<int32_t> index, double scale);
+  /// q [S, H, D] times the transpose of rows [P, H, D], head by head: [H, S, P].
+  mlir::Value productByHead(mlir::Value q, mlir::Value rows);
+  /// The mean of all rows of x [S, H, D], in every row.
+  mlir::Value meanRow(mlir::Value x);
+  /// Row t + `by` of x [S, H, D] for every token t; zeros where there is no such row.
+  mlir::Value shiftRows(mlir::Value x, int64_t by);
+
   mlir::Value constant(double value);
 
   mlir::OpBuilder b;
@@ -155,7 +179,12 @@ private:
   mlir::Value empty(mlir::RankedTensorType type);
   mlir::Value headsFirst(mlir::Value x, int64_t heads);
   mlir::Value roundToBF16(mlir::Value x);
+  mlir::Value attendEqually(mlir::Value x,
+                            llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> keep);
   mlir::Value causalMask(mlir::Value tokens, int64_t window);
+  mlir::Value byDistance(
+      mlir::Value tokens, int64_t heads, llvm::ArrayRef<int32_t> table, int64_t sign,
+      llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::ValueRange, mlir::Value)> body);
 
   /// S in the current function.
   mlir::Value tokenCount;

@@ -30,10 +30,16 @@ std::string ModuleBuilder::fullName(StringRef name, size_t layer) const {
   return result;
 }
 
+Type ModuleBuilder::graphType(const TensorInfo &info, ArrayRef<int64_t> shape) {
+  return isa<tfm::BlockType>(info.elementType) && shape.size() != 2
+             ? Type(Float32Type::get(info.elementType.getContext()))
+             : info.elementType;
+}
+
 /// The tensor of this name, if it is there and has this shape and a type that weights may have.
 const TensorInfo *ModuleBuilder::resolve(const std::string &fullName, ArrayRef<int64_t> shape) {
   std::string name = fullName;
-  const TensorInfo *info = checkpoint.tensors.find(name);
+  const TensorInfo *info = checkpoint.tensors.find(name, shape);
   // Files of old call the weight and the bias of a norm gamma and beta.
   if (StringRef norm = name;
       !info && (norm.consume_back(".weight") || norm.consume_back(".bias"))) {
@@ -51,11 +57,12 @@ const TensorInfo *ModuleBuilder::resolve(const std::string &fullName, ArrayRef<i
   llvm::sys::path::append(path, info->file);
   if (ArrayRef<int64_t>(info->shape) != shape) {
     (void)diagnostics.error(path, "tensor " + quote(name) + ": expected shape " + shapeText(shape) +
-                                      " by config.json, got " + shapeText(info->shape));
+                                      " by " + checkpoint.config + ", got " +
+                                      shapeText(info->shape));
     return nullptr;
   }
   Type type = info->elementType;
-  if (!type || !(type.isF32() || type.isF16() || type.isBF16())) {
+  if (!type || !tfm::getStorageFormat(type)) {
     (void)diagnostics.error(path, "tensor " + quote(name) +
                                       ": expected type F32, F16 or BF16, got " + info->typeName);
     return nullptr;
@@ -63,16 +70,21 @@ const TensorInfo *ModuleBuilder::resolve(const std::string &fullName, ArrayRef<i
   return info;
 }
 
-/// A parameter in @forward; an undefined tensor after an error.
-Value ModuleBuilder::parameter(const std::string &name, ArrayRef<int64_t> shape) {
-  Value &value = parameters[name];
-  const TensorInfo *info = resolve(name, shape);
+Value ModuleBuilder::part(const std::string &name, ArrayRef<int64_t> stored, int64_t offset,
+                          ArrayRef<int64_t> shape) {
+  const TensorInfo *info = resolve(name, stored);
   if (!info)
     return tensor::EmptyOp::create(top.b, top.loc, shape, top.b.getF32Type());
-  if (!value)
-    value = tfm::ParameterOp::create(top.b, top.nameLoc(name),
-                                     RankedTensorType::get(shape, info->elementType), name,
-                                     info->file, info->offset);
+  Value &value = parameters[offset ? name + "@" + std::to_string(offset) : name];
+  if (value)
+    return value;
+  uint64_t skipped = formats::bytesOf(*tfm::getStorageFormat(info->elementType), uint64_t(offset));
+  value = tfm::ParameterOp::create(top.b, top.nameLoc(name),
+                                   RankedTensorType::get(shape, info->elementType), name,
+                                   info->file, info->offset + skipped);
+  if (graphType(*info, shape) != info->elementType)
+    value = tfm::ConvertWeightOp::create(
+        top.b, top.nameLoc(name), RankedTensorType::get(shape, graphType(*info, shape)), value);
   return value;
 }
 

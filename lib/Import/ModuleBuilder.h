@@ -19,7 +19,7 @@ namespace ingot::importer {
 
 class ModuleBuilder {
 protected:
-  ModuleBuilder(mlir::MLIRContext *context, llvm::StringRef modelType, const Checkpoint &checkpoint,
+  ModuleBuilder(mlir::MLIRContext *context, llvm::StringRef modelType, Checkpoint &checkpoint,
                 Diagnostics &diagnostics)
       : context(context), checkpoint(checkpoint), diagnostics(diagnostics), top(context),
         module(mlir::ModuleOp::create(top.nameLoc(modelType))) {}
@@ -31,10 +31,18 @@ protected:
   void choosePrefix(llvm::ArrayRef<std::string> candidates, llvm::ArrayRef<std::string> tensors);
   /// The name in the checkpoint of a pattern: with prefix and layer.
   std::string fullName(llvm::StringRef name, size_t layer) const;
+  /// The element type that a stored tensor has in the graph as `shape`: only matrices are in blocks
+  /// there.
+  static mlir::Type graphType(const TensorInfo &info, llvm::ArrayRef<int64_t> shape);
   /// The tensor of this name, if it is there and has this shape and a type that weights may have.
   const TensorInfo *resolve(const std::string &fullName, llvm::ArrayRef<int64_t> shape);
   /// A parameter of the function that `top` emits; an undefined tensor after an error.
-  mlir::Value parameter(const std::string &fullName, llvm::ArrayRef<int64_t> shape);
+  mlir::Value parameter(const std::string &fullName, llvm::ArrayRef<int64_t> shape) {
+    return part(fullName, shape, 0, shape);
+  }
+  /// As many elements as `shape` has of the tensor of shape `stored`, from element `offset` on.
+  mlir::Value part(const std::string &fullName, llvm::ArrayRef<int64_t> stored, int64_t offset,
+                   llvm::ArrayRef<int64_t> shape);
   mlir::Value parameterOf(llvm::StringRef name, llvm::ArrayRef<int64_t> shape) {
     return parameter(prefix + name.str(), shape);
   }
@@ -51,7 +59,7 @@ protected:
                          WeightFn weight);
 
   mlir::MLIRContext *context;
-  const Checkpoint &checkpoint;
+  Checkpoint &checkpoint;
   Diagnostics &diagnostics;
   GraphBuilder top;
   mlir::OwningOpRef<mlir::ModuleOp> module;

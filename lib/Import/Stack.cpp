@@ -64,8 +64,8 @@ Value StackBuilder::operand(Body &body, Operand::Kind kind, Type type, StringRef
     if (known.kind == kind && known.name == name)
       return block.getArgument(i + 1);
   body.operands.push_back({kind, name.str(), llvm::to_vector(shape), type});
-  static constexpr StringLiteral roles[] = {"",     "rotary.cos", "rotary.sin",
-                                            "bias", "cross.keys", "cross.values"};
+  static constexpr StringLiteral roles[] = {"",          "rotary.cos", "rotary.sin",  "bias",
+                                            "distances", "cross.keys", "cross.values"};
   return block.addArgument(type, top.nameLoc(kind == Operand::Weight
                                                  ? prefix + body.layer->name + name.str()
                                                  : roles[kind].str()));
@@ -78,7 +78,8 @@ bool StackBuilder::fits(const Body &body, const StackLayerSpec &layer) {
     if (operand.kind != Operand::Weight)
       continue;
     const TensorInfo *info = resolve(prefix + layer.name + operand.name, operand.shape);
-    if (!info || info->elementType != cast<RankedTensorType>(operand.type).getElementType())
+    if (!info ||
+        graphType(*info, operand.shape) != cast<RankedTensorType>(operand.type).getElementType())
       return false;
   }
   // Tables of other sizes make another type.
@@ -179,12 +180,30 @@ Value StackBuilder::emitSelfAttention(GraphBuilder &g, Body &body, Value x, Weig
                             RankedTensorType::get({distance.rows, attention.heads}, element));
       bias = g.distanceBias(x, table, distance.buckets);
     }
+    if (!body.stack->relative.table.empty())
+      bias = emitRelativeBias(g, body, q, k, weight);
     int64_t reach = body.layer->reach;
     if (body.stack->causal || reach >= 0)
       mask = g.nearMask(x, reach, body.stack->causal ? 0 : reach);
     result = g.attend(q, k, v, attention.scale, bias, mask);
   }
   return emitLinear(g, attention.output, body.stack->hidden, result, weight);
+}
+
+Value StackBuilder::emitRelativeBias(GraphBuilder &g, Body &body, Value q, Value k,
+                                     WeightFn weight) {
+  const RelativeKeysSpec &relative = body.stack->relative;
+  const AttentionSpec &attention = body.layer->attention;
+  int64_t size = attention.headDim;
+  Value distances = operand(body, Operand::Distances, g.f32({relative.rows, body.stack->hidden}));
+  auto product = [&](Value rows, const LinearSpec &linear) -> Value {
+    if (linear.name.empty())
+      return {};
+    Value others = emitLinear(g, linear, attention.heads * size, distances, weight);
+    return g.productByHead(rows, g.splitLast(others, size));
+  };
+  Value byQuery = product(q, relative.key), byKey = product(k, relative.query);
+  return g.relativeBias(q, byQuery, byKey, relative.rowOf, attention.scale);
 }
 
 Value StackBuilder::emitCross(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
@@ -282,11 +301,40 @@ Value StackBuilder::emitEmbeddings(const StackSpec &spec, int64_t vocab, Value i
     }
     x = top.add(x, top.embedding(position, rows));
   }
-  if (!spec.normBeforePositions)
-    x = emitNorm(top, spec.embeddingNorm, x, weight);
+  auto norm = [&] { x = emitNorm(top, spec.embeddingNorm, x, weight); };
+  if (!spec.normBeforePositions && !spec.normAfterProjection)
+    norm();
   if (!spec.embeddingProjection.name.empty())
     x = emitLinear(top, spec.embeddingProjection, spec.hidden, x, weight);
+  if (!spec.normBeforePositions && spec.normAfterProjection)
+    norm();
   return x;
+}
+
+Value StackBuilder::emitConvolution(const StackSpec &spec, Value x0, Value x1) {
+  const ConvolutionSpec &conv = spec.convolution;
+  GraphBuilder::At at(top, prefix + conv.name);
+  auto weight = [&](const std::string &name, ArrayRef<int64_t> shape) {
+    return parameterOf(name, shape);
+  };
+  // A row of each tap beside the others, as the matrix has them: [S, hidden, taps].
+  SmallVector<Value> taps;
+  Value heads = top.splitLast(x0, spec.layers.front().attention.headDim);
+  for (int64_t tap = 0; tap < conv.taps; ++tap) {
+    int64_t by = tap - conv.taps / 2;
+    taps.push_back(top.splitLast(by ? top.joinLast(top.shiftRows(heads, by)) : x0, 1));
+  }
+  Value rows = top.joinLast(top.concat(taps, 2));
+  int64_t inner = spec.hidden / conv.groups * conv.taps, outer = spec.hidden / conv.groups;
+  SmallVector<Value> results;
+  for (int64_t group = 0; group < conv.groups; ++group) {
+    Value matrix =
+        part(prefix + conv.name + ".weight", {spec.hidden, spec.hidden / conv.groups, conv.taps},
+             group * outer * inner, {outer, inner});
+    results.push_back(top.linear(top.sliceLast(rows, group * inner, inner), matrix, {}, false));
+  }
+  Value y = top.addWeight(top.concat(results, 1), weight(conv.name + ".bias", {spec.hidden}));
+  return emitNorm(top, conv.norm, top.add(x1, top.activation(y, conv.activation)), weight);
 }
 
 Value StackBuilder::emitStack(const StackSpec &spec, int64_t vocab, Value ids, Value types,
@@ -296,6 +344,15 @@ Value StackBuilder::emitStack(const StackSpec &spec, int64_t vocab, Value ids, V
   for (const RotaryTable &rotary : spec.rotaries) {
     GraphBuilder::At at(top, prefix + "rotary");
     rotaries.push_back(top.rotaryTable(ids, rotary));
+  }
+  auto weight = [&](const std::string &name, ArrayRef<int64_t> shape) {
+    return parameterOf(name, shape);
+  };
+  Value distances;
+  if (const RelativeKeysSpec &relative = spec.relative; !relative.table.empty()) {
+    GraphBuilder::At at(top, prefix + relative.table);
+    distances = top.widen(parameterOf(relative.table + ".weight", {relative.rows, spec.hidden}));
+    distances = emitNorm(top, relative.norm, distances, weight);
   }
   for (const StackLayerSpec &layer : spec.layers) {
     GraphBuilder::At at(top, prefix + StringRef(layer.name).drop_back(1));
@@ -321,6 +378,8 @@ Value StackBuilder::emitStack(const StackSpec &spec, int64_t vocab, Value ids, V
         return rotaries[*layer.attention.rotary].second;
       case Operand::Bias:
         return parameterOf(spec.bias.table + ".weight", {spec.bias.rows, layer.attention.heads});
+      case Operand::Distances:
+        return distances;
       case Operand::Keys:
         return keys;
       case Operand::Values:
@@ -330,9 +389,10 @@ Value StackBuilder::emitStack(const StackSpec &spec, int64_t vocab, Value ids, V
       }
       llvm_unreachable("weights are taken by name");
     };
+    Value input = x;
     x = callBody(*body, layer, x, valueOf)[0];
+    if (&layer == &spec.layers.front() && !spec.convolution.name.empty())
+      x = emitConvolution(spec, input, x);
   }
-  return emitNorm(top, spec.finalNorm, x, [&](const std::string &name, ArrayRef<int64_t> shape) {
-    return parameterOf(name, shape);
-  });
+  return emitNorm(top, spec.finalNorm, x, weight);
 }

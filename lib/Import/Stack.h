@@ -32,8 +32,32 @@ struct DistanceBiasSpec {
   std::vector<int32_t> buckets;
 };
 
+/// Products of queries and keys with embeddings of distances that are added to the scores
+/// (disentangled attention): of query i with the key of distance i - j, of key j with its query.
+struct RelativeKeysSpec {
+  /// [rows, hidden]; empty: there is none.
+  std::string table;
+  int64_t rows = 0;
+  NormSpec norm;
+  /// Names behind that of the layer; without a name the product is left out.
+  LinearSpec key, query;
+  /// Rows of the distances -n ... n; farther ones have that of n.
+  std::vector<int32_t> rowOf;
+};
+
 /// The buckets of T5: exact for small distances, logarithmic up to `farthest`.
 std::vector<int32_t> logarithmicBuckets(int64_t buckets, int64_t farthest, bool bidirectional);
+
+/// norm(x1 + activation(convolution of x0 along the tokens)) after the first layer, whose input is
+/// x0 and whose result is x1; before the first and after the last token there are zeros.
+struct ConvolutionSpec {
+  /// [hidden, hidden / groups, taps] and a bias; empty: there is none.
+  std::string name;
+  /// Odd.
+  int64_t taps = 0, groups = 1;
+  Activation activation = Activation::Identity;
+  NormSpec norm;
+};
 
 struct StackLayerSpec {
   /// What the names of the layer stand behind, with its number.
@@ -84,9 +108,13 @@ struct StackSpec {
   NormSpec embeddingNorm;
   /// From embeddingSize to hidden; without a name there is none.
   LinearSpec embeddingProjection;
+  /// The embeddings' norm comes after the projection.
+  bool normAfterProjection = false;
   std::vector<RotaryTable> rotaries;
   DistanceBiasSpec bias;
+  RelativeKeysSpec relative;
   std::vector<StackLayerSpec> layers;
+  ConvolutionSpec convolution;
   NormSpec finalNorm;
 
   bool takesTypes() const { return !typeTable.empty() && types > 1; }
@@ -109,7 +137,7 @@ protected:
 private:
   /// One operand of a layer's body beside x.
   struct Operand {
-    enum Kind { Weight, Cosines, Sines, Bias, Keys, Values } kind;
+    enum Kind { Weight, Cosines, Sines, Bias, Distances, Keys, Values } kind;
     /// Weight: the tensor, without the layer's name, and its shape.
     std::string name;
     llvm::SmallVector<int64_t> shape;
@@ -131,7 +159,7 @@ private:
   auto weightsOf(Body &body) {
     return [this, &body](const std::string &name, llvm::ArrayRef<int64_t> shape) {
       const TensorInfo *info = resolve(prefix + body.layer->name + name, shape);
-      mlir::Type type = info ? info->elementType : top.b.getF32Type();
+      mlir::Type type = info ? graphType(*info, shape) : top.b.getF32Type();
       return operand(body, Operand::Weight, mlir::RankedTensorType::get(shape, type), name, shape);
     };
   }
@@ -145,8 +173,11 @@ private:
 
   mlir::Value emitLayer(GraphBuilder &g, Body &body, mlir::Value x);
   mlir::Value emitSelfAttention(GraphBuilder &g, Body &body, mlir::Value x, WeightFn weight);
+  mlir::Value emitRelativeBias(GraphBuilder &g, Body &body, mlir::Value q, mlir::Value k,
+                               WeightFn weight);
   mlir::Value emitCross(GraphBuilder &g, Body &body, mlir::Value x, WeightFn weight);
   mlir::Value emitFeedForward(GraphBuilder &g, Body &body, mlir::Value x, WeightFn weight);
+  mlir::Value emitConvolution(const StackSpec &spec, mlir::Value x0, mlir::Value x1);
   mlir::Value emitEmbeddings(const StackSpec &spec, int64_t vocab, mlir::Value ids,
                              mlir::Value types);
 

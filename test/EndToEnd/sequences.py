@@ -4,6 +4,7 @@ import array
 import json
 import math
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ folder.mkdir(parents=True, exist_ok=True)
 # One target is enough here: the others have tests of their own.
 TARGET = "--target=" + ("x86-64-v4" if "avx512vl" in open("/proc/cpuinfo").read() else "x86-64-v3")
 sys.path.insert(0, str(source / "test/Import/Inputs"))
+import checkpoint as checkpoint_files
 import encoders
 
 problems = []
@@ -84,6 +86,7 @@ def rows(model, sequences, output, *arguments):
 
 def prepare(name, **fields):
     checkpoint = folder / name
+    shutil.rmtree(checkpoint, ignore_errors=True)
     config = encoders.write(checkpoint, name, **fields)
     model, graph = folder / f"{name}.ingot", folder / f"{name}.mlir"
     run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET, "--require-fused")
@@ -93,11 +96,18 @@ def prepare(name, **fields):
 
 # Lengths on both sides of a page of keys.
 LENGTHS = (5, 1, 70, 64)
-for name in ("bert", "mpnet", "modernbert"):
-    config, checkpoint, model, graph = prepare(name)
+LABELS = {"id2label": {"0": "bad", "1": "so so", "2": "good"}}
+for name, outputs, fields in (
+        ("bert", ["hidden", "logits", "pooled", "classes"], {}), ("mpnet", ["hidden", "logits"], {}), ("modernbert", ["hidden", "logits"], {}),
+        ("modernbert", ["hidden", "classes"], {"architectures": ["ModernBertForSequenceClassification"], "classifier_pooling": "mean", **LABELS}),
+        ("deberta-v2", ["hidden", "logits"], {}),
+        ("deberta-v2", ["hidden", "logits"], {
+            "legacy": True, "embedding_size": 10, "share_att_key": True, "position_buckets": -1, "max_relative_positions": 6, "conv_kernel_size": 0,
+            "norm_rel_ebd": "none", "pos_att_type": "c2p", "position_biased_input": True})):
+    config, checkpoint, model, graph = prepare(name, **fields)
     sequences = [ids_of(n, i + 1, config["vocab_size"]) for i, n in enumerate(LENGTHS)]
     zeros = [("i4", [0] * n, [n]) for n in LENGTHS] if name == "bert" else None
-    for output in ["hidden", "logits"] + (["pooled", "classes"] if name == "bert" else []):
+    for output in outputs:
         together = rows(model, sequences, output)
         alone = b"".join(rows(model, [s], output) for s in sequences)
         expect(together == alone, f"{name}: {output} has other bits in a batch")
@@ -122,6 +132,40 @@ for name in ("bert", "mpnet", "modernbert"):
     done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, sequences[0])), "--pooling=none")
     expect(len(json.loads(done.stdout)["embeddings"][0]) == LENGTHS[0], f"{name}: a vector for every token")
 
+# A reader sees tokens and labels.
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [chr(ord("a") + i) for i in range(18)]
+for name, fields in (("bert", {}), ("bert", {"architectures": ["BertForTokenClassification"], **LABELS}),
+                     ("modernbert", {"architectures": ["ModernBertForSequenceClassification"], **LABELS}),
+                     ("modernbert", {"architectures": ["ModernBertForSequenceClassification"], "problem_type": "multi_label_classification", **LABELS})):
+    config, checkpoint, model, graph = prepare(name, **fields)
+    (checkpoint / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET)
+    lines = [line.split("\t") for line in run("ingot-run", model, "-p", "a [MASK] b").stdout.splitlines()]
+    ids = [2, 5, 4, 6, 3]
+    output = "classes" if "classifier" in str(fields) or name == "modernbert" else "logits"
+    values = floats(rows(model, [ids], output))
+    if not fields:
+        row = values[2 * 23:3 * 23]
+        total = sum(math.exp(x - max(row)) for x in row)
+        want = sorted(((math.exp(x - max(row)) / total, i) for i, x in enumerate(row)), key=lambda item: (-item[0], item[1]))[:5]
+        expect(lines == [[WORDS[i], f"{p:.4f}"] for p, i in want] + [[""]], f"tokens of the mask: {lines}")
+        continue
+    names = list(LABELS["id2label"].values())
+
+    def chances(row):
+        if "problem_type" in fields:
+            return [1 / (1 + math.exp(-x)) for x in row]
+        total = sum(math.exp(x - max(row)) for x in row)
+        return [math.exp(x - max(row)) / total for x in row]
+
+    if output == "classes":
+        want = sorted(([label, f"{p:.4f}"] for label, p in zip(names, chances(values))), key=lambda item: -float(item[1]))
+    else:
+        each = [chances(values[3 * t:3 * t + 3]) for t in range(len(ids))]
+        want = [[WORDS[i], names[row.index(max(row))], f"{max(row):.4f}"] for i, row in zip(ids, each)]
+    expect(lines == want, f"labels of {fields}: {lines}, expected {want}")
+
 # Token types count, and only those that there are.
 config, checkpoint, model, graph = prepare("bert", architectures=["BertModel"])
 ids, types = ids_of(6, 3, 23), [0, 0, 1, 1, 0, 1]
@@ -144,6 +188,35 @@ top = [max(hidden[i::12]) for i in range(12)]
 norm = math.sqrt(sum(x * x for x in top))
 done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, ids)))
 close(json.loads(done.stdout)["embeddings"][0], [x / norm for x in top], "bert: stored pooling")
+
+# A linear on the mean, stored beside the model, is its output "pooled".
+(checkpoint / "2_Dense").mkdir(exist_ok=True)
+(checkpoint / "2_Dense/config.json").write_text(json.dumps({
+    "in_features": 12, "out_features": 5, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}))
+(checkpoint / "2_Dense/model.safetensors").write_bytes(checkpoint_files.safetensors(
+    {"linear.weight": ("F32", [5, 12]), "linear.bias": ("F32", [5])}, seed=9))
+(checkpoint / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": 12, "pooling_mode_mean_tokens": True}))
+modules = json.loads((checkpoint / "modules.json").read_text())
+modules.insert(2, {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+(checkpoint / "modules.json").write_text(json.dumps(modules))
+run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET)
+_, data = checkpoint_files.split((checkpoint / "2_Dense/model.safetensors").read_bytes())
+dense = floats(data)
+mean = [sum(hidden[i::12]) / len(ids) for i in range(12)]
+top = [math.tanh(sum(w * x for w, x in zip(dense[12 * o:], mean)) + dense[60 + o]) for o in range(5)]
+norm = math.sqrt(sum(x * x for x in top))
+done = run("ingot-run", "embed", model, "--ids=" + ",".join(map(str, ids)))
+close(json.loads(done.stdout)["embeddings"][0], [x / norm for x in top], "bert: stored linear")
+(checkpoint / "2_Dense/config.json").write_text(json.dumps({"in_features": 12, "out_features": 5, "activation_function": "torch.nn.Odd"}))
+refused = run("ingot-compile", checkpoint, "-o", folder / "x.ingot", ok=False)
+expect(refused.returncode == 1 and "expected the class of an activation, got 'torch.nn.Odd'" in refused.stderr, f"dense: {refused.stderr}")
+
+# Rates of an encoder beside the machine's.
+done = run("ingot-run", "bench", model, "--json", "--no-limits", "--repeat=1", "--batch=5", "-p", "20")
+part = json.loads(done.stdout)["encoder"]
+expect(part["sequences"] == 5 and part["longest"] == 20 and 5 * 5 <= part["tokens"] <= 100 and part["flops"] > 0, f"bench: {part}")
+done = run("ingot-run", "profile", model, "--json", "-p", "20", "-n", "2")
+expect([(p["name"], p["runs"]) for p in json.loads(done.stdout)["programs"]] == [("hidden", 2)], f"profile: {done.stdout[:300]}")
 
 for name in ("t5", "bart", "marian"):
     config, checkpoint, model, graph = prepare(name)

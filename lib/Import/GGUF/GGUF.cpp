@@ -2,6 +2,7 @@
 
 #include "ingot/Import/GGUF.h"
 #include "Architectures.h"
+#include "Encoders.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -210,6 +211,19 @@ mlir::FailureOr<GGUFModel> ingot::importGGUF(mlir::MLIRContext *context, StringR
     return failure();
 
   Metadata metadata(*files.front(), diagnostics);
+  if (is_contained(encoderArchitectures(), metadata.string("general.architecture", ""))) {
+    GGUFModel model;
+    mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
+        importEncoderGGUF(context, metadata, options.context, checkpoint);
+    if (failed(module))
+      return failure();
+    model.tokens = readTokenizer(metadata);
+    metadata.reportUnread();
+    if (diagnostics.failed())
+      return failure();
+    model.module = std::move(*module);
+    return std::move(model);
+  }
   DecoderSpec spec;
   fillFromGGUF(metadata, checkpoint, spec);
   if (diagnostics.failed())

@@ -60,6 +60,9 @@ static HeadSpec headOf(StringRef output, std::vector<HeadStep> steps, bool first
 void ingot::importer::fillBert(Config &config, StringRef head, EncoderSpec &spec) {
   readBertStack(config, spec, 1e-12);
   spec.prefixes = {"bert.", ""};
+  spec.fieldsWithoutEffect.insert(spec.fieldsWithoutEffect.end(),
+                                  {"directionality", "pooler_fc_size", "pooler_num_attention_heads",
+                                   "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"});
   int64_t hidden = spec.stack.hidden;
   HeadSpec pooled = pooledHead("pooler.dense", hidden);
   spec.heads.push_back(pooled);
@@ -143,7 +146,9 @@ void ingot::importer::fillAlbert(Config &config, StringRef head, EncoderSpec &sp
   if (StringRef kind = config.string("position_embedding_type", "absolute"); kind != "absolute")
     config.error("position_embedding_type", "expected absolute, got " + quote(kind));
   spec.prefixes = {"albert.", ""};
-  spec.fieldsWithoutEffect.push_back("classifier_dropout_prob");
+  spec.fieldsWithoutEffect.insert(spec.fieldsWithoutEffect.end(),
+                                  {"classifier_dropout_prob", "down_scale_factor", "gap_size",
+                                   "net_structure_type", "num_memory_blocks", "layers_to_keep"});
   StackSpec &stack = spec.stack;
   stack.embeddingSize = config.integer("embedding_size", 1, maxWidth, 128);
   stack.embeddingProjection = {"encoder.embedding_hidden_mapping_in", /*bias=*/true};
@@ -237,8 +242,9 @@ void ingot::importer::fillMPNet(Config &config, StringRef head, EncoderSpec &spe
                 readActivation(config, "hidden_act", "gelu"), norm);
   repeatLayer(stack, layer, "encoder.layer.");
   stack.bias.table = "encoder.relative_attention_bias";
-  stack.bias.rows = config.integer("relative_attention_num_buckets", 4, 1 << 16, 32);
-  stack.bias.buckets = logarithmicBuckets(stack.bias.rows, 128, /*bidirectional=*/true);
+  // The library has 32 buckets in use, however many rows the table has.
+  stack.bias.rows = config.integer("relative_attention_num_buckets", 32, 1 << 16, 32);
+  stack.bias.buckets = logarithmicBuckets(32, 128, /*bidirectional=*/true);
   spec.heads.push_back(pooledHead("pooler.dense", stack.hidden));
   if (head == "ForMaskedLM") {
     HeadStep dense = linearStep("lm_head.dense", stack.hidden, Activation::Gelu);

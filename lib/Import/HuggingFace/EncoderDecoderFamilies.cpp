@@ -1,6 +1,7 @@
 //===- EncoderDecoderFamilies.cpp - from config.json to encoder-decoders ----------------------===//
 
 #include "EncoderDecoderFamilies.h"
+#include "EncoderFamilies.h"
 #include <cmath>
 
 using namespace llvm;
@@ -267,14 +268,13 @@ static void readT5Stack(Config &config, StringRef side, StringRef layers, bool b
     stack.bias.buckets = logarithmicBuckets(stack.bias.rows, farthest, bidirectional);
 }
 
-void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
-  spec.vocab = spec.sourceVocab = config.integer("vocab_size", 1, maxVocab);
-  // Positions are distances, of which there is no end.
-  spec.context = 1 << 24;
+/// Positions are distances, of which there is no end.
+static constexpr int64_t t5Context = 1 << 24;
+
+static FeedForwardSpec readT5FeedForward(Config &config, StringRef modelType) {
   FeedForwardSpec ff;
   ff.size = config.integer("d_ff", 1, maxWidth);
-  StringRef kind =
-      config.string("feed_forward_proj", spec.modelType == "mt5" ? "gated-gelu" : "relu");
+  StringRef kind = config.string("feed_forward_proj", modelType == "mt5" ? "gated-gelu" : "relu");
   StringRef name = kind;
   ff.gated = name.consume_front("gated-");
   // What the library calls gated-gelu is approximated.
@@ -285,6 +285,32 @@ void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
     config.error("feed_forward_proj",
                  "expected an activation, or gated- and an activation, got " + quote(kind));
   ff.activation = activation.value_or(Activation::Relu);
+  return ff;
+}
+
+static std::vector<std::string> t5FieldsWithoutEffect() {
+  return {
+      "dropout_rate", "initializer_factor",          "dense_act_fn", "is_gated_act", "n_positions",
+      "output_past",  "encoder_no_repeat_ngram_size"};
+}
+
+void importer::fillT5Encoder(Config &config, StringRef, EncoderSpec &spec) {
+  spec.vocab = config.integer("vocab_size", 1, maxVocab);
+  spec.context = t5Context;
+  readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true,
+              readT5FeedForward(config, spec.modelType), spec.stack);
+  spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
+  // Files name those of the decoder that they lack as well.
+  spec.fieldsWithoutEffect.insert(
+      spec.fieldsWithoutEffect.end(),
+      {"is_encoder_decoder", "num_decoder_layers", "scale_decoder_outputs"});
+  spec.redundantTensors = {"encoder.embed_tokens.weight"};
+}
+
+void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
+  spec.vocab = spec.sourceVocab = config.integer("vocab_size", 1, maxVocab);
+  spec.context = t5Context;
+  FeedForwardSpec ff = readT5FeedForward(config, spec.modelType);
   readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true, ff,
               spec.encoder);
   readT5Stack(config, "decoder",
@@ -296,9 +322,7 @@ void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
   if (config.flag("scale_decoder_outputs", spec.tiedHead))
     spec.headScale = 1 / std::sqrt(double(spec.decoder.hidden));
   config.onlyFalse("is_decoder");
-  spec.fieldsWithoutEffect = {
-      "dropout_rate", "initializer_factor",          "dense_act_fn", "is_gated_act", "n_positions",
-      "output_past",  "encoder_no_repeat_ngram_size"};
+  spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
   spec.redundantTensors = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
                            "EncDecAttention.relative_attention_bias.weight"};
 }

@@ -9,11 +9,19 @@ using namespace ingot::importer;
 
 ArrayRef<EncoderFamily> importer::encoderFamilies() {
   static constexpr EncoderFamily table[] = {
-      {"albert", "Albert", fillAlbert},        {"bert", "Bert", fillBert},
-      {"camembert", "Camembert", fillRoberta}, {"distilbert", "DistilBert", fillDistilBert},
-      {"electra", "Electra", fillElectra},     {"modernbert", "ModernBert", fillModernBert},
-      {"mpnet", "MPNet", fillMPNet},           {"nomic_bert", "NomicBert", fillNomicBert},
-      {"roberta", "Roberta", fillRoberta},     {"xlm-roberta", "XLMRoberta", fillRoberta},
+      {"albert", "Albert", fillAlbert},
+      {"bert", "Bert", fillBert},
+      {"camembert", "Camembert", fillRoberta},
+      {"deberta-v2", "DebertaV2", fillDebertaV2},
+      {"distilbert", "DistilBert", fillDistilBert},
+      {"electra", "Electra", fillElectra},
+      {"modernbert", "ModernBert", fillModernBert},
+      {"mpnet", "MPNet", fillMPNet},
+      {"mt5", "MT5Encoder", fillT5Encoder},
+      {"nomic_bert", "NomicBert", fillNomicBert},
+      {"roberta", "Roberta", fillRoberta},
+      {"t5", "T5Encoder", fillT5Encoder},
+      {"xlm-roberta", "XLMRoberta", fillRoberta},
   };
   return table;
 }
@@ -24,16 +32,19 @@ void importer::readEncoderSizes(Config &config, EncoderSpec &spec, StringRef hid
   spec.stack.hidden = spec.stack.embeddingSize = config.integer(hidden, 1, maxWidth);
   spec.stack.layers.resize(config.integer(layers, 1, maxLayers));
   spec.context = spec.stack.positionRows = config.integer(positions, 1, maxPositions, 512);
-  spec.fieldsWithoutEffect = {"attention_probs_dropout_prob", "hidden_dropout_prob"};
+  spec.fieldsWithoutEffect = {"attention_probs_dropout_prob", "hidden_dropout_prob", "output_past"};
 }
 
-AttentionSpec importer::readEncoderHeads(Config &config, int64_t hidden, StringRef heads) {
+AttentionSpec importer::readEncoderHeads(Config &config, int64_t hidden, StringRef heads,
+                                         StringRef size) {
   AttentionSpec attention;
   attention.heads = attention.kvHeads = config.integer(heads, 1, maxHeads);
-  if (hidden % attention.heads != 0)
+  attention.headDim = std::max<int64_t>(hidden / attention.heads, 1);
+  if (!size.empty() && config.has(size))
+    attention.headDim = config.integer(size, 1, maxHeadDim);
+  else if (hidden % attention.heads != 0)
     config.error(heads, "expected a divisor of the hidden size, " + Twine(hidden) + ", got " +
                             Twine(attention.heads));
-  attention.headDim = std::max<int64_t>(hidden / attention.heads, 1);
   attention.scale = 1 / std::sqrt(double(attention.headDim));
   attention.setBias(true);
   return attention;

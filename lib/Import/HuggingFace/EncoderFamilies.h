@@ -18,7 +18,8 @@ namespace ingot::importer {
 
 struct EncoderFamily {
   llvm::StringLiteral modelType;
-  /// What the names of its classes begin with: "Bert".
+  /// What the names of its classes begin with: "Bert". Where that ends in "Encoder", the type alone
+  /// does not make an encoder.
   llvm::StringLiteral className;
   void (*fill)(Config &config, llvm::StringRef head, EncoderSpec &spec);
 };
@@ -34,9 +35,11 @@ void readEncoderSizes(Config &config, EncoderSpec &spec, llvm::StringRef hidden 
                       llvm::StringRef layers = "num_hidden_layers",
                       llvm::StringRef positions = "max_position_embeddings");
 
-/// As many key heads as query heads, of size `hidden / heads`, scale 1 / sqrt(size), biases.
+/// As many key heads as query heads, of size `hidden / heads` or what `size` names, scale
+/// 1 / sqrt(size), biases.
 AttentionSpec readEncoderHeads(Config &config, int64_t hidden,
-                               llvm::StringRef heads = "num_attention_heads");
+                               llvm::StringRef heads = "num_attention_heads",
+                               llvm::StringRef size = "");
 
 /// Names behind that of the layer.
 struct LayerNames {
@@ -72,11 +75,13 @@ void readSentenceTransformers(llvm::StringRef directory, EncoderSpec &spec,
 
 void fillAlbert(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
+void fillDebertaV2(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillDistilBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillElectra(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillModernBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillMPNet(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillNomicBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
+void fillT5Encoder(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillRoberta(Config &config, llvm::StringRef head, EncoderSpec &spec);
 
 } // namespace ingot::importer

@@ -51,6 +51,8 @@ static const EncoderFamily *findEncoder(Config &config, std::string &head) {
         rest.consume_front(family.className) && (rest == "Model" || rest.starts_with("For"));
     if (modelType.empty() ? !fits : modelType != family.modelType)
       continue;
+    if (!fits && family.className.ends_with("Encoder"))
+      continue;
     if (!fits && !architecture.empty()) {
       // Relatives share their code: a file of one may name a class of another.
       rest = architecture;
@@ -68,11 +70,12 @@ static void refuseQuantization(Config &config) {
   config.onlyNull("quantization_config|compression_config", "quantised weights are not supported");
 }
 
-/// What no family supports.
-static void refuse(Config &config, bool encoderDecoder = false) {
-  if (!encoderDecoder)
+/// What no family supports. `encoderDecoder`: whether the model is one, nothing where files of it
+/// say either.
+static void refuse(Config &config, std::optional<bool> encoderDecoder = false) {
+  if (encoderDecoder == false)
     config.onlyFalse("is_encoder_decoder");
-  else if (!config.flag("is_encoder_decoder", true))
+  else if (encoderDecoder && !config.flag("is_encoder_decoder", true))
     config.error("is_encoder_decoder", "expected true in this family");
   config.onlyFalse("add_cross_attention");
   config.onlyNull("per_layer_config", "settings per layer are not supported");
@@ -120,6 +123,20 @@ static LogicalResult chooseContext(Config &config, const ImportOptions &options,
   return mlir::failure(diagnostics.failed());
 }
 
+/// The names of classes 0, 1, ...; none where the file does not name all of them.
+static std::vector<std::string> readLabels(Config &config) {
+  const json::Value *value = config.value("id2label");
+  const json::Object *names = value ? value->getAsObject() : nullptr;
+  std::vector<std::string> labels;
+  for (size_t i = 0; names && i < names->size(); ++i) {
+    std::optional<StringRef> name = names->getString(std::to_string(i));
+    if (!name || name->empty())
+      return {};
+    labels.push_back(name->str());
+  }
+  return labels;
+}
+
 static mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFamily &family,
               StringRef head, Config &config, const ImportOptions &options,
@@ -127,15 +144,31 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
   EncoderSpec spec;
   refuseQuantization(config);
   spec.modelType = family.modelType.str();
-  refuse(config);
+  refuse(config, family.className.ends_with("Encoder") ? std::nullopt : std::optional(false));
   family.fill(config, head, spec);
+  if ((head == "ForSequenceClassification" || head == "ForTokenClassification") &&
+      !spec.heads.empty()) {
+    spec.heads.back().labels = readLabels(config);
+    spec.heads.back().independent =
+        config.string("problem_type", "") == "multi_label_classification";
+  }
   readSentenceTransformers(directory, spec, diagnostics);
   if (diagnostics.failed() || failed(chooseContext(config, options, spec.context, diagnostics)))
     return failure();
   Checkpoint checkpoint;
   checkpoint.directory = directory.str();
-  if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+  if (options.weightless)
+    checkpoint.tensors.promise(mlir::BFloat16Type::get(context));
+  else if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
     return failure();
+  for (const std::string &folder : options.weightless ? std::vector<std::string>() : spec.folders) {
+    TensorTable own;
+    if (failed(
+            readSafetensors(context, directory, folder + "/model.safetensors", own, diagnostics)))
+      return failure();
+    for (const auto &[name, info] : own)
+      checkpoint.tensors.add(folder + "." + name, info);
+  }
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
       buildEncoder(context, spec, checkpoint, diagnostics);
   if (failed(module))
@@ -193,7 +226,9 @@ importEncoderDecoder(mlir::MLIRContext *context, StringRef directory,
     return failure();
   Checkpoint checkpoint;
   checkpoint.directory = directory.str();
-  if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+  if (options.weightless)
+    checkpoint.tensors.promise(mlir::BFloat16Type::get(context));
+  else if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
     return failure();
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
       buildEncoderDecoder(context, spec, checkpoint, diagnostics);

@@ -5,23 +5,6 @@
 using namespace llvm;
 using namespace ingot::importer;
 
-/// The number of the table of one kind of layers: its parameters stand under the kind's name.
-static size_t readTypedRotary(Config &config, StackSpec &stack, int64_t size, StringRef kind,
-                              double theta) {
-  Config *all = config.child("rope_parameters");
-  if (Config *fields = all ? all->child(kind) : nullptr) {
-    theta = fields->positive("rope_theta", theta);
-    if (StringRef type = fields->string("rope_type", "default"); type != "default")
-      fields->error("rope_type", "expected default, got " + quote(type));
-  }
-  if (size % 2 != 0)
-    config.error("num_attention_heads", "expected an even head size, got " + Twine(size));
-  RotaryTable table;
-  table.frequencies = rotaryFrequencies(theta, std::max<int64_t>(size - size % 2, 2), {});
-  stack.rotaries.push_back(table);
-  return stack.rotaries.size() - 1;
-}
-
 void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec &spec) {
   readEncoderSizes(config, spec);
   spec.fieldsWithoutEffect = {
@@ -56,12 +39,23 @@ void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec
   stack.layers.front().attentionNorm = {};
 
   int64_t size = layer.attention.headDim;
+  // Each kind of layers has parameters of its own, in an object under its name.
+  Config *both = config.child("rope_parameters"), *scaling = config.child("rope_scaling");
+  DecoderSpec tables;
+  tables.context = spec.context;
+  auto readTable = [&](StringRef kind, RotaryFields fields) {
+    return readRotaryTable(config, both ? both->child(kind) : scaling,
+                           "rope_parameters|rope_scaling", tables, size, fields);
+  };
   double global = config.positive("global_rope_theta", 160000);
-  double local = config.positive(
-      "local_rope_theta",
-      config.has("global_rope_theta") && !config.has("local_rope_theta") ? global : 10000.0);
-  size_t fullTable = readTypedRotary(config, stack, size, "full_attention", global),
-         slidingTable = readTypedRotary(config, stack, size, "sliding_attention", local);
+  // Null, not absence, means that both are alike.
+  bool alike = config.isNull("local_rope_theta");
+  std::optional<size_t> fullTable =
+      readTable("full_attention", {160000, std::nullopt, "global_rope_theta"});
+  std::optional<size_t> slidingTable =
+      alike ? readTable("sliding_attention", {global, std::nullopt, "global_rope_theta"})
+            : readTable("sliding_attention", {10000, std::nullopt, "local_rope_theta"});
+  stack.rotaries = tables.rotaries;
   int64_t window = config.integer("local_attention", 1, maxPositions, 128);
   int64_t every = config.integer("global_attn_every_n_layers", 1, maxLayers, 3);
   std::vector<std::string> types = config.strings("layer_types");
@@ -92,10 +86,11 @@ void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec
     result.output = "logits";
     result.steps = {dense, decoder};
   } else if (head == "ForSequenceClassification" || head == "ForMultipleChoice") {
-    if (pooling != "cls")
-      config.error("classifier_pooling", "expected cls, got " + quote(pooling));
+    if (pooling != "cls" && pooling != "mean")
+      config.error("classifier_pooling", "expected cls or mean, got " + quote(pooling));
     result.output = "classes";
     result.firstRowOnly = true;
+    result.mean = pooling == "mean";
     result.steps = {dense, linearStep("classifier", 0)};
   } else if (head == "ForTokenClassification" || head == "ForQuestionAnswering") {
     result.output = "logits";
@@ -114,8 +109,7 @@ void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec 
   spec.prefixes = {"nomic_bert.", "bert.", ""};
   spec.fieldsWithoutEffect.insert(spec.fieldsWithoutEffect.end(),
                                   {"dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln",
-                                   "use_flash_attn", "use_xentropy", "last_layer_subset",
-                                   "pad_vocab_size_multiple"});
+                                   "use_flash_attn", "use_xentropy", "last_layer_subset"});
   for (StringRef field : {"causal", "parallel_block", "parallel_block_tied_norm", "prenorm",
                           "use_rms_norm", "scale_attn_by_inverse_layer_idx"})
     config.onlyFalse(field);
@@ -132,10 +126,10 @@ void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec 
     stack.typeTable = "embeddings.token_type_embeddings";
   stack.embeddingNorm = norm.named("emb_ln");
 
-  AttentionSpec attention = readEncoderHeads(config, stack.hidden, "num_attention_heads|n_head");
-  if (config.integer("head_dim", 1, maxHeadDim, attention.headDim) != attention.headDim)
-    config.error("head_dim",
-                 "expected the hidden size by the number of heads, " + Twine(attention.headDim));
+  int64_t multiple = config.integer("pad_vocab_size_multiple", 1, 1 << 20, 1);
+  spec.vocab = (spec.vocab + multiple - 1) / multiple * multiple;
+  AttentionSpec attention =
+      readEncoderHeads(config, stack.hidden, "num_attention_heads|n_head", "head_dim");
   // Published files scale positions beyond those of training only.
   if (config.has("rotary_scaling_factor")) {
     (void)config.positive("rotary_scaling_factor");

@@ -1,7 +1,9 @@
 //===- SentenceTransformers.cpp - how a sentence encoder makes vectors ------------------------===//
 //
 // The sentence-transformers library stores beside a model what comes after it: modules.json lists
-// modules, of which a Pooling has a config of its own and a Normalize has nothing to say.
+// modules, of which a Pooling has a config of its own, a Dense a config and weights, and a
+// Normalize has nothing to say. With a Dense the vector is a head of the model: its output
+// "pooled".
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -50,6 +52,33 @@ static void readPoolingConfig(const std::string &path, EncoderSpec &spec,
   spec.pooling = chosen.front().str();
 }
 
+/// A linear and an activation on the vector, in a folder of their own.
+static void readDense(StringRef directory, StringRef folder, EncoderSpec &spec, HeadSpec &pooled,
+                      Diagnostics &diagnostics) {
+  std::string path = join(directory, folder, "config.json");
+  mlir::FailureOr<json::Object> fields = readJson(path, diagnostics);
+  if (failed(fields))
+    return;
+  Config config(path, *fields, diagnostics);
+  HeadStep step;
+  step.linear = {(folder + ".linear").str(), config.flag("bias", true)};
+  step.size = config.integer("out_features", 1, maxWidth);
+  (void)config.integer("in_features", 1, maxWidth, 1);
+  // A class of the framework: "torch.nn.modules.activation.Tanh".
+  static constexpr std::pair<StringLiteral, StringLiteral> names[] = {
+      {"Identity", "linear"}, {"Tanh", "tanh"},       {"ReLU", "relu"}, {"GELU", "gelu"},
+      {"SiLU", "silu"},       {"Sigmoid", "sigmoid"}, {"Mish", "mish"}};
+  StringRef type = config.string("activation_function", "torch.nn.modules.activation.Tanh");
+  StringRef name = type.substr(type.rfind('.') + 1);
+  const auto *known = find_if(names, [&](const auto &entry) { return entry.first == name; });
+  if (known == std::end(names))
+    config.error("activation_function", "expected the class of an activation, got " + quote(type));
+  else
+    step.activation = *findActivation(known->second);
+  spec.folders.push_back(folder.str());
+  pooled.steps.push_back(step);
+}
+
 void importer::readSentenceTransformers(StringRef directory, EncoderSpec &spec,
                                         Diagnostics &diagnostics) {
   std::string list = join(directory, "modules.json");
@@ -73,6 +102,9 @@ void importer::readSentenceTransformers(StringRef directory, EncoderSpec &spec,
     (void)diagnostics.error(list, "expected a list of modules");
     return;
   }
+  HeadSpec pooled;
+  pooled.output = "pooled";
+  pooled.firstRowOnly = true;
   for (const json::Value &entry : *modules) {
     const json::Object *fields = entry.getAsObject();
     std::optional<StringRef> type = fields ? fields->getString("type") : std::nullopt;
@@ -82,18 +114,32 @@ void importer::readSentenceTransformers(StringRef directory, EncoderSpec &spec,
       return;
     }
     StringRef kind = type->rsplit('.').second.empty() ? *type : type->rsplit('.').second;
+    if (path->contains("..") || path->contains('\0') || sys::path::is_absolute(*path)) {
+      (void)diagnostics.error(list, "expected the path of a folder beside it, got " + quote(*path));
+      return;
+    }
     if (kind == "Pooling") {
-      if (path->contains("..") || sys::path::is_absolute(*path)) {
-        (void)diagnostics.error(list,
-                                "expected the path of a folder beside it, got " + quote(*path));
-        return;
-      }
       readPoolingConfig(join(directory, *path, "config.json"), spec, diagnostics);
     } else if (kind == "Normalize") {
       spec.normalize = true;
-    } else if (kind != "Transformer") {
+    } else if (kind == "Dense") {
+      readDense(directory, *path, spec, pooled, diagnostics);
+    } else if (kind != "Transformer" && kind != "Dropout") {
       diagnostics.warning(list,
                           "module " + quote(kind) + " is not part of the artifact's embeddings");
     }
   }
+  if (pooled.steps.empty() || diagnostics.failed())
+    return;
+  if (spec.pooling != "mean" && spec.pooling != "first") {
+    (void)diagnostics.error(list, "expected a Pooling of cls or mean before a Dense");
+    return;
+  }
+  pooled.mean = spec.pooling == "mean";
+  spec.pooling = "pooled";
+  // It takes the place of the model's own, which is not what the library looks at.
+  erase_if(spec.heads, [](const HeadSpec &head) { return head.output == "pooled"; });
+  spec.redundantTensors.insert(spec.redundantTensors.end(),
+                               {"pooler.dense.weight", "pooler.dense.bias"});
+  spec.heads.push_back(pooled);
 }

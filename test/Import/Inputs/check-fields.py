@@ -176,7 +176,7 @@ def table():
     case("llama", {}, {"head_dim": None})
     same("llama", {"head_dim": 2}, {"head_dim": REMOVE})
     case("llama", {}, {"mlp_bias": True})
-    refused("llama", {}, {"hidden_act": "gelu_10"}, "expected one of gelu, gelu_accurate")
+    refused("llama", {}, {"hidden_act": "prelu"}, "expected one of gelu, gelu_10")
     activations = ["gelu", "gelu_new", "linear", "quick_gelu", "relu", "relu2", "sigmoid", "silu", "tanh"]
     for one, other in zip(activations, activations[1:]):
         case("llama", {"hidden_act": one}, {"hidden_act": other})

@@ -11,7 +11,11 @@ import checkpoint
 BERT = {"architectures": ["BertForPreTraining"], "model_type": "bert", "vocab_size": 23, "hidden_size": 12, "num_hidden_layers": 2,
         "num_attention_heads": 3, "intermediate_size": 20, "hidden_act": "gelu", "max_position_embeddings": 90,
         "type_vocab_size": 2, "layer_norm_eps": 1e-12, "tie_word_embeddings": True, "pad_token_id": 0}
-MPNET = {**BERT, "architectures": ["MPNetForMaskedLM"], "model_type": "mpnet", "relative_attention_num_buckets": 8}
+DEBERTA = {**BERT, "architectures": ["DebertaV2ForMaskedLM"], "model_type": "deberta-v2", "relative_attention": True,
+           "max_relative_positions": -1, "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": False,
+           "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "type_vocab_size": 0, "legacy": False,
+           "embedding_size": 12, "conv_kernel_size": 3, "conv_groups": 2, "conv_act": "mish"}
+MPNET = {**BERT, "architectures": ["MPNetForMaskedLM"], "model_type": "mpnet", "relative_attention_num_buckets": 33}
 del MPNET["type_vocab_size"]
 MODERN = {"architectures": ["ModernBertForMaskedLM"], "model_type": "modernbert", "vocab_size": 23, "hidden_size": 12,
           "num_hidden_layers": 4, "num_attention_heads": 3, "intermediate_size": 14, "hidden_activation": "gelu",
@@ -28,7 +32,9 @@ BART = {"architectures": ["BartForConditionalGeneration"], "model_type": "bart",
         "bos_token_id": 0}
 MARIAN = {**BART, "architectures": ["MarianMTModel"], "model_type": "marian", "share_encoder_decoder_embeddings": False,
           "decoder_vocab_size": 19, "tie_word_embeddings": False}
-MODELS = {"bert": BERT, "mpnet": MPNET, "modernbert": MODERN, "t5": T5, "bart": BART, "marian": MARIAN}
+NOMIC = {**BERT, "architectures": ["NomicBertModel"], "model_type": "nomic_bert", "hidden_act": "silu", "head_dim": 4,
+         "rope_parameters": {"rope_theta": 1000.0, "rope_type": "default"}}
+MODELS = {"bert": BERT, "nomic_bert": NOMIC, "deberta-v2": DEBERTA, "mpnet": MPNET, "modernbert": MODERN, "t5": T5, "bart": BART, "marian": MARIAN}
 
 
 def linear(shapes, name, out, inner, bias=True):
@@ -71,6 +77,32 @@ def bert_shapes(c):
         norm(s, "cls.predictions.transform.LayerNorm", h)
         s["cls.predictions.bias"] = [v]
         linear(s, "cls.seq_relationship", 2, h)
+    return heads(s, c)
+
+
+def heads(s, c):
+    """With the head of the class, where it is one of three classes."""
+    if c["architectures"][0].endswith(("ForTokenClassification", "ForSequenceClassification")):
+        s = {n: t for n, t in s.items() if not n.startswith(("cls.", "decoder."))}
+        linear(s, "classifier", 3, c["hidden_size"])
+    return s
+
+
+def nomic_shapes(c):
+    s, h, f = {}, c["hidden_size"], c["intermediate_size"]
+    rows = c["head_dim"] * c["num_attention_heads"]
+    s["embeddings.word_embeddings.weight"] = [c["vocab_size"], h]
+    s["embeddings.token_type_embeddings.weight"] = [c["type_vocab_size"], h]
+    norm(s, "emb_ln", h)
+    for i in range(c["num_hidden_layers"]):
+        q = f"encoder.layers.{i}."
+        linear(s, q + "attn.Wqkv", 3 * rows, h, False)
+        linear(s, q + "attn.out_proj", h, rows, False)
+        norm(s, q + "norm1", h)
+        linear(s, q + "mlp.fc11", f, h, False)
+        linear(s, q + "mlp.fc12", f, h, False)
+        linear(s, q + "mlp.fc2", h, f, False)
+        norm(s, q + "norm2", h)
     return s
 
 
@@ -91,13 +123,14 @@ def modern_shapes(c):
     linear(s, "head.dense", h, h, False)
     norm(s, "head.norm", h, False)
     s["decoder.bias"] = [v]
-    return s
+    return heads(s, c)
 
 
 def t5_shapes(c):
     s, h, f = {"shared.weight": [c["vocab_size"], c["d_model"]]}, c["d_model"], c["d_ff"]
     inner = c["d_kv"] * c["num_heads"]
-    for side, layers in (("encoder", c["num_layers"]), ("decoder", c["num_decoder_layers"])):
+    alone = c["architectures"] == ["T5EncoderModel"]
+    for side, layers in (("encoder", c["num_layers"]), ("decoder", c["num_decoder_layers"]))[:1 if alone else 2]:
         for i in range(layers):
             q = f"{side}.block.{i}.layer."
             modules = ["0.SelfAttention"] + (["1.EncDecAttention"] if side == "decoder" else [])
@@ -114,7 +147,7 @@ def t5_shapes(c):
             norm(s, f"{q}{last}.layer_norm", h, False)
         s[f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = [c["relative_attention_num_buckets"], c["num_heads"]]
         norm(s, f"{side}.final_layer_norm", h, False)
-    if not c["tie_word_embeddings"]:
+    if not c["tie_word_embeddings"] and not alone:
         s["lm_head.weight"] = [c["vocab_size"], h]
     return s
 
@@ -145,7 +178,43 @@ def bart_shapes(c):
     return s
 
 
-SHAPES = {"bert": bert_shapes, "mpnet": bert_shapes, "modernbert": modern_shapes, "t5": t5_shapes, "bart": bart_shapes,
+def deberta_shapes(c):
+    s, h, f, v, e = {}, c["hidden_size"], c["intermediate_size"], c["vocab_size"], c.get("embedding_size", c["hidden_size"])
+    s["deberta.embeddings.word_embeddings.weight"] = [v, e]
+    if c["position_biased_input"]:
+        s["deberta.embeddings.position_embeddings.weight"] = [c["max_position_embeddings"], e]
+    if c["type_vocab_size"]:
+        s["deberta.embeddings.token_type_embeddings.weight"] = [c["type_vocab_size"], e]
+    if e != h:
+        linear(s, "deberta.embeddings.embed_proj", h, e, False)
+    norm(s, "deberta.embeddings.LayerNorm", h)
+    for i in range(c["num_hidden_layers"]):
+        q = f"deberta.encoder.layer.{i}."
+        names = ["self.query_proj", "self.key_proj", "self.value_proj", "output.dense"]
+        if not c["share_att_key"]:
+            names += ["self.pos_key_proj"] * ("c2p" in c["pos_att_type"]) + ["self.pos_query_proj"] * ("p2c" in c["pos_att_type"])
+        for name in names:
+            linear(s, q + "attention." + name, h, h)
+        norm(s, q + "attention.output.LayerNorm", h)
+        linear(s, q + "intermediate.dense", f, h)
+        linear(s, q + "output.dense", h, f)
+        norm(s, q + "output.LayerNorm", h)
+    farthest = c["max_relative_positions"] if c["max_relative_positions"] > 0 else c["max_position_embeddings"]
+    s["deberta.encoder.rel_embeddings.weight"] = [2 * (c["position_buckets"] if c["position_buckets"] > 0 else farthest), h]
+    if "layer_norm" in c["norm_rel_ebd"]:
+        norm(s, "deberta.encoder.LayerNorm", h)
+    if c["conv_kernel_size"]:
+        s["deberta.encoder.conv.conv.weight"] = [h, h // c["conv_groups"], c["conv_kernel_size"]]
+        s["deberta.encoder.conv.conv.bias"] = [h]
+        norm(s, "deberta.encoder.conv.LayerNorm", h)
+    p, size = ("cls.predictions.", e) if c["legacy"] else ("lm_predictions.lm_head.", h)
+    linear(s, p + ("transform.dense" if c["legacy"] else "dense"), size, h)
+    norm(s, p + ("transform.LayerNorm" if c["legacy"] else "LayerNorm"), size)
+    s[p + "bias"] = [v]
+    return s
+
+
+SHAPES = {"bert": bert_shapes, "nomic_bert": nomic_shapes, "deberta-v2": deberta_shapes, "mpnet": bert_shapes, "modernbert": modern_shapes, "t5": t5_shapes, "bart": bart_shapes,
           "marian": bart_shapes}
 
 

@@ -1,0 +1,77 @@
+# RUN: %python %s %t %source
+"""Small encoders and encoder-decoders as Hugging Face directories and as GGUF files: the same rows."""
+import array
+import json
+import pathlib
+import subprocess
+import sys
+
+folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+sys.path.insert(0, str(source / "test/Import/Inputs"))
+import encoders
+import gguf
+import gguf_encoders
+
+folder.mkdir(parents=True, exist_ok=True)
+CASES = [
+    ("bert", {"architectures": ["BertModel"]}, "hidden"),
+    ("bert", {"architectures": ["BertForTokenClassification"], "num_hidden_layers": 1}, "hidden"),
+    ("nomic_bert", {}, "hidden"),
+    # GGUF has no key for the distance of the last bucket.
+    ("t5", {"architectures": ["T5EncoderModel"], "relative_attention_max_distance": 128}, "hidden"),
+    ("t5", {"relative_attention_max_distance": 128}, "encoder"),
+    ("t5", {"relative_attention_max_distance": 128}, "logits"),
+    ("t5", {"relative_attention_max_distance": 128, "feed_forward_proj": "relu", "tie_word_embeddings": True}, "logits"),
+]
+problems = []
+
+
+def run(*command, ok=True):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if ok and done.returncode:
+        raise RuntimeError(f"{' '.join(str(word) for word in command)}: {done.stderr.strip()[-600:]}")
+    return done
+
+
+def rows(model, out, output):
+    run("ingot-compile", model, "-o", out, "--quiet", "--target=x86-64-v3", *(["--strict"] if str(model).endswith("gguf") else []))
+    extra = ["--decoder-ids=0,3,2,7"] if output == "logits" else []
+    run("ingot-run", out, "--ids=3,1,4,1,5,9,2,6,5,3,5", "-n", "0", f"--output={output}", f"--logits={folder / 'rows.f32'}", *extra)
+    values = array.array("f")
+    values.frombytes((folder / "rows.f32").read_bytes())
+    return values
+
+
+for number, (family, changes, output) in enumerate(CASES):
+    directory, model = folder / f"{number}", folder / f"{number}.gguf"
+    encoders.write(directory, family, **changes)
+    gguf_encoders.convert(directory, model)
+    expected = rows(directory, folder / f"{number}-directory.ingot", output)
+    got = rows(model, folder / f"{number}-gguf.ingot", output)
+    scale = max(map(abs, expected))
+    error = max(abs(a - b) for a, b in zip(expected, got)) if len(expected) == len(got) else float("inf")
+    if not error <= 1e-5 * max(scale, 1) or scale < 1e-3:
+        problems.append(f"{family} {changes}: {output} is off by {error:.1e} of {scale:.1e}")
+
+# The file says how rows become a vector: pooling type 2 is the first row. A classifier is a head.
+hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
+done = run("ingot-run", "embed", folder / "1.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
+if max(abs(a - b) for a, b in zip(json.loads(done.stdout)["embeddings"][0], hidden[:12])) > 1e-6:
+    problems.append("the embedding is not the first row")
+if len(rows(folder / "1.gguf", folder / "1.ingot", "classes")) != 3:
+    problems.append("expected 3 classes")
+
+# What cannot be right is one error.
+for key, text in ((("bert.attention.causal", gguf.BOOL, True), "key 'bert.attention.causal': expected false, nothing else is supported in 'bert'"),
+                  (("bert.pooling_type", gguf.U32, 9), "key 'bert.pooling_type': expected an integer from 0 to 4"),
+                  (("bert.attention.head_count", gguf.U32, 5), "expected a divisor of the embedding length 12, got 5"),
+                  (("bert.attention.head_count_kv", gguf.U32, 1), "expected the 3 heads, nothing else is supported"),
+                  (("bert.feed_forward_length", gguf.U32, 21), "tensor 'blk.0.ffn_up.weight': expected shape [21, 12] by the file's keys, got [20, 12]")):
+    gguf_encoders.convert(folder / "0", folder / "bad.gguf", [key])
+    done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    if done.returncode != 1 or len(errors) != 1 or text not in errors[0]:
+        problems.append(f"{key}: {done.stderr}")
+
+print("\n".join(problems) or "all as they should be")
+sys.exit(bool(problems))
