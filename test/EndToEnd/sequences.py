@@ -258,6 +258,9 @@ for name in ("t5", "bart", "marian"):
     write_ids(folder / "sources.txt", sources)
     lines = run("ingot-run", model, f"--ids-file={folder / 'sources.txt'}", "-n", 6, "--ignore-eos", "--beams=3").stdout.splitlines()
     expect(lines[0].split() == beams[1] and len(lines) == len(sources), f"{name}: beams depend on company")
+    checked = run("ingot-compile", checkpoint, "-o", folder / "x.ingot", "--verify-numerics", TARGET, ok=False)
+    expect(checked.returncode == 0 and "it takes what another function makes of a source" in checked.stdout + checked.stderr,
+           f"{name}: --verify-numerics: {checked.stderr}")
     refused = run("ingot-compile", checkpoint, "-o", folder / "x.ingot", "--past-context=restart", ok=False)
     expect(refused.returncode == 1 and "expected past-context stop" in refused.stderr, f"{name}: {refused.stderr}")
 

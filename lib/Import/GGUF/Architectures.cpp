@@ -2,6 +2,7 @@
 
 #include "Architectures.h"
 #include "../Config.h"
+#include "Encoders.h"
 #include "Reader.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Endian.h"
@@ -264,8 +265,10 @@ void GGUFStructure::read() {
   StringRef name = metadata.string("general.architecture");
   architecture = findArchitecture(name);
   if (!architecture) {
-    metadata.error("general.architecture",
-                   "expected one of " + architectureNames() + ", got " + quote(name));
+    std::string names = architectureNames();
+    for (StringRef known : encoderArchitectures())
+      names += ", " + known.str();
+    metadata.error("general.architecture", "expected one of " + names + ", got " + quote(name));
     return;
   }
   metadata.architecture = name.str();
