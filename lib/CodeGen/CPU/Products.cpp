@@ -10,7 +10,7 @@ using namespace ingot::codegen;
 static constexpr int64_t kBlock = 256;
 
 PanelProducts::Arithmetic PanelProducts::choose(Type x, Type weight, const CPUTarget &target) {
-  bool pairs = x.isBF16() && weight.isBF16() && target.has("avx512bf16");
+  bool pairs = x.isBF16() && weight.isBF16() && target.multipliesPairsFast();
   return pairs ? Arithmetic::Pairs : Arithmetic::Wide;
 }
 
