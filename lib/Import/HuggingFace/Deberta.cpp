@@ -151,6 +151,7 @@ void ingot::importer::fillDebertaV2(Config &config, StringRef head, EncoderSpec 
   spec.fieldsWithoutEffect.push_back("pooler_dropout");
   if (config.integer("pooler_hidden_size", 1, maxWidth, stack.hidden) != stack.hidden)
     config.error("pooler_hidden_size", "expected the hidden size, " + Twine(stack.hidden));
+  Activation pooling = readActivation(config, "pooler_hidden_act", "gelu");
   HeadSpec result;
   if (head == "ForMaskedLM") {
     bool older = config.flag("legacy", true);
@@ -166,9 +167,7 @@ void ingot::importer::fillDebertaV2(Config &config, StringRef head, EncoderSpec 
   } else if (head == "ForSequenceClassification" || head == "ForMultipleChoice") {
     result.output = "classes";
     result.firstRowOnly = true;
-    result.steps = {linearStep("pooler.dense", stack.hidden,
-                               readActivation(config, "pooler_hidden_act", "gelu")),
-                    linearStep("classifier", 0)};
+    result.steps = {linearStep("pooler.dense", stack.hidden, pooling), linearStep("classifier", 0)};
   } else if (head == "Model" || addTokenHead(head, spec)) {
     return;
   } else {
