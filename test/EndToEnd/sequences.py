@@ -119,6 +119,8 @@ for name, outputs, fields in (
             width = len(values) // len(s)
             want += values[:width] if output in ("pooled", "classes") else values
         close(floats(together), want, f"{name}: {output}")
+    verified = run("ingot-run", "verify", model, "-p", 30).stdout
+    expect(all(f"same bits: {o} of 30 tokens, in a batch of 5, all threads" in verified for o in outputs), f"{name}: verify: {verified}")
     # Embeddings are what the rows say.
     hidden = floats(rows(model, sequences[:1], "hidden"))
     width = config["hidden_size"]
@@ -237,6 +239,8 @@ for name in ("t5", "bart", "marian"):
     expect(together == alone, f"{name}: other bits in a batch")
     for arguments in (["--threads=1"], ["--prefill-chunk=1"], ["--prefill-chunk=3"]):
         expect(rows(model, sources, "logits", f"--decoder-ids-file={file}", *arguments) == together, f"{name}: other bits with {arguments[0]}")
+    verified = run("ingot-run", "verify", model, "-p", 12, "-n", 4).stdout
+    expect("same bits: encoder of 12 tokens, in a batch of 5, all threads" in verified and "4 generated" in verified, f"{name}: verify: {verified}")
     # Greedy: what decode computes is what prefill computes, and the start is the model's.
     ids, out = "--ids=" + ",".join(map(str, sources[0])), folder / "decode.f32"
     printed = run("ingot-run", model, ids, "-n", 6, "--ignore-eos", f"--logits={out}").stdout.split()

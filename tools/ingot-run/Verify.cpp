@@ -25,6 +25,7 @@ public:
 
   /// Returns what differs; empty when all bits are equal.
   std::vector<std::string> languageModel();
+  std::vector<std::string> sequences();
   std::vector<std::string> entryPoint(size_t program);
 
 private:
@@ -44,7 +45,7 @@ private:
 
   const VerifyOptions &options;
   const Model &model;
-  size_t vocabulary = 0;
+  size_t vocabulary = 0; ///< floats of a row
   ingot_run_options run;
   uint32_t state;
   std::vector<std::string> problems;
@@ -211,6 +212,44 @@ std::vector<std::string> Verifier::languageModel() {
   return problems;
 }
 
+/// Every output of an encoder, or of the part of a model that reads a source: sequences by
+/// themselves on one thread against the same in one batch.
+std::vector<std::string> Verifier::sequences() {
+  uint64_t context = model.sequenceModel().context;
+  auto ids = raggedSequences(model, 5, std::clamp<uint64_t>(options.prompt, 1, context));
+  std::vector<ingot_sequence> all = asSequences(ids);
+  for (size_t output = 0; output < model.sequenceModel().output_count; ++output) {
+    ingot_sequence_output_info info = model.sequenceOutput(output);
+    struct Collected {
+      std::vector<Rows> of;
+      size_t width;
+    };
+    auto compute = [&](const ingot_sequence *sequences, size_t count, uint32_t threads) {
+      Collected rows = {std::vector<Rows>(count), vocabulary};
+      run.threads = threads;
+      auto onRow = [](void *user, size_t sequence, size_t, const float *row) {
+        Collected &rows = *static_cast<Collected *>(user);
+        rows.of[sequence].insert(rows.of[sequence].end(), row, row + rows.width);
+      };
+      check(ingot_run_sequences(model.get(), output, sequences, count, onRow, &rows, &run));
+      return rows.of;
+    };
+    vocabulary = info.width;
+    std::vector<Rows> together[2] = {compute(all.data(), all.size(), 1),
+                                     compute(all.data(), all.size(), 0)};
+    for (size_t i = 0; i < all.size(); ++i) {
+      Rows alone = compute(&all[i], 1, 1).front();
+      if (alone.empty())
+        throw Failure(options.load.path + ": no row of output " + info.name);
+      std::string what = std::string(info.name) + " of " + std::to_string(all[i].count) + " tokens";
+      compare(what + ", alone, all threads", compute(&all[i], 1, 0).front(), alone.data());
+      compare(what + ", in a batch of 5, 1 thread", together[0][i], alone.data());
+      compare(what + ", in a batch of 5, all threads", together[1][i], alone.data());
+    }
+  }
+  return problems;
+}
+
 /// An entry point on random arrays, on one thread and on all.
 std::vector<std::string> Verifier::entryPoint(size_t index) {
   ingot_program_info program = model.program(index);
@@ -292,6 +331,9 @@ int runVerify(const VerifyOptions &options) {
   try {
     if (model.info().has_language_model)
       problems = Verifier(options, model).languageModel();
+    if (model.info().has_sequence_model)
+      for (const std::string &problem : Verifier(options, model).sequences())
+        problems.push_back(problem);
     for (size_t p = 0; p < model.info().program_count; ++p)
       if (!model.program(p).needs_session)
         for (const std::string &problem : Verifier(options, model).entryPoint(p))
