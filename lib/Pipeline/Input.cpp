@@ -282,9 +282,13 @@ llvm::Expected<Input> ingot::readInput(MLIRContext &context, const CompileOption
   if (!llvm::sys::fs::exists(options.input))
     return makeError(options.input + ": does not exist, expected a model's directory, a GGUF file, "
                                      "a file of MLIR or an artifact");
-  if (options.weightless || llvm::sys::fs::is_directory(options.input))
-    return readDirectory(context, options, events);
   StringRef extension = llvm::sys::path::extension(options.input);
+  bool directory = llvm::sys::fs::is_directory(options.input);
+  if (options.weightless && !directory && extension != ".json")
+    return makeError(options.input +
+                     ": costs without weights are those of a config.json or a directory with one");
+  if (options.weightless || directory)
+    return readDirectory(context, options, events);
   if (extension == ".mlir" || extension == ".mlirbc")
     return readMLIR(context, options, events);
   if (extension == ".gguf")
