@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace ingot;
@@ -107,6 +108,12 @@ void listenAgain() {
 }
 
 bool wasInterrupted() { return interrupted; }
+
+void removeUnfinished(const std::string &path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
+    unlink(path.c_str());
+}
 
 void ProgressLine::show(const std::string &what, uint64_t done, uint64_t total) {
   static const bool terminal = isatty(STDERR_FILENO);

@@ -43,6 +43,9 @@ ingot_cancel *interruptToken();
 void listenAgain();
 bool wasInterrupted();
 
+/// Removes a file that was not written to its end, which would look like a whole one; a device stays.
+void removeUnfinished(const std::string &path);
+
 /// A line on stderr that is overwritten, when stderr is a terminal; nothing otherwise.
 class ProgressLine {
 public:

@@ -6,8 +6,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <sys/stat.h>
-#include <unistd.h>
 
 using namespace ingot;
 
@@ -33,13 +31,11 @@ public:
     for (FILE *file : files)
       if (file)
         fclose(file);
-    // Half a file would look like a whole one.
-    struct stat status;
-    if (!finished && stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
-      unlink(path.c_str());
+    if (!finished)
+      removeUnfinished(path);
   }
 
-  /// Returns false when the row could not be written; finish() says why.
+  /// Where a row cannot be written, finish() says so.
   void write(size_t sequence, const float *row, size_t vocabulary) {
     if (!error && fwrite(row, sizeof(float), vocabulary, files[sequence]) != vocabulary)
       error = errno;

@@ -48,7 +48,7 @@ public:
   ~RowsFile() {
     if (file) {
       fclose(file);
-      remove(path.c_str());
+      removeUnfinished(path);
     }
   }
   void write(const float *row, size_t width) {
