@@ -28,8 +28,8 @@ bool CPUTarget::has(llvm::StringRef feature) const {
   return llvm::is_contained(emulated.empty() ? features : emulated, feature);
 }
 
-/// On an Emerald Rapids vdpbf16ps reached half the rate of the f32 multiply-add, in multiplications a
-/// quarter; on Zen 4 and 5 twice the rate.
+/// Multiplications per second, beside those of the f32 multiply-add: half as many on an Emerald Rapids,
+/// twice as many on Zen 4 and 5.
 bool CPUTarget::multipliesPairsFast() const {
   return hasAVX512() && has("avx512bf16") && llvm::StringRef(name).starts_with("znver");
 }

@@ -7,7 +7,8 @@
  *
  * Work is divided as the plan says: a dispatch has a grid of independent work items, the runtime
  * gives each thread a range [begin, end) of them. No work item writes what another one reads or
- * writes, so any division gives the same bits.
+ * writes, but for the counters and records of a block of queries whose keys are divided (see
+ * ingot_kernel_item), which are folded in one order: so any division gives the same bits.
  *===----------------------------------------------------------------------------------------===*/
 #ifndef INGOT_KERNEL_ABI_H
 #define INGOT_KERNEL_ABI_H
