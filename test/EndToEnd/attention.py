@@ -15,6 +15,8 @@ import sys
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Import/Inputs"))
+from compare import distance
 flags = open("/proc/cpuinfo").read()
 targets = ["x86-64-v3", "znver4" if "avx512_bf16" in flags else "znver4@x86-64-v3"]
 if "avx512vl" in flags and "avx512dq" in flags:
@@ -105,7 +107,7 @@ def case(number, queries, cache, size=None, value_size=None, group=None, rows=No
         expected.append(read_npy(path))
     exact, plain = expected
     scale = max(map(abs, exact))
-    allowed = 2 * max(abs(a - b) for a, b in zip(exact, plain)) + 1e-5 * scale
+    allowed = 2 * distance(plain, exact) + 1e-5 * scale
     artifact = folder / f"{name}.ingot"
     for target in targets:
         run("ingot-compile", source, "-o", artifact, f"--cache={cache}", f"--target={target}", f"--attention={form}", "--quiet")
@@ -119,7 +121,7 @@ def case(number, queries, cache, size=None, value_size=None, group=None, rows=No
         what = f"{name}: {queries} queries, {cache} cache, {heads}/{kv_heads} heads of {size}/{value_size}, {batch}x{rows} by {keys}, {mask} {score}{' sinks' if sinks else ''}, {form}, {target}"
         if len(bits) > 1:
             raise RuntimeError(f"{what}: other bits with other threads")
-        error = max(abs(a - b) for a, b in zip(exact, got)) if len(exact) == len(got) else float("inf")
+        error = distance(got, exact)
         if not error <= allowed:
             raise RuntimeError(f"{what}: off by {error:.2e}, allowed {allowed:.2e} of {scale:.2e}")
 

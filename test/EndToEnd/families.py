@@ -11,6 +11,7 @@ folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 # One target is enough here: the others have tests of their own.
 TARGET = "--target=" + ("x86-64-v4" if "avx512vl" in open("/proc/cpuinfo").read() else "x86-64-v3")
 sys.path.insert(0, str(source / "test/Import/Inputs"))
+from compare import distance
 from familyconfigs import FAMILIES, LONG, config_of
 
 # Families, and what changes the structure of some.
@@ -71,7 +72,7 @@ for number, (family, changes) in enumerate(MODELS):
             "-o", "/dev/null")
         whole = logits(model, ids, 0)
         want, got = read_npy(expected), floats(whole)
-        error = max(abs(a - b) for a, b in zip(want, got)) if len(want) == len(got) else float("inf")
+        error = distance(got, want)
         if not error < 2e-5 * max(map(abs, want)):
             problems.append(f"{name}: logits are off by {error:.1e}")
         for arguments in (["--threads=1"], ["--prefill-chunk=1"], ["--prefill-chunk=4", "--threads=2"]):

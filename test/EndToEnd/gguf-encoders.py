@@ -8,6 +8,7 @@ import sys
 
 folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(source / "test/Import/Inputs"))
+from compare import distance
 import encoders
 import gguf
 import gguf_encoders
@@ -49,14 +50,14 @@ for number, (family, changes, output) in enumerate(CASES):
     expected = rows(directory, folder / f"{number}-directory.ingot", output)
     got = rows(model, folder / f"{number}-gguf.ingot", output)
     scale = max(map(abs, expected))
-    error = max(abs(a - b) for a, b in zip(expected, got)) if len(expected) == len(got) else float("inf")
+    error = distance(got, expected)
     if not error <= 1e-5 * max(scale, 1) or scale < 1e-3:
         problems.append(f"{family} {changes}: {output} is off by {error:.1e} of {scale:.1e}")
 
 # The file says how rows become a vector: pooling type 2 is the first row. A classifier is a head.
 hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
 done = run("ingot-run", "embed", folder / "1.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
-if max(abs(a - b) for a, b in zip(json.loads(done.stdout)["embeddings"][0], hidden[:12])) > 1e-6:
+if distance(json.loads(done.stdout)["embeddings"][0], hidden[:12]) > 1e-6:
     problems.append("the embedding is not the first row")
 if len(rows(folder / "1.gguf", folder / "1.ingot", "classes")) != 3:
     problems.append("expected 3 classes")

@@ -8,6 +8,7 @@ import sys
 
 folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(source / "test/Import/Inputs"))
+from compare import distance
 import checkpoint
 import gguf
 
@@ -121,7 +122,7 @@ def computed(model, out):
 
 def compare(name, expected, got, tolerance):
     scale = max(map(abs, expected))
-    error = max(abs(a - b) for a, b in zip(expected, got)) if len(expected) == len(got) else float("inf")
+    error = distance(got, expected)
     if not error <= tolerance * max(scale, 1) or scale < 1e-3:
         problems.append(f"{name}: logits are off by {error:.1e} of {scale:.1e}")
 

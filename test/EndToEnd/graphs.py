@@ -14,6 +14,8 @@ import sys
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Import/Inputs"))
+from compare import distance
 has_avx512 = "avx512vl" in open("/proc/cpuinfo").read() and "avx512dq" in open("/proc/cpuinfo").read()
 # Kernels of newer processors run in the instructions of an older one where there is no such processor.
 targets = ["x86-64-v3", "x86-64-v4" if has_avx512 else "znver5@x86-64-v3"]
@@ -155,7 +157,7 @@ for name, arguments, result, body, shapes in CASES:
             run("ingot-run", artifact, *(word for n, p in zip(names, inputs) for word in ("--input", f"{n}={p}")), "--output", f"o={out}")
             got = read_npy(out)
             scale = max(abs(x) for x in want)
-            error = max(abs(a - b) for a, b in zip(want, got)) if len(want) == len(got) else float("inf")
+            error = distance(got, want)
             if not error <= 2e-5 * scale:
                 raise RuntimeError(f"{target}: off by {error:.2e} of {scale:.2e}")
     except (RuntimeError, OSError) as error:

@@ -10,6 +10,9 @@ import sys
 
 folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 folder.mkdir(parents=True, exist_ok=True)
+sys.path.insert(0, str(source / "test/Import/Inputs"))
+import checkpoint as checkpoints
+from compare import distance
 # One target is enough here: the others have tests of their own.
 TARGET = "--target=" + ("x86-64-v4" if "avx512vl" in open("/proc/cpuinfo").read() else "x86-64-v3")
 MODELS = [
@@ -79,7 +82,7 @@ for number, (family, options) in enumerate(MODELS[:count]):
     run("ingot-opt", graph, f"--tfm-interpret=tokens={','.join(map(str, ids))} parameters={checkpoint} outputs={expected}", "-o", "/dev/null")
     _, whole = logits(model, ids, 0)
     want, got = read_npy(expected), floats(whole)
-    error = max(abs(a - b) for a, b in zip(want, got)) if len(want) == len(got) else float("inf")
+    error = distance(got, want)
     expect(error < 2e-5 * max(map(abs, want)), f"{name}: logits are off by {error:.1e}")
 
     for arguments in (["--threads=1"], ["--threads=2"], ["--prefill-chunk=1"], ["--prefill-chunk=5"]):
@@ -103,7 +106,7 @@ for number, (family, options) in enumerate(MODELS[:count]):
         narrow = folder / "narrow.ingot"
         run("ingot-compile", checkpoint, "-o", narrow, f"--cache={cache}", "--quiet", TARGET)
         _, data = logits(narrow, ids, 0)
-        error = max(abs(a - b) for a, b in zip(want, floats(data)))
+        error = distance(floats(data), want)
         expect(1e-6 < error / max(map(abs, want)) < tolerance, f"{name}: {cache} cache: logits are off by {error:.1e}")
         expect(logits(narrow, ids, 0, "--threads=1", "--prefill-chunk=7")[1] == data, f"{name}: {cache} cache: other bits with --prefill-chunk=7")
         printed, generated = logits(narrow, ids[:6], 9)
@@ -134,9 +137,6 @@ for number, (family, options) in enumerate(MODELS[:count]):
     expect(refused.returncode and "context" in refused.stderr, f"{name}: stop did not stop: {refused.stderr}")
 
 # One tensor for all experts of a layer is the same model as a tensor for each, and has the same bits.
-sys.path.append(str(source / "test/Import/Inputs"))
-import checkpoint as checkpoints
-
 separate, joined = folder / "separate", folder / "joined"
 checkpoints.write(separate, checkpoints.MIXTRAL)
 header, data = checkpoints.split((separate / "model.safetensors").read_bytes())

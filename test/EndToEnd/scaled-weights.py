@@ -15,6 +15,7 @@ folder, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 # One target is enough here: the others have tests of their own.
 TARGET = "--target=" + ("x86-64-v4" if "avx512vl" in open("/proc/cpuinfo").read() else "x86-64-v3")
 sys.path.insert(0, str(source / "test/Import/Inputs"))
+from compare import distance
 import checkpoint
 
 rng = random.Random(3)
@@ -99,7 +100,7 @@ def compare(name, config, quantization, make):
     one, other = logits(folder / name), logits(folder / f"{name}-wide")
     if len(one) != 8 * config["vocab_size"] or len(one) != len(other):
         problems.append(f"{name}: no logits")
-    elif max(abs(a - b) for a, b in zip(one, other)) > 1e-5 * max(map(abs, other)):
+    elif distance(one, other) > 1e-5 * max(map(abs, other)):
         problems.append(f"{name}: other logits than the floats")
 
 

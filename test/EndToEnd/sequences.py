@@ -13,6 +13,7 @@ folder.mkdir(parents=True, exist_ok=True)
 # One target is enough here: the others have tests of their own.
 TARGET = "--target=" + ("x86-64-v4" if "avx512vl" in open("/proc/cpuinfo").read() else "x86-64-v3")
 sys.path.insert(0, str(source / "test/Import/Inputs"))
+from compare import distance
 import checkpoint as checkpoint_files
 import encoders
 
@@ -65,7 +66,7 @@ def interpret(graph, checkpoint, function, inputs):
 
 
 def close(got, want, what):
-    error = max(abs(a - b) for a, b in zip(want, got)) if len(want) == len(got) else float("inf")
+    error = distance(got, want)
     expect(error < 2e-5 * max(1, *map(abs, want)), f"{what}: off by {error:.1e} ({len(got)} of {len(want)} values)")
 
 

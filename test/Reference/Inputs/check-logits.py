@@ -7,6 +7,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../Import/Inputs"))
+from compare import distance
+
 tool, module, model, tolerance, *options = sys.argv[1:]
 with open(os.path.join(model, "ref", "once_t0_256.ids")) as file:
     ids = file.read().split()
@@ -26,7 +29,7 @@ actual = array.array({"<f8": "d", "<f4": "f"}[header["descr"]])
 actual.frombytes(contents[end:])
 if len(actual) != len(expected):
     sys.exit("error: expected %d logits, got %d" % (len(expected), len(actual)))
-error = max(abs(a - e) for a, e in zip(actual, expected))
+error = distance(actual, expected)
 print("largest error", error)
 if not error <= float(tolerance):
     sys.exit("error: expected an error of at most " + tolerance)
