@@ -10,6 +10,17 @@ using namespace llvm;
 using namespace ingot;
 using namespace ingot::importer;
 
+llvm::LogicalResult importer::chooseContext(int64_t asked, int64_t &context, StringRef file,
+                                            Diagnostics &diagnostics) {
+  if (asked > context || asked < 0)
+    return diagnostics.error(file, "a context of " + Twine(asked) +
+                                       " was asked for, the model has " + Twine(context) +
+                                       " positions");
+  if (asked > 0)
+    context = asked;
+  return failure(diagnostics.failed());
+}
+
 static std::optional<int64_t> asInteger(const json::Value &value) {
   if (std::optional<uint64_t> number = value.getAsUINT64())
     return *number <= uint64_t(INT64_MAX) ? std::optional<int64_t>(*number) : std::nullopt;

@@ -30,6 +30,10 @@ namespace ingot::importer {
 constexpr int64_t maxLayers = 10'000, maxHeads = 1 << 16, maxHeadDim = 1 << 16, maxWidth = 1 << 24,
                   maxVocab = 1 << 26, maxExperts = 1 << 14, maxPositions = (int64_t(1) << 31) - 1;
 
+/// Takes `asked` positions, if it is not 0, in place of the `context` that the model in `file` has.
+llvm::LogicalResult chooseContext(int64_t asked, int64_t &context, llvm::StringRef file,
+                                  Diagnostics &diagnostics);
+
 class Config {
 public:
   Config(std::string file, const llvm::json::Object &object, Diagnostics &diagnostics,

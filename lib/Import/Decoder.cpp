@@ -196,33 +196,35 @@ Value DecoderBuilder::parameter(const std::string &name, ArrayRef<int64_t> store
 /// A part of a matrix whose elements have scales of their own.
 Value DecoderBuilder::scaledParameter(const std::string &name, const TensorInfo &info,
                                       int64_t offset, ArrayRef<int64_t> shape) {
-  const ScaledInfo &scaled = *info.scaled;
+  const formats::Scaling &scaling = info.scaled->scaling;
   Value &value = parameters[offset ? name + "@" + std::to_string(offset) : name];
   if (value)
     return value;
-  int64_t columns = info.shape.back(), row = offset / columns, blockRow = row / scaled.blockRows;
-  auto result = RankedTensorType::get(shape, info.elementType);
-  if (shape.size() != 2 || shape.back() != columns || row % scaled.blockRows) {
-    (void)diagnostics.error(checkpoint.directory,
-                            "tensor " + quote(name) + ": expected parts of whole blocks of " +
-                                Twine(scaled.blockRows) + " rows, one starts in row " + Twine(row));
+  int64_t columns = scaling.columns, row = offset / columns;
+  if (shape.size() != 2 || shape.back() != columns || row % scaling.blockRows) {
+    (void)diagnostics.error(checkpoint.directory, "tensor " + quote(name) +
+                                                      ": expected parts of whole blocks of " +
+                                                      Twine(scaling.blockRows) +
+                                                      " rows, one starts in row " + Twine(row));
     return tensor::EmptyOp::create(top.b, top.loc, shape, info.elementType);
   }
-  auto parameter = [&](StringRef end, const TensorInfo &from, int64_t rows, int64_t rowBytes,
-                       int64_t first, Type type, int64_t width) -> Value {
+  // Rows of `from` from row `first` on.
+  auto parameter = [&](StringRef end, const TensorInfo &from, Type type, int64_t rows,
+                       int64_t width, uint64_t rowBytes, int64_t first) -> Value {
     return tfm::ParameterOp::create(top.b, top.nameLoc(name),
                                     RankedTensorType::get({rows, width}, type), name + end.str(),
-                                    from.file, from.offset + uint64_t(first * rowBytes));
+                                    from.file, from.offset + uint64_t(first) * rowBytes);
   };
-  int64_t bytes = scaled.halfBytes ? columns / 2 : columns;
-  Type i8 = top.b.getI8Type();
-  int64_t scaleColumns = llvm::divideCeil(columns, scaled.blockColumns);
-  int64_t scaleBytes = scaled.scaleType.getIntOrFloatBitWidth() / 8;
-  Value elements = parameter("", info, shape[0], bytes, row, i8, bytes);
-  Value scales = parameter("_scales", scaled.scales, llvm::divideCeil(shape[0], scaled.blockRows),
-                           scaleColumns * scaleBytes, blockRow, scaled.scaleType, scaleColumns);
-  value = tfm::ScaleWeightOp::create(top.b, top.nameLoc(name), result, elements, scales,
-                                     scaled.blockRows, scaled.blockColumns);
+  uint64_t rowBytes = scaling.elementBytes(uint64_t(columns));
+  int64_t scaleColumns = scaling.scaleColumns();
+  Value elements =
+      parameter("", info, top.b.getI8Type(), shape[0], int64_t(rowBytes), rowBytes, row);
+  Value scales = parameter("_scales", info.scaled->scales, info.scaled->scaleType,
+                           llvm::divideCeil(shape[0], scaling.blockRows), scaleColumns,
+                           uint64_t(scaleColumns) * scaling.scaleBytes(), row / scaling.blockRows);
+  value = tfm::ScaleWeightOp::create(top.b, top.nameLoc(name),
+                                     RankedTensorType::get(shape, info.elementType), elements,
+                                     scales, scaling.blockRows, scaling.blockColumns);
   return value;
 }
 

@@ -45,6 +45,9 @@ struct RelativeKeysSpec {
   std::vector<int32_t> rowOf;
 };
 
+/// The context of models whose positions are distances, of which there is no end.
+constexpr int64_t endlessContext = 1 << 24;
+
 /// The buckets of T5: exact for small distances, logarithmic up to `farthest`.
 std::vector<int32_t> logarithmicBuckets(int64_t buckets, int64_t farthest, bool bidirectional);
 

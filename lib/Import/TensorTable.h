@@ -8,6 +8,7 @@
 #ifndef INGOT_LIB_IMPORT_TENSORTABLE_H
 #define INGOT_LIB_IMPORT_TENSORTABLE_H
 
+#include "ingot/Formats/ScaledFormats.h"
 #include "mlir/IR/Types.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
@@ -38,11 +39,10 @@ struct TensorInfo {
 
 /// See tfm.scale_weight.
 struct ScaledInfo {
-  /// Two elements E2M1 in a byte; else one E4M3.
-  bool halfBytes = false;
+  formats::Scaling scaling;
   TensorInfo scales;
+  /// Of the scales in the graph.
   mlir::Type scaleType;
-  int64_t blockRows = 1, blockColumns = 1;
 };
 
 /// Tensors by name, in the order of names.

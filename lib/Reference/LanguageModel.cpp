@@ -15,12 +15,9 @@ static bool isIds(Type type) {
 
 /// Ids, at most one batch, and caches.
 static bool takesTokens(FunctionOpInterface function) {
-  if (!function || function.isExternal())
-    return false;
   // A text with a source is not one of ids alone.
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
-    if (function.getArgAttr(i, tfm::getSourceAttrName()))
-      return false;
+  if (!function || function.isExternal() || tfm::takesSource(function))
+    return false;
   unsigned ids = 0, batches = 0, others = 0;
   for (Type type : function.getArgumentTypes()) {
     if (isIds(type))

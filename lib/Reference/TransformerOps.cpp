@@ -218,12 +218,10 @@ static LogicalResult executeParameter(Interpreter::Impl &impl, tfm::ParameterOp 
   return impl.setResult(op, 0, std::move(*tensor), frame);
 }
 
-static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertWeightOp op,
-                                          Frame &frame) {
-  const Tensor &weight = frame.tensor(op.getWeight());
-  auto type = cast<RankedTensorType>(op.getResult().getType());
-  std::vector<float> numbers(weight.getNumElements());
-  weight.read<float>(0, numbers);
+/// The result is these numbers, rounded to its type as a file would store them.
+static LogicalResult setEncoded(Interpreter::Impl &impl, Operation *op, ArrayRef<float> numbers,
+                                Frame &frame) {
+  auto type = cast<RankedTensorType>(op->getResult(0).getType());
   std::vector<uint8_t> bytes(*tfm::getStorageBytes(type));
   formats::encode(*tfm::getStorageFormat(type.getElementType()), numbers.data(), numbers.size(),
                   bytes.data());
@@ -234,10 +232,17 @@ static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertW
   return impl.setResult(op, 0, std::move(*result), frame);
 }
 
+static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertWeightOp op,
+                                          Frame &frame) {
+  const Tensor &weight = frame.tensor(op.getWeight());
+  std::vector<float> numbers(weight.getNumElements());
+  weight.read<float>(0, numbers);
+  return setEncoded(impl, op, numbers, frame);
+}
+
 static LogicalResult executeScaleWeight(Interpreter::Impl &impl, tfm::ScaleWeightOp op,
                                         Frame &frame) {
   const Tensor &weight = frame.tensor(op.getWeight()), &scales = frame.tensor(op.getScales());
-  auto type = cast<RankedTensorType>(op.getResult().getType());
   formats::Scaling scaling = op.getScaling();
   // The bytes as they are stored.
   std::vector<uint8_t> elements(weight.getNumElements());
@@ -252,17 +257,10 @@ static LogicalResult executeScaleWeight(Interpreter::Impl &impl, tfm::ScaleWeigh
     float factor = float(scales.floatAt(i));
     formats::encode(*scaling.scales, &factor, 1, factors.data() + i * scaling.scaleBytes());
   }
-  std::vector<float> numbers(type.getNumElements());
+  std::vector<float> numbers(cast<RankedTensorType>(op.getResult().getType()).getNumElements());
   formats::decodeScaled(scaling, elements.data(), factors.data(), 0, numbers.size(),
                         numbers.data());
-  std::vector<uint8_t> bytes(*tfm::getStorageBytes(type));
-  formats::encode(*tfm::getStorageFormat(type.getElementType()), numbers.data(), numbers.size(),
-                  bytes.data());
-  llvm::Expected<Tensor> result =
-      Tensor::ofBytes(type.getShape(), type.getElementType(), std::move(bytes));
-  if (!result)
-    return impl.fail(op, toString(result.takeError()));
-  return impl.setResult(op, 0, std::move(*result), frame);
+  return setEncoded(impl, op, numbers, frame);
 }
 
 /// tfm.positions and tfm.prompt_lengths: a number for every row, from its sequence and its number

@@ -26,13 +26,6 @@ struct Outcome {
   std::string message;               // of an error
 };
 
-bool takesSource(FunctionOpInterface function) {
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
-    if (function.getArgAttr(i, tfm::getSourceAttrName()))
-      return true;
-  return false;
-}
-
 /// Outcomes by what was evaluated: "@f on random inputs".
 using Snapshot = llvm::MapVector<std::string, Outcome, std::map<std::string, unsigned>>;
 
@@ -147,14 +140,14 @@ private:
     }
     // What a text takes of its source, and what an encoder leaves for it, differs from pass to
     // pass; the states of the source, its first result, do not.
-    bool anySource = llvm::any_of(module.getOps<FunctionOpInterface>(), takesSource);
+    bool anySource = llvm::any_of(module.getOps<FunctionOpInterface>(), tfm::takesSource);
     for (auto function : module.getOps<FunctionOpInterface>()) {
       if (!function.isPublic() || function.isExternal() || isa<plan::KernelOp>(function))
         continue;
       for (InputKind kind : {InputKind::Random, InputKind::Extreme}) {
         std::string name = "@" + function.getName().str() +
                            (kind == InputKind::Random ? " on random inputs" : " on extreme inputs");
-        if (takesSource(function)) {
+        if (tfm::takesSource(function)) {
           snapshot[name] = {
               Outcome::Unsupported, {}, "it takes what another function makes of a source"};
           continue;

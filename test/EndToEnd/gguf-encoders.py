@@ -57,7 +57,7 @@ for number, (family, changes, output) in enumerate(CASES):
 # The file says how rows become a vector: pooling type 2 is the first row. A classifier is a head.
 hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
 done = run("ingot-run", "embed", folder / "1.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
-if distance(json.loads(done.stdout)["embeddings"][0], hidden[:12]) > 1e-6:
+if not distance(json.loads(done.stdout)["embeddings"][0], hidden[:12]) <= 1e-6:
     problems.append("the embedding is not the first row")
 if len(rows(folder / "1.gguf", folder / "1.ingot", "classes")) != 3:
     problems.append("expected 3 classes")

@@ -130,7 +130,7 @@ for name, config, shapes, published, names in (("glm", GLM, glm_shapes(), CHATGL
     content = checkpoint.safetensors({n: ("F32", s) for n, s in shapes.items()})
     one, other = logits(name, config, content), logits(published["model_type"], published, fused(content, names))
     worst = max(map(abs, one), default=0)
-    if len(one) != 19 * V or distance(one, other) > 1e-6 * worst:
+    if len(one) != 19 * V or not distance(one, other) <= 1e-6 * worst:
         problems.append(f"{published['model_type']}: other logits than {name}")
 print("\n".join(problems) or "the same logits")
 sys.exit(bool(problems))

@@ -100,7 +100,7 @@ def compare(name, config, quantization, make):
     one, other = logits(folder / name), logits(folder / f"{name}-wide")
     if len(one) != 8 * config["vocab_size"] or len(one) != len(other):
         problems.append(f"{name}: no logits")
-    elif distance(one, other) > 1e-5 * max(map(abs, other)):
+    elif not distance(one, other) <= 1e-5 * max(map(abs, other)):
         problems.append(f"{name}: other logits than the floats")
 
 

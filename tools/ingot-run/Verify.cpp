@@ -239,8 +239,10 @@ std::vector<std::string> Verifier::sequences() {
                                      compute(all.data(), all.size(), 0)};
     for (size_t i = 0; i < all.size(); ++i) {
       Rows alone = compute(&all[i], 1, 1).front();
-      if (alone.empty())
-        throw Failure(options.load.path + ": no row of output " + info.name);
+      if (alone.empty() || together[0][i].size() != alone.size() ||
+          together[1][i].size() != alone.size())
+        throw Failure(options.load.path + ": other numbers of rows of output " + info.name +
+                      ", alone and in a batch");
       std::string what = std::string(info.name) + " of " + std::to_string(all[i].count) + " tokens";
       compare(what + ", alone, all threads", compute(&all[i], 1, 0).front(), alone.data());
       compare(what + ", in a batch of 5, 1 thread", together[0][i], alone.data());

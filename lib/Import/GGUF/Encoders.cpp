@@ -230,13 +230,10 @@ void EncoderReader::readT5Stack(StringRef side, StringRef count, bool bidirectio
     stack.bias.buckets = logarithmicBuckets(stack.bias.rows, 128, bidirectional);
 }
 
-/// Positions are distances, of which there is no end.
-static constexpr int64_t t5Context = 1 << 24;
-
 /// The longest text that the file names is that of its training; it says nothing beyond that.
 static void readT5Context(Metadata &metadata, int64_t &context) {
   (void)metadata.integer(".context_length", 1, maxPositions, 512);
-  context = t5Context;
+  context = endlessContext;
 }
 
 void EncoderReader::fillT5Encoder(EncoderSpec &spec) {
@@ -272,21 +269,12 @@ importer::importEncoderGGUF(mlir::MLIRContext *mlir, Metadata &metadata, int64_t
   metadata.architecture = metadata.string("general.architecture").str();
   EncoderReader reader(metadata, checkpoint);
   Diagnostics &diagnostics = metadata.getDiagnostics();
-  auto chooseContext = [&](int64_t &own) {
-    if (diagnostics.failed())
-      return failure();
-    if (context > own || context < 0)
-      return diagnostics.error(metadata.getFile(), "a context of " + Twine(context) +
-                                                       " was asked for, the model has " +
-                                                       Twine(own) + " positions");
-    own = context > 0 ? context : own;
-    return success();
-  };
   if (metadata.architecture == "t5") {
     EncoderDecoderSpec spec;
     spec.modelType = metadata.architecture;
     reader.fillT5(spec);
-    if (failed(chooseContext(spec.context)))
+    if (diagnostics.failed() ||
+        failed(chooseContext(context, spec.context, metadata.getFile(), diagnostics)))
       return failure();
     return buildEncoderDecoder(mlir, spec, checkpoint, diagnostics);
   }
@@ -296,7 +284,8 @@ importer::importEncoderGGUF(mlir::MLIRContext *mlir, Metadata &metadata, int64_t
     reader.fillT5Encoder(spec);
   else
     reader.fillBert(spec);
-  if (failed(chooseContext(spec.context)))
+  if (diagnostics.failed() ||
+      failed(chooseContext(context, spec.context, metadata.getFile(), diagnostics)))
     return failure();
   return buildEncoder(mlir, spec, checkpoint, diagnostics);
 }

@@ -1,6 +1,7 @@
 //===- GGUF.cpp - models in GGUF files --------------------------------------------------------===//
 
 #include "ingot/Import/GGUF.h"
+#include "../Config.h"
 #include "Architectures.h"
 #include "Encoders.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
@@ -226,14 +227,9 @@ mlir::FailureOr<GGUFModel> ingot::importGGUF(mlir::MLIRContext *context, StringR
   }
   DecoderSpec spec;
   fillFromGGUF(metadata, checkpoint, spec);
-  if (diagnostics.failed())
+  if (diagnostics.failed() ||
+      failed(chooseContext(options.context, spec.context, input, diagnostics)))
     return failure();
-  if (options.context > spec.context || options.context < 0)
-    return diagnostics.error(input, "a context of " + Twine(options.context) +
-                                        " was asked for, the model has " + Twine(spec.context) +
-                                        " positions");
-  if (options.context > 0)
-    spec.context = options.context;
   readTokenIds(metadata, spec);
   GGUFModel model;
   model.tokens = readTokenizer(metadata);

@@ -268,9 +268,6 @@ static void readT5Stack(Config &config, StringRef side, StringRef layers, bool b
     stack.bias.buckets = logarithmicBuckets(stack.bias.rows, farthest, bidirectional);
 }
 
-/// Positions are distances, of which there is no end.
-static constexpr int64_t t5Context = 1 << 24;
-
 static FeedForwardSpec readT5FeedForward(Config &config, StringRef modelType) {
   FeedForwardSpec ff;
   ff.size = config.integer("d_ff", 1, maxWidth);
@@ -296,7 +293,7 @@ static std::vector<std::string> t5FieldsWithoutEffect() {
 
 void importer::fillT5Encoder(Config &config, StringRef, EncoderSpec &spec) {
   spec.vocab = config.integer("vocab_size", 1, maxVocab);
-  spec.context = t5Context;
+  spec.context = endlessContext;
   readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true,
               readT5FeedForward(config, spec.modelType), spec.stack);
   spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
@@ -309,7 +306,7 @@ void importer::fillT5Encoder(Config &config, StringRef, EncoderSpec &spec) {
 
 void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
   spec.vocab = spec.sourceVocab = config.integer("vocab_size", 1, maxVocab);
-  spec.context = t5Context;
+  spec.context = endlessContext;
   FeedForwardSpec ff = readT5FeedForward(config, spec.modelType);
   readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true, ff,
               spec.encoder);

@@ -17,10 +17,10 @@ ArrayRef<EncoderFamily> importer::encoderFamilies() {
       {"electra", "Electra", fillElectra},
       {"modernbert", "ModernBert", fillModernBert},
       {"mpnet", "MPNet", fillMPNet},
-      {"mt5", "MT5Encoder", fillT5Encoder},
+      {"mt5", "MT5Encoder", fillT5Encoder, /*byClassAlone=*/true},
       {"nomic_bert", "NomicBert", fillNomicBert},
       {"roberta", "Roberta", fillRoberta},
-      {"t5", "T5Encoder", fillT5Encoder},
+      {"t5", "T5Encoder", fillT5Encoder, /*byClassAlone=*/true},
       {"xlm-roberta", "XLMRoberta", fillRoberta},
   };
   return table;

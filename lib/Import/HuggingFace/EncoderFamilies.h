@@ -18,10 +18,11 @@ namespace ingot::importer {
 
 struct EncoderFamily {
   llvm::StringLiteral modelType;
-  /// What the names of its classes begin with: "Bert". Where that ends in "Encoder", the type alone
-  /// does not make an encoder.
+  /// What the names of its classes begin with: "Bert".
   llvm::StringLiteral className;
   void (*fill)(Config &config, llvm::StringRef head, EncoderSpec &spec);
+  /// The type has other models too: only the class says that a file is of an encoder.
+  bool byClassAlone = false;
 };
 
 llvm::ArrayRef<EncoderFamily> encoderFamilies();

@@ -51,7 +51,7 @@ static const EncoderFamily *findEncoder(Config &config, std::string &head) {
         rest.consume_front(family.className) && (rest == "Model" || rest.starts_with("For"));
     if (modelType.empty() ? !fits : modelType != family.modelType)
       continue;
-    if (!fits && family.className.ends_with("Encoder"))
+    if (!fits && family.byClassAlone)
       continue;
     if (!fits && !architecture.empty()) {
       // Relatives share their code: a file of one may name a class of another.
@@ -111,18 +111,6 @@ static int64_t firstOr(ArrayRef<int64_t> ids, int64_t fallback) {
   return ids.empty() ? fallback : ids.front();
 }
 
-/// The context that was asked for in place of the model's.
-static LogicalResult chooseContext(Config &config, const ImportOptions &options, int64_t &context,
-                                   Diagnostics &diagnostics) {
-  if (options.context > context || options.context < 0)
-    return diagnostics.error(config.getFile(), "a context of " + Twine(options.context) +
-                                                   " was asked for, the model has " +
-                                                   Twine(context) + " positions");
-  if (options.context > 0)
-    context = options.context;
-  return mlir::failure(diagnostics.failed());
-}
-
 /// The names of classes 0, 1, ...; none where the file does not name all of them.
 static std::vector<std::string> readLabels(Config &config) {
   const json::Value *value = config.value("id2label");
@@ -137,6 +125,23 @@ static std::vector<std::string> readLabels(Config &config) {
   return labels;
 }
 
+/// The tensors of the checkpoint and of the folders beside it.
+static LogicalResult readEncoderTensors(mlir::MLIRContext *context, StringRef directory,
+                                        const EncoderSpec &spec, TensorTable &tensors,
+                                        Diagnostics &diagnostics) {
+  if (failed(readCheckpoint(context, directory, tensors, diagnostics)))
+    return failure();
+  for (const std::string &folder : spec.folders) {
+    TensorTable own;
+    if (failed(
+            readSafetensors(context, directory, folder + "/model.safetensors", own, diagnostics)))
+      return failure();
+    for (const auto &[name, info] : own)
+      tensors.add(folder + "." + name, info);
+  }
+  return success();
+}
+
 static mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFamily &family,
               StringRef head, Config &config, const ImportOptions &options,
@@ -144,7 +149,7 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
   EncoderSpec spec;
   refuseQuantization(config);
   spec.modelType = family.modelType.str();
-  refuse(config, family.className.ends_with("Encoder") ? std::nullopt : std::optional(false));
+  refuse(config, family.byClassAlone ? std::nullopt : std::optional(false));
   family.fill(config, head, spec);
   if ((head == "ForSequenceClassification" || head == "ForTokenClassification") &&
       !spec.heads.empty()) {
@@ -153,22 +158,15 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
         config.string("problem_type", "") == "multi_label_classification";
   }
   readSentenceTransformers(directory, spec, diagnostics);
-  if (diagnostics.failed() || failed(chooseContext(config, options, spec.context, diagnostics)))
+  if (diagnostics.failed() ||
+      failed(chooseContext(options.context, spec.context, config.getFile(), diagnostics)))
     return failure();
   Checkpoint checkpoint;
   checkpoint.directory = directory.str();
   if (options.weightless)
     checkpoint.tensors.promise(mlir::BFloat16Type::get(context));
-  else if (failed(readCheckpoint(context, directory, checkpoint.tensors, diagnostics)))
+  else if (failed(readEncoderTensors(context, directory, spec, checkpoint.tensors, diagnostics)))
     return failure();
-  for (const std::string &folder : options.weightless ? std::vector<std::string>() : spec.folders) {
-    TensorTable own;
-    if (failed(
-            readSafetensors(context, directory, folder + "/model.safetensors", own, diagnostics)))
-      return failure();
-    for (const auto &[name, info] : own)
-      checkpoint.tensors.add(folder + "." + name, info);
-  }
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
       buildEncoder(context, spec, checkpoint, diagnostics);
   if (failed(module))
@@ -222,7 +220,8 @@ importEncoderDecoder(mlir::MLIRContext *context, StringRef directory,
   for (Config *source : {&config, generation})
     if (source && source->has("early_stopping") && !source->isString("early_stopping"))
       spec.earlyStopping = source->flag("early_stopping");
-  if (diagnostics.failed() || failed(chooseContext(config, options, spec.context, diagnostics)))
+  if (diagnostics.failed() ||
+      failed(chooseContext(options.context, spec.context, config.getFile(), diagnostics)))
     return failure();
   Checkpoint checkpoint;
   checkpoint.directory = directory.str();
@@ -310,7 +309,7 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
       spec.context =
           std::max(spec.context, std::min(maxPositions, int64_t(double(table.changeLength) *
                                                                 std::max(4.0, table.growth))));
-  if (failed(chooseContext(config, options, spec.context, diagnostics)))
+  if (failed(chooseContext(options.context, spec.context, config.getFile(), diagnostics)))
     return failure();
 
   Checkpoint checkpoint;

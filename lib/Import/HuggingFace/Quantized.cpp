@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------------------------===//
 
 #include "Quantized.h"
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/IR/Builders.h"
 
 using namespace llvm;
@@ -92,10 +93,11 @@ LogicalResult ScaledTensors::joinBlocks(StringRef name) {
   joined.typeName = "MXFP4";
   joined.elementType = builder.getBF16Type(); // nothing is lost
   auto scaled = std::make_shared<ScaledInfo>();
-  scaled->halfBytes = true;
+  scaled->scaling.halfBytes = true;
+  scaled->scaling.columns = joined.shape.back();
+  scaled->scaling.blockColumns = 32;
   scaled->scales = *scales;
   scaled->scaleType = builder.getI8Type();
-  scaled->blockColumns = 32;
   joined.scaled = std::move(scaled);
   tensors.remove((name + "_blocks").str());
   tensors.remove((name + "_scales").str());
@@ -124,10 +126,12 @@ LogicalResult ScaledTensors::joinScaled(StringRef name) {
   TensorInfo joined = *weight;
   joined.elementType = builder.getF32Type();
   auto scaled = std::make_shared<ScaledInfo>();
+  scaled->scaling.scales = tfm::getStorageFormat(scales->elementType);
+  scaled->scaling.columns = joined.shape.back();
+  scaled->scaling.blockRows = quantization.blockRows;
+  scaled->scaling.blockColumns = quantization.blockColumns;
   scaled->scales = *scales;
   scaled->scaleType = scales->elementType;
-  scaled->blockRows = quantization.blockRows;
-  scaled->blockColumns = quantization.blockColumns;
   joined.scaled = std::move(scaled);
   tensors.remove(scaleName);
   tensors.remove(name);

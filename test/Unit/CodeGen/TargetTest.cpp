@@ -25,6 +25,9 @@ TEST(Target, ProcessorsHaveMoreThanTheirLevel) {
   ASSERT_TRUE(bool(zen4) && bool(amx));
   EXPECT_TRUE(zen4->has("avx512bf16") && zen4->has("avx512vnni") && !zen4->has("amx-tile"));
   EXPECT_TRUE(amx->has("amx-tile") && amx->has("amx-bf16"));
+  // Both multiply pairs of bf16, but only one of them gains by it.
+  EXPECT_TRUE(amx->has("avx512bf16"));
+  EXPECT_TRUE(zen4->multipliesPairsFast() && !amx->multipliesPairsFast());
   // Only what code can use is required of the machine that runs it.
   for (const char *feature : {"xsaves", "rdrnd", "prefer-256-bit", "fast-gather"})
     EXPECT_FALSE(zen4->has(feature)) << feature;
