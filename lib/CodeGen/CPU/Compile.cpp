@@ -194,7 +194,9 @@ llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> k
   if (failed(manager.run(*all)))
     return failure();
 
-  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(options.threads));
+  // A context without threads (--verify-numerics, --mlir-disable-threading) takes no locks: one worker then.
+  const unsigned threads = context->isMultithreadingEnabled() ? options.threads : 1;
+  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
   for (KernelJob &job : jobs)
     pool.async([&job, &target, &options] { compileJob(job, target, bool(options.dump)); });
   pool.wait();
