@@ -171,13 +171,14 @@ llvm::Expected<WeightSource> WeightTable::getSource(Value value, llvm::raw_ostre
     if (convert.getWeight().getDefiningOp<tfm::ConvertWeightOp>())
       return makeError("expected a weight that is converted once, got one that was ",
                        convert.getWeight().getType(), " before");
-    key << "as " << type << ' ';
+    key << "as " << type << (convert.getTransposed() ? " transposed " : " ");
     llvm::Expected<WeightSource> inner = getSource(convert.getWeight(), key);
     if (!inner)
       return inner.takeError();
     inner->conversion = {
         *tfm::getStorageFormat(getElementTypeOrSelf(convert.getWeight().getType())),
-        *tfm::getStorageFormat(type.getElementType()), inner->length};
+        *tfm::getStorageFormat(type.getElementType()), inner->length, type.getShape().back(),
+        convert.getTransposed()};
     inner->length = *length;
     return inner;
   }
@@ -257,7 +258,7 @@ llvm::Expected<unsigned> WeightTable::add(Value value) {
     return makeError("expected elements that an artifact can hold, got ", type);
   weight.shape.assign(type.getShape().begin(), type.getShape().end());
   if (block)
-    weight.shape.back() = weight.shape.back() / block.getBlockLength() * block.getBlockBytes();
+    weight.shape.back() = formats::bytesOf(block.getFormat(), weight.shape.back());
   weight.transposed = pack && pack.getTransposed();
 
   std::string key;

@@ -146,6 +146,48 @@ llvm::Error WeightPacker::read(const WeightSource &source, uint64_t offset,
   return llvm::Error::success();
 }
 
+/// Rows [firstRow, endRow) of a source that is converted to blocks, blocks [firstBlock, endBlock)
+/// of each, one row after the other at `stride` bytes.
+llvm::Error WeightPacker::convertRows(const WeightSource &source, int64_t firstRow, int64_t endRow,
+                                      int64_t firstBlock, int64_t endBlock, char *out,
+                                      int64_t stride) const {
+  const WeightSource::Conversion &conversion = *source.conversion;
+  const formats::FormatInfo &from = formats::getInfo(conversion.from),
+                            &to = formats::getInfo(conversion.to);
+  // The numbers that are wanted, and the whole blocks around them that are read.
+  int64_t first = firstBlock * to.length,
+          end = std::min<int64_t>(endBlock * to.length, conversion.columns);
+  int64_t begin = first / from.length * from.length;
+  int64_t ks = int64_t(llvm::alignTo(end, from.length)) - begin, rows = endRow - firstRow;
+  std::vector<float> numbers(rows * ks);
+  if (conversion.transposed) {
+    int64_t allRows = int64_t(source.length / formats::bytesOf(conversion.to, conversion.columns));
+    std::vector<char> stored(rows * from.bytes);
+    std::vector<float> column(rows);
+    for (int64_t k = 0; k < ks; ++k) {
+      uint64_t offset = uint64_t((begin + k) * allRows + firstRow) * from.bytes;
+      if (llvm::Error error = readStored(source, offset, stored))
+        return error;
+      formats::decode(conversion.from, stored.data(), rows, column.data());
+      for (int64_t row = 0; row < rows; ++row)
+        numbers[row * ks + k] = column[row];
+    }
+  } else {
+    std::vector<char> stored(formats::bytesOf(conversion.from, ks));
+    for (int64_t row = 0; row < rows; ++row) {
+      uint64_t offset = (firstRow + row) * formats::bytesOf(conversion.from, conversion.columns) +
+                        formats::bytesOf(conversion.from, begin);
+      if (llvm::Error error = readStored(source, offset, stored))
+        return error;
+      formats::decode(conversion.from, stored.data(), ks, &numbers[row * ks]);
+    }
+  }
+  for (int64_t row = 0; row < rows; ++row)
+    formats::encode(conversion.to, &numbers[row * ks + (first - begin)], end - first,
+                    out + row * stride);
+  return llvm::Error::success();
+}
+
 /// Copies bytes [begin, end) of the concatenation of the sources.
 llvm::Error WeightPacker::copyRows(const Weight &weight, uint64_t begin, uint64_t end,
                                    char *out) const {
@@ -307,6 +349,13 @@ llvm::Error WeightPacker::load(const Weight &weight, int64_t firstRow, int64_t e
     sourceRow += sourceRows;
     if (first >= last)
       continue;
+
+    if (source.conversion && formats::getInfo(source.conversion->to).isBlock()) {
+      if (llvm::Error error = convertRows(source, first, last, firstK, endK,
+                                          staging.data() + row * ks * size, ks * size))
+        return error;
+      continue;
+    }
 
     // Pieces of `length` elements, `stride` apart in the source and `outStride` apart in memory;
     // one piece where both are contiguous.

@@ -99,6 +99,13 @@ static void decodeQ8_0(const Byte *block, float *out) {
     out[i] = float(int8_t(block[2 + i])) * d;
 }
 
+static void decodeQ8_X(const Byte *block, float *out) {
+  float d;
+  memcpy(&d, block, 4);
+  for (unsigned i = 0; i < 32; ++i)
+    out[i] = float(int8_t(block[8 + i])) * d;
+}
+
 //===----------------------------------------------------------------------===//
 // Blocks of 256
 //===----------------------------------------------------------------------===//
@@ -240,6 +247,7 @@ static constexpr Row rows[] = {
     {{"tq1_0", 256, 54}, decodeTQ1_0, {52, -1}, -2},
     {{"tq2_0", 256, 66}, decodeTQ2_0, {64, -1}, -2},
     {{"mxfp4", 32, 17}, decodeMXFP4, {-1, -1}, 0},
+    {{"q8_x", 32, 40}, decodeQ8_X, {-1, -1}, 0},
 };
 static_assert(std::size(rows) == kNumFormats);
 
@@ -255,8 +263,14 @@ std::optional<Format> ingot::formats::parseFormat(std::string_view name) {
 void ingot::formats::decode(Format format, const void *blocks, size_t count, float *out) {
   const Row &row = rows[size_t(format)];
   const Byte *block = static_cast<const Byte *>(blocks);
-  for (size_t i = 0; i < count; i += row.info.length, block += row.info.bytes)
+  size_t length = row.info.length, whole = count / length * length;
+  for (size_t i = 0; i < whole; i += length, block += row.info.bytes)
     row.decode(block, out + i);
+  if (whole < count) {
+    float last[256];
+    row.decode(block, last);
+    std::copy_n(last, count - whole, out + whole);
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -295,6 +309,42 @@ static void encodeQ4_0(const float *x, Byte *block) {
     block[2 + i] = Byte(nibble(x[i]) | nibble(x[i + 16]) << 4);
 }
 
+static void encodeQ8_X(const float *x, Byte *block) {
+  // As numbers without a sign floats are ordered like their bits, and what is not finite comes
+  // last.
+  uint32_t largestBits = 0;
+  for (unsigned i = 0; i < 32; ++i)
+    largestBits = std::max(largestBits, asBits(x[i]) & 0x7FFFFFFF);
+  float largest = asFloat(largestBits);
+  bool none = largestBits < 0x0D800000; // 2^-100
+  float d = none ? 0 : largest / 127, inverse = none ? 0 : 127 / largest;
+  int sums[2] = {};
+  for (unsigned i = 0; i < 32; ++i) {
+    float product = x[i] * inverse;
+    int q = std::fabs(product) < 128 ? int(std::nearbyint(product)) : 0; // else it was not finite
+    block[8 + i] = Byte(q);
+    sums[i / 16] += q;
+  }
+  memcpy(block, &d, 4);
+  write16(block + 4, unsigned(sums[0]));
+  write16(block + 6, unsigned(sums[1]));
+}
+
+static void encodeBlock(Format format, const float *values, Byte *block) {
+  if (format == Format::F32)
+    memcpy(block, values, 4);
+  else if (format == Format::F16)
+    write16(block, floatToHalf(values[0]));
+  else if (format == Format::BF16)
+    write16(block, floatToBF16(values[0]));
+  else if (format == Format::Q8_0)
+    encodeQ8_0(values, block);
+  else if (format == Format::Q8_X)
+    encodeQ8_X(values, block);
+  else
+    encodeQ4_0(values, block);
+}
+
 bool ingot::formats::canEncode(Format format) {
   return !getInfo(format).isBlock() || format == Format::Q8_0 || format == Format::Q4_0;
 }
@@ -302,17 +352,13 @@ bool ingot::formats::canEncode(Format format) {
 void ingot::formats::encode(Format format, const float *values, size_t count, void *blocks) {
   const FormatInfo &info = getInfo(format);
   Byte *block = static_cast<Byte *>(blocks);
-  for (size_t i = 0; i < count; i += info.length, block += info.bytes) {
-    if (format == Format::F32)
-      memcpy(block, values + i, 4);
-    else if (format == Format::F16)
-      write16(block, floatToHalf(values[i]));
-    else if (format == Format::BF16)
-      write16(block, floatToBF16(values[i]));
-    else if (format == Format::Q8_0)
-      encodeQ8_0(values + i, block);
-    else
-      encodeQ4_0(values + i, block);
+  size_t whole = count / info.length * info.length;
+  for (size_t i = 0; i < whole; i += info.length, block += info.bytes)
+    encodeBlock(format, values + i, block);
+  if (whole < count) {
+    float last[256] = {};
+    std::copy_n(values + whole, count - whole, last);
+    encodeBlock(format, last, block);
   }
 }
 
@@ -331,5 +377,9 @@ void ingot::formats::tameScales(Format format, void *blocks, size_t count) {
     }
     if (format == Format::MXFP4)
       block[0] = Byte(122 + block[0] % 4);
+    if (format == Format::Q8_X) { // f32
+      block[3] = Byte((block[3] & 0x80) | 0x3B);
+      block[2] &= 0x7F;
+    }
   }
 }

@@ -42,7 +42,7 @@ private:
   }
 
   MLIRContext &context;
-  const CompileOptions &options;
+  CompileOptions options;
   const CompileEvents &events;
   Input input;
   std::vector<codegen::CPUTarget> targets;
@@ -234,6 +234,7 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     if (llvm::Error error = collectDiagnostics(context, options.input, events, choose))
       return error;
   }
+  readFormats(*input.module, options);
   if (llvm::Error error = runStages(from, last))
     return error;
   if (options.to)

@@ -165,6 +165,7 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
   }
   InsertKVCacheOptions cache;
   cache.cacheType = options.cacheType;
+  cache.roundQueries = options.activations != "f32";
   if (!hasDecoder(module)) {
     cache.transient = true;
     cache.entryName = "";
@@ -180,6 +181,7 @@ static void addPhasePasses(PassManager &manager, ModuleOp module, const Pipeline
     encoder.transient = true;
     encoder.entryName = "encode";
     encoder.cacheType = options.cacheType;
+    encoder.roundQueries = cache.roundQueries;
     manager.addPass(createInsertKVCache(encoder));
   }
   cache.transient = !options.kvCache;
@@ -207,12 +209,21 @@ static void addPlanPasses(PassManager &manager) {
 }
 
 void ingot::buildFormatPipeline(PassManager &manager, const PipelineOptions &options) {
-  if (options.weights.empty() && options.activations == "f32")
-    return;
   ChooseFormatsOptions formats;
   formats.weights.assign(options.weights.begin(), options.weights.end());
   formats.activations = options.activations;
   manager.addPass(createChooseFormats(formats));
+}
+
+void ingot::readFormats(ModuleOp module, PipelineOptions &options) {
+  auto model = module->getAttrOfType<DictionaryAttr>(tfm::TransformerDialect::getModelAttrName());
+  auto chosen = model ? model.getAs<StringAttr>("activations") : StringAttr();
+  if (chosen)
+    options.activations = chosen.str();
+  else if (options.activations == "auto")
+    options.activations = "f32";
+  if (options.cacheType.empty() && options.activations != "f32")
+    options.cacheType = "bf16";
 }
 
 void ingot::buildPipeline(PassManager &manager, ModuleOp module, const PipelineOptions &options,

@@ -8,22 +8,48 @@
 #include "ingot/Transforms/AttentionSites.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include <map>
 
 using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-/// The arithmetic of the module's matrices: the widest type that activations meet them in.
+/// The arithmetic of the module's matrices: the type in which activations meet most of their elements.
 static std::pair<StringRef, double> getArithmetic(ModuleOp module, const Limits &limits) {
-  unsigned bits = 0;
-  module.walk([&](LinearOp linear) {
-    Type type = cast<RankedTensorType>(linear.getX().getType()).getElementType();
-    bits = std::max(bits, type.getIntOrFloatBitWidth());
+  std::map<unsigned, double> elements;
+  module.walk([&](Operation *op) {
+    if (!isa<LinearOp, ExpertLinearOp>(op))
+      return;
+    Type type = getElementTypeOrSelf(op->getOperand(0).getType());
+    auto weight = cast<RankedTensorType>(op->getOperand(1).getType());
+    elements[isa<BlockType>(type) ? 8 : type.getIntOrFloatBitWidth()] += double(weight.getNumElements());
   });
+  unsigned bits = 32;
+  for (auto [width, count] : elements)
+    if (count > elements[bits])
+      bits = width;
   if (bits == 8)
     return {"int8", limits.int8Gops};
   return bits == 16 ? std::make_pair(StringRef("bf16"), limits.bf16Gflops)
                     : std::make_pair(StringRef("f32"), limits.f32Gflops);
+}
+
+/// "activations: int8, cache: bf16"
+static std::string describeFormats(ModuleOp module) {
+  auto model = module->getAttrOfType<DictionaryAttr>(TransformerDialect::getModelAttrName());
+  auto activations = model ? model.getAs<StringAttr>("activations") : StringAttr();
+  if (!activations)
+    return "";
+  std::string text = "activations: " + activations.str();
+  module.walk([&](Operation *op) {
+    for (Value result : op->getResults())
+      if (auto cache = dyn_cast<CacheType>(result.getType())) {
+        llvm::raw_string_ostream(text) << ", cache: " << cache.getElementType();
+        return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
+  });
+  return text;
 }
 
 static std::string formatTerm(const CostEntry &entry) {
@@ -97,6 +123,8 @@ std::string Report::getText(const Limits &limits) {
   FailureOr<ModelInfo> model = failure();
   if (module->hasAttr(TransformerDialect::getModelAttrName()))
     model = ModelInfo::get(module);
+  if (std::string formats = describeFormats(module); !formats.empty())
+    out << formats << "\n";
   auto arithmetic = getArithmetic(module, limits);
   for (auto program : module.getOps<plan::ProgramOp>()) {
     Costs costs = getCosts(program);
@@ -139,6 +167,7 @@ std::string Report::getJson() {
   json.object([&] {
     json.attribute("schema_version", 1);
     json.attribute("reads_prompt_lengths", readsPromptLengths(module));
+    json.attribute("formats", describeFormats(module));
     json.attributeArray("attention", [&] {
       for (const AttentionSite &site : getAttentionSites(module))
         json.object([&] {

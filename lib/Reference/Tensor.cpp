@@ -242,7 +242,10 @@ llvm::Expected<Tensor> Tensor::view(ArrayRef<int64_t> shape, Type elementType,
   if (block) {
     // A view of the numbers that the blocks decode to.
     std::vector<float> numbers(tensor.numElements);
-    formats::decode(block.getFormat(), bytes.data(), numbers.size(), numbers.data());
+    int64_t columns = shape.back(), rowBytes = formats::bytesOf(block.getFormat(), columns);
+    for (int64_t row = 0; row * columns < tensor.numElements; ++row)
+      formats::decode(block.getFormat(), bytes.data() + row * rowBytes, columns,
+                      numbers.data() + row * columns);
     tensor.owned = std::make_shared<std::vector<uint8_t>>(numbers.size() * sizeof(float));
     std::memcpy(tensor.owned->data(), numbers.data(), tensor.owned->size());
     tensor.bytes = tensor.owned->data();

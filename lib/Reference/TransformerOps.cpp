@@ -218,15 +218,16 @@ static LogicalResult executeParameter(Interpreter::Impl &impl, tfm::ParameterOp 
   return impl.setResult(op, 0, std::move(*tensor), frame);
 }
 
-/// The result is these numbers, rounded to its type as a file would store them.
-static LogicalResult setEncoded(Interpreter::Impl &impl, Operation *op, ArrayRef<float> numbers,
-                                Frame &frame) {
-  auto type = cast<RankedTensorType>(op->getResult(0).getType());
-  std::vector<uint8_t> bytes(*tfm::getStorageBytes(type));
-  formats::encode(*tfm::getStorageFormat(type.getElementType()), numbers.data(), numbers.size(),
-                  bytes.data());
-  llvm::Expected<Tensor> result =
-      Tensor::ofBytes(type.getShape(), type.getElementType(), std::move(bytes));
+/// Sets the result to numbers in a storage format, each row rounded to it.
+static LogicalResult setRounded(Interpreter::Impl &impl, Operation *op, ArrayRef<int64_t> shape,
+                                Type elementType, ArrayRef<float> numbers, Frame &frame) {
+  formats::Format format = *tfm::getStorageFormat(elementType);
+  size_t columns = shape.empty() ? 1 : shape.back(), rowBytes = formats::bytesOf(format, columns);
+  size_t rows = columns ? numbers.size() / columns : 0;
+  std::vector<uint8_t> bytes(rows * rowBytes);
+  for (size_t row = 0; row < rows; ++row)
+    formats::encode(format, numbers.data() + row * columns, columns, bytes.data() + row * rowBytes);
+  llvm::Expected<Tensor> result = Tensor::ofBytes(shape, elementType, std::move(bytes));
   if (!result)
     return impl.fail(op, toString(result.takeError()));
   return impl.setResult(op, 0, std::move(*result), frame);
@@ -235,9 +236,25 @@ static LogicalResult setEncoded(Interpreter::Impl &impl, Operation *op, ArrayRef
 static LogicalResult executeConvertWeight(Interpreter::Impl &impl, tfm::ConvertWeightOp op,
                                           Frame &frame) {
   const Tensor &weight = frame.tensor(op.getWeight());
+  auto type = cast<RankedTensorType>(op.getResult().getType());
   std::vector<float> numbers(weight.getNumElements());
   weight.read<float>(0, numbers);
-  return setEncoded(impl, op, numbers, frame);
+  if (op.getTransposed()) {
+    std::vector<float> stored = std::move(numbers);
+    numbers.resize(stored.size());
+    int64_t rows = type.getDimSize(0), columns = type.getDimSize(1);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < columns; ++c)
+        numbers[r * columns + c] = stored[c * rows + r];
+  }
+  return setRounded(impl, op, type.getShape(), type.getElementType(), numbers, frame);
+}
+
+static LogicalResult executeQuantize(Interpreter::Impl &impl, tfm::QuantizeOp op, Frame &frame) {
+  const Tensor &x = frame.tensor(op.getX());
+  std::vector<float> numbers(x.getNumElements());
+  x.read<float>(0, numbers);
+  return setRounded(impl, op, x.getShape(), op.getType().getElementType(), numbers, frame);
 }
 
 static LogicalResult executeScaleWeight(Interpreter::Impl &impl, tfm::ScaleWeightOp op,
@@ -257,10 +274,11 @@ static LogicalResult executeScaleWeight(Interpreter::Impl &impl, tfm::ScaleWeigh
     float factor = float(scales.floatAt(i));
     formats::encode(*scaling.scales, &factor, 1, factors.data() + i * scaling.scaleBytes());
   }
-  std::vector<float> numbers(cast<RankedTensorType>(op.getResult().getType()).getNumElements());
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  std::vector<float> numbers(type.getNumElements());
   formats::decodeScaled(scaling, elements.data(), factors.data(), 0, numbers.size(),
                         numbers.data());
-  return setEncoded(impl, op, numbers, frame);
+  return setRounded(impl, op, type.getShape(), type.getElementType(), numbers, frame);
 }
 
 /// tfm.positions and tfm.prompt_lengths: a number for every row, from its sequence and its number
@@ -380,6 +398,7 @@ LogicalResult Interpreter::Impl::executeTransformer(Operation *op, Frame &frame)
       .Case([&](tfm::ParameterOp op) { return executeParameter(*this, op, frame); })
       .Case([&](tfm::ConvertWeightOp op) { return executeConvertWeight(*this, op, frame); })
       .Case([&](tfm::ScaleWeightOp op) { return executeScaleWeight(*this, op, frame); })
+      .Case([&](tfm::QuantizeOp op) { return executeQuantize(*this, op, frame); })
       .Case([&](tfm::PositionsOp op) {
         return executePerRow(*this, op, frame, [](const Batch::Sequence &sequence, int64_t row) {
           return sequence.position + row;

@@ -11,6 +11,7 @@
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/GlobPattern.h"
@@ -31,6 +32,13 @@ struct Rule {
   Type type;
 };
 
+/// What reads a weight, through calls and concatenations.
+struct Readers {
+  SmallVector<Operation *> transposed; ///< products that read it as [K, N]
+  SmallVector<tensor::ConcatOp> concats;
+  bool straight = false; ///< whether one reads it as [N, K], or its rows
+};
+
 struct ChooseFormatsPass : ingot::impl::ChooseFormatsBase<ChooseFormatsPass> {
   using ChooseFormatsBase::ChooseFormatsBase;
 
@@ -42,9 +50,12 @@ struct ChooseFormatsPass : ingot::impl::ChooseFormatsBase<ChooseFormatsPass> {
 private:
   LogicalResult parseRules();
   LogicalResult chooseWeights();
+  LogicalResult checkJoined();
+  StringRef findDefault();
   LogicalResult chooseActivations();
-  const char *whyNot(ParameterOp parameter, Type type);
-  const char *whyNotRead(Value value, Type type, SymbolTable &symbols, llvm::DenseSet<Value> &seen);
+  const char *whyNot(ParameterOp parameter, Type type, Readers &readers);
+  const char *whyNotRead(Value value, SymbolTable &symbols, llvm::DenseSet<Value> &seen,
+                         Readers &readers);
 
   SmallVector<Rule> rules;
 };
@@ -79,47 +90,71 @@ LogicalResult ChooseFormatsPass::parseRules() {
   return success();
 }
 
-/// Why an operation that reads `value` cannot read it as `type`, or null.
-const char *ChooseFormatsPass::whyNotRead(Value value, Type type, SymbolTable &symbols,
-                                          llvm::DenseSet<Value> &seen) {
+/// Why an operation that reads `value` cannot read it in another format, or null.
+const char *ChooseFormatsPass::whyNotRead(Value value, SymbolTable &symbols,
+                                          llvm::DenseSet<Value> &seen, Readers &readers) {
+  static constexpr char kNoMatrix[] = "it is no matrix of a projection or an embedding";
   if (!seen.insert(value).second)
     return nullptr;
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
+    Value next;
     if (auto call = dyn_cast<func::CallOp>(user)) {
       auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
       if (callee.isExternal() || !callee.isPrivate())
         return "it is passed to a function that others may call";
-      if (const char *why =
-              whyNotRead(callee.getArgument(use.getOperandNumber()), type, symbols, seen))
-        return why;
-    } else if (auto linear = dyn_cast<LinearOp>(user)) {
-      if (use.get() != linear.getWeight())
-        return "it is no matrix of a projection or an embedding";
-      if (isa<BlockType>(type) && linear.getTransposed())
-        return "it is stored transposed, and blocks would lie across its rows";
-    } else if (!isa<EmbeddingOp>(user)) {
-      return "it is no matrix of a projection or an embedding";
+      next = callee.getArgument(use.getOperandNumber());
+    } else if (auto concat = dyn_cast<tensor::ConcatOp>(user)) {
+      readers.concats.push_back(concat);
+      next = concat.getResult();
+    } else if (isa<LinearOp, ExpertLinearOp>(user)) {
+      if (use.getOperandNumber() != 1)
+        return kNoMatrix;
+      if (user->hasAttr("transposed"))
+        readers.transposed.push_back(user);
+      else
+        readers.straight = true;
+    } else if (isa<EmbeddingOp>(user)) {
+      readers.straight = true;
+    } else {
+      return kNoMatrix;
     }
+    if (next)
+      if (const char *why = whyNotRead(next, symbols, seen, readers))
+        return why;
   }
   return nullptr;
 }
 
-const char *ChooseFormatsPass::whyNot(ParameterOp parameter, Type type) {
+const char *ChooseFormatsPass::whyNot(ParameterOp parameter, Type type, Readers &readers) {
   auto stored = parameter.getResult().getType();
   if (stored.getRank() != 2 || !getStorageFormat(stored.getElementType()))
     return "it is no matrix of a projection or an embedding";
-  auto block = dyn_cast<BlockType>(type);
-  if (block && stored.getDimSize(1) % block.getBlockLength())
-    return "its rows are not whole blocks";
   SymbolTable symbols(getOperation());
   llvm::DenseSet<Value> seen;
-  return whyNotRead(parameter.getResult(), type, symbols, seen);
+  if (const char *why = whyNotRead(parameter.getResult(), symbols, seen, readers))
+    return why;
+  if (!isa<BlockType>(type))
+    return nullptr;
+  if (readers.straight && !readers.transposed.empty())
+    return "it is read in both directions, and blocks lie along one";
+  for (tensor::ConcatOp concat : readers.concats)
+    if (int64_t(concat.getDim()) != (readers.straight ? 0 : 1))
+      return "it is joined along the direction in which blocks would lie";
+  return nullptr;
 }
 
 LogicalResult ChooseFormatsPass::chooseWeights() {
   SmallVector<ParameterOp> parameters;
   getOperation().walk([&](ParameterOp op) { parameters.push_back(op); });
+  // All are looked at before any is changed: what reads one may read others.
+  struct Choice {
+    ParameterOp op;
+    Type type;
+    bool transposes;
+  };
+  SmallVector<Choice> choices;
+  llvm::SetVector<Operation *> turned;
   for (ParameterOp op : parameters) {
     auto type = op.getResult().getType();
     const Rule *chosen = nullptr;
@@ -128,19 +163,52 @@ LogicalResult ChooseFormatsPass::chooseWeights() {
         chosen = &rule;
     if (!chosen || chosen->type == type.getElementType() || type.getRank() < 2)
       continue;
-    if (const char *why = whyNot(op, chosen->type)) {
+    Readers readers;
+    if (const char *why = whyNot(op, chosen->type, readers)) {
       op.emitRemark("stays ") << type.getElementType() << ": " << why;
       ++numKept;
       continue;
     }
+    bool transposes = isa<BlockType>(chosen->type) && !readers.transposed.empty();
+    if (transposes) {
+      turned.insert(readers.transposed.begin(), readers.transposed.end());
+      turned.insert(readers.concats.begin(), readers.concats.end());
+    }
+    choices.push_back({op, chosen->type, transposes});
+  }
+  for (auto [op, type, transposes] : choices) {
     OpBuilder builder(op);
     builder.setInsertionPointAfter(op);
-    auto convert = ConvertWeightOp::create(
-        builder, op.getLoc(), RankedTensorType::get(type.getShape(), chosen->type), op.getResult());
+    SmallVector<int64_t> shape(op.getResult().getType().getShape());
+    if (transposes)
+      std::swap(shape[0], shape[1]);
+    auto convert = ConvertWeightOp::create(builder, op.getLoc(), RankedTensorType::get(shape, type),
+                                           op.getResult());
+    convert.setTransposed(transposes);
     op.getResult().replaceAllUsesExcept(convert.getResult(), convert);
     ++numConverted;
   }
-  return updateSignatures(getOperation());
+  for (Operation *op : turned) {
+    if (auto concat = dyn_cast<tensor::ConcatOp>(op))
+      concat.setDim(0);
+    else
+      op->removeAttr("transposed");
+  }
+  return failure(failed(updateSignatures(getOperation())) || failed(checkJoined()));
+}
+
+/// What a concatenation joins has one type.
+LogicalResult ChooseFormatsPass::checkJoined() {
+  auto result = getOperation().walk([](tensor::ConcatOp op) {
+    Type element = getElementTypeOrSelf(op.getInputs().front().getType());
+    for (Value input : op.getInputs())
+      if (getElementTypeOrSelf(input.getType()) != element)
+        return WalkResult(
+            op.emitError("joins weights that the rules of formats give different types, ")
+            << element << " and " << getElementTypeOrSelf(input.getType()));
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
 }
 
 /// Whether a router's choice is made of `value`, through a softmax or element-wise operations.
@@ -153,32 +221,81 @@ static bool isRouted(Value value) {
   });
 }
 
+/// Whether rows of 8 bits are multiplied with a weight: it has 8 or fewer bits and kernels.
+static bool takesBytes(Value weight) {
+  auto block = dyn_cast<BlockType>(getElementTypeOrSelf(weight.getType()));
+  return block && plan::BlockPanel::get(block.getFormat());
+}
+
+/// What suits most elements of a model's matrices as they are stored from here on: int8 for blocks,
+/// bf16 for 16 bits. What a plain graph computes is what it says.
+StringRef ChooseFormatsPass::findDefault() {
+  if (!getOperation()->hasAttr(TransformerDialect::getModelAttrName()))
+    return "f32";
+  int64_t blocks = 0, halves = 0, others = 0;
+  getOperation().walk([&](ParameterOp op) {
+    auto type = op.getResult().getType();
+    for (Operation *user : op.getResult().getUsers())
+      if (isa<ConvertWeightOp, ScaleWeightOp>(user))
+        type = cast<RankedTensorType>(user->getResult(0).getType());
+    if (type.getRank() < 2)
+      return;
+    Type element = type.getElementType();
+    int64_t &count = isa<BlockType>(element)               ? blocks
+                     : element.isF16() || element.isBF16() ? halves
+                                                           : others;
+    count += type.getNumElements();
+  });
+  if (blocks > std::max(halves, others))
+    return "int8";
+  return halves > others ? "bf16" : "f32";
+}
+
 /// Rows that meet a matrix are rounded; a router, whose choice is all or nothing, reads them as
 /// they are.
 LogicalResult ChooseFormatsPass::chooseActivations() {
-  if (activations == "f32")
+  StringRef chosen = activations;
+  if (chosen == "auto")
+    chosen = findDefault();
+  if (chosen != "f32" && chosen != "bf16" && chosen != "int8")
+    return getOperation().emitError("activations: expected auto, f32, bf16 or int8, got '")
+           << chosen << "'";
+  StringRef modelName = TransformerDialect::getModelAttrName();
+  if (auto model = getOperation()->getAttrOfType<DictionaryAttr>(modelName)) {
+    NamedAttrList attributes(model);
+    attributes.set("activations", StringAttr::get(&getContext(), chosen));
+    getOperation()->setAttr(modelName, attributes.getDictionary(&getContext()));
+  }
+  if (chosen == "f32")
     return success();
-  if (activations != "bf16")
-    return getOperation().emitError("activations: expected f32 or bf16, got '")
-           << StringRef(activations) << "'";
   WeightValues known(getOperation());
-  SmallVector<LinearOp> linears;
-  getOperation().walk([&](LinearOp op) {
-    if (getElementTypeOrSelf(op.getX().getType()).isF32() && known.contains(op.getWeight()) &&
-        !isRouted(op.getResult()))
-      linears.push_back(op);
+  SmallVector<Operation *> products;
+  getOperation().walk([&](Operation *op) {
+    if (isa<LinearOp, ExpertLinearOp>(op) &&
+        getElementTypeOrSelf(op->getOperand(0).getType()).isF32() &&
+        known.contains(op->getOperand(1)) && !isRouted(op->getResult(0)))
+      products.push_back(op);
   });
-  llvm::DenseMap<Value, Value> rounded;
-  for (LinearOp op : linears) {
-    Value &value = rounded[op.getX()];
+  // Rows that several matrices read are rounded once to each type.
+  llvm::DenseMap<Value, Value> rounded[2];
+  for (Operation *op : products) {
+    Value x = op->getOperand(0);
+    bool bytes = chosen == "int8" && takesBytes(op->getOperand(1));
+    Value &value = rounded[bytes][x];
     if (!value) {
       OpBuilder builder(op);
-      builder.setInsertionPointAfterValue(op.getX());
-      auto type = cast<RankedTensorType>(op.getX().getType());
-      value = arith::TruncFOp::create(builder, op.getLoc(), type.clone(builder.getBF16Type()),
-                                      op.getX());
+      builder.setInsertionPointAfterValue(x);
+      auto type = cast<RankedTensorType>(x.getType());
+      if (bytes) {
+        auto block = BlockType::get(&getContext(), formats::Format::Q8_X);
+        auto result = RankedTensorType::get(type.getShape(), block);
+        value = QuantizeOp::create(builder, op->getLoc(), result, x);
+      } else {
+        value =
+            arith::TruncFOp::create(builder, op->getLoc(), type.clone(builder.getBF16Type()), x);
+      }
     }
-    op.getXMutable().assign(value);
+    op->setOperand(0, value);
     ++numRounded;
   }
   return success();

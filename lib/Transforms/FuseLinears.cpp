@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include <functional>
 
 namespace ingot {
 #define GEN_PASS_DEF_FUSELINEARS
@@ -91,12 +92,18 @@ private:
       weights.push_back(linear.getWeight());
       if (linear.getBias())
         biases.push_back(linear.getBias());
-      // A parameter has no operands and can be anywhere; all must be before the first linear.
-      for (Value operand : {Value(linear.getWeight()), Value(linear.getBias())})
-        if (operand && operand.getDefiningOp() &&
-            operand.getDefiningOp()->getBlock() == first->getBlock() &&
-            first->isBeforeInBlock(operand.getDefiningOp()))
-          rewriter.moveOpBefore(operand.getDefiningOp(), first);
+      // A parameter can be anywhere, and so can what it is converted to; all must be before the
+      // first linear.
+      std::function<void(Value)> moveUp = [&](Value value) {
+        Operation *op = value ? value.getDefiningOp() : nullptr;
+        if (!op || op->getBlock() != first->getBlock() || !first->isBeforeInBlock(op))
+          return;
+        for (Value operand : op->getOperands())
+          moveUp(operand);
+        rewriter.moveOpBefore(op, first);
+      };
+      moveUp(linear.getWeight());
+      moveUp(linear.getBias());
     }
     Location loc = rewriter.getFusedLoc(locs);
     rewriter.setInsertionPoint(first);

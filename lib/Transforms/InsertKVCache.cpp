@@ -65,8 +65,8 @@ struct PackedFunction {
 
 class Packer {
 public:
-  Packer(TokenDims &dims, bool transient, StringRef cacheType)
-      : dims(dims), transient(transient), cacheType(cacheType) {}
+  Packer(TokenDims &dims, bool transient, StringRef cacheType, bool roundQueries)
+      : dims(dims), transient(transient), cacheType(cacheType), roundQueries(roundQueries) {}
 
   LogicalResult pack(func::FuncOp function);
   LogicalResult gatherOutputs(func::FuncOp entry);
@@ -86,6 +86,7 @@ private:
   TokenDims &dims;
   bool transient;
   StringRef cacheType;
+  bool roundQueries;
   llvm::DenseMap<Operation *, PackedFunction> packed;
 };
 
@@ -173,6 +174,11 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
   if (!cache)
     cache = CacheCreateOp::create(builder, loc, type, batch);
   Value q = swapHeadsAndTokens(builder, loc, op.getQ());
+  auto queryType = cast<RankedTensorType>(q.getType());
+  if (roundQueries && queryType.getElementType().isF32() && type.getElementType().isBF16()) {
+    q = arith::TruncFOp::create(builder, loc, queryType.clone(builder.getBF16Type()), q);
+    dims.set(q, 0);
+  }
   Value next = cache;
   if (!dims.isSource(op.getK()) || dims.isSource(op.getQ())) {
     Value k = swapHeadsAndTokens(builder, loc, op.getK());
@@ -481,7 +487,7 @@ struct InsertKVCachePass : ingot::impl::InsertKVCacheBase<InsertKVCachePass> {
       getOperation().emitError("cache type '") << cacheType << "': expected f32, bf16, f16 or int8";
       return signalPassFailure();
     }
-    Packer packer(*dims, transient, cacheType);
+    Packer packer(*dims, transient, cacheType, roundQueries);
     for (func::FuncOp function : dims->functions())
       if (failed(packer.pack(function)))
         return signalPassFailure();

@@ -25,7 +25,12 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-static int64_t bytesOf(Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
+/// Bytes of an element, or of a row of blocks over its size: a row's size is static.
+static std::pair<int64_t, bool> bytesOf(RankedTensorType type) {
+  if (auto block = dyn_cast<BlockType>(type.getElementType()))
+    return {int64_t(formats::bytesOf(block.getFormat(), type.getShape().back())), true};
+  return {(type.getElementTypeBitWidth() + 7) / 8, false};
+}
 
 //===----------------------------------------------------------------------===//
 // Flattening
@@ -333,9 +338,9 @@ void ProgramPlanner::addCost(plan::DispatchOp dispatch, plan::KernelOp kernel) {
     Operation *op = value.getDefiningOp();
     if (!type || (op && !isa<plan::DispatchOp>(op)))
       return;
-    int64_t coefficient = bytesOf(type.getElementType());
+    auto [coefficient, isRow] = bytesOf(type);
     SmallVector<Value> factors;
-    for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+    for (int64_t dim = 0; dim < type.getRank() - isRow; ++dim) {
       if (type.isDynamicDim(dim))
         factors.push_back(getDim(value, dim));
       else
@@ -480,8 +485,9 @@ LogicalResult ProgramPlanner::assignSlots() {
         continue;
       } else {
         auto type = cast<RankedTensorType>(result.getType());
-        bytes.coefficient = bytesOf(type.getElementType());
-        for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+        auto [coefficient, isRow] = bytesOf(type);
+        bytes.coefficient = coefficient;
+        for (int64_t dim = 0; dim < type.getRank() - isRow; ++dim) {
           if (type.isDynamicDim(dim))
             bytes.factors.push_back(getDim(result, dim));
           else

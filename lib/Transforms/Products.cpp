@@ -105,7 +105,7 @@ std::pair<Value, int64_t> sizeOrigin(Value value, int64_t dim) {
         if (dynamic >= 0 && others == 1)
           next.emplace(op->getOperand(0), expands ? int64_t(k) : dynamic);
       }
-    } else if (isa<tensor::CastOp, RMSNormOp, LayerNormOp, RotaryOp, SoftmaxOp>(op) ||
+    } else if (isa<tensor::CastOp, QuantizeOp, RMSNormOp, LayerNormOp, RotaryOp, SoftmaxOp>(op) ||
                (isa<LinearOp>(op) && dim + 1 < cast<RankedTensorType>(value.getType()).getRank()) ||
                (isa<EmbeddingOp, PositionsOp, PromptLengthsOp, RouteOp, ExpertLinearOp, CombineOp>(
                     op) &&

@@ -59,15 +59,20 @@ WeightValues::WeightValues(ModuleOp module) {
   }
 }
 
-/// Gives concatenations the element type of what they join.
+/// Gives concatenations the element type of what they join, and the shape where that was turned.
 static void updateJoined(Operation *root) {
   root->walk([](tensor::ConcatOp concat) {
     Type element = getElementTypeOrSelf(concat.getInputs().front().getType());
     bool same = llvm::all_of(concat.getInputs(), [&](Value input) {
       return getElementTypeOrSelf(input.getType()) == element;
     });
-    if (same && concat.getResultType().getElementType() != element)
-      concat.getResult().setType(RankedTensorType::get(concat.getResultType().getShape(), element));
+    if (!same || concat.getResultType().getElementType() == element)
+      return;
+    SmallVector<int64_t> shape(cast<ShapedType>(concat.getInputs().front().getType()).getShape());
+    int64_t &joined = shape[concat.getDim()] = 0;
+    for (Value input : concat.getInputs())
+      joined += cast<ShapedType>(input.getType()).getDimSize(concat.getDim());
+    concat.getResult().setType(RankedTensorType::get(shape, element));
   });
 }
 

@@ -65,9 +65,9 @@ for number, (family, changes) in enumerate(MODELS):
     run("ingot-import-test", "--invent", checkpoint)
     model, graph, expected = (folder / f"{number}.{end}" for end in ("ingot", "mlir", "npy"))
     try:
-        run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET, "--require-fused")
+        run("ingot-compile", checkpoint, "-o", model, "--quiet", "--activations=f32", TARGET, "--require-fused")
         ids = [(7 * i * i + 3 * i + 1) % 11 for i in range(15)]
-        run("ingot-compile", checkpoint, "--compile-to=input", "-o", graph)
+        run("ingot-compile", checkpoint, "--compile-to=input", "--activations=f32", "-o", graph)
         run("ingot-opt", graph, f"--tfm-interpret=tokens={','.join(map(str, ids))} parameters={checkpoint} outputs={expected}",
             "-o", "/dev/null")
         whole = logits(model, ids, 0)

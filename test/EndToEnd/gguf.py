@@ -102,7 +102,7 @@ IDS = "3,1,4,1,5,9,2,6,5,3,5,8,9,7,9,3"
 
 def interpreted(model, root, out):
     """The logits of the graph in f64."""
-    run("ingot-compile", model, "--compile-to=input", "-o", f"{out}.mlir", "--strict", "--quiet")
+    run("ingot-compile", model, "--compile-to=input", "--activations=f32", "-o", f"{out}.mlir", "--strict", "--quiet")
     run("ingot-opt", f"{out}.mlir", f"--tfm-interpret=tokens={IDS} parameters={root} outputs={out}.npy", "-o", "/dev/null")
     data = pathlib.Path(f"{out}.npy").read_bytes()
     size = 10 + int.from_bytes(data[8:10], "little")

@@ -72,12 +72,12 @@ for number, (family, options) in enumerate(MODELS[:count]):
     checkpoint = folder / f"model{number}"
     run(sys.executable, source / "test/Import/Inputs/make.py", checkpoint, family, *options)
     model = folder / f"model{number}.ingot"
-    run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET)
+    run("ingot-compile", checkpoint, "-o", model, "--quiet", "--activations=f32", TARGET)
     vocabulary = json.loads((checkpoint / "config.json").read_text())["vocab_size"]
     ids = [(7 * i * i + 3 * i + 1) % vocabulary for i in range(21)]
 
     graph = folder / f"model{number}.mlir"
-    run("ingot-compile", checkpoint, "--compile-to=input", "-o", graph)
+    run("ingot-compile", checkpoint, "--compile-to=input", "--activations=f32", "-o", graph)
     expected = folder / f"expected{number}.npy"
     run("ingot-opt", graph, f"--tfm-interpret=tokens={','.join(map(str, ids))} parameters={checkpoint} outputs={expected}", "-o", "/dev/null")
     _, whole = logits(model, ids, 0)
@@ -94,7 +94,7 @@ for number, (family, options) in enumerate(MODELS[:count]):
     if number == 0:
         roomy = folder / "roomy.ingot"
         run(sys.executable, source / "test/Import/Inputs/make.py", folder / "roomy", family, "max_position_embeddings=4096", *options)
-        run("ingot-compile", folder / "roomy", "-o", roomy, "--quiet", TARGET)
+        run("ingot-compile", folder / "roomy", "-o", roomy, "--quiet", "--activations=f32", TARGET)
         long = [(5 * i * i + i) % vocabulary for i in range(1100)]
         printed, generated = logits(roomy, long, 3, "--threads=1")
         for threads in (2, 3):
@@ -104,7 +104,7 @@ for number, (family, options) in enumerate(MODELS[:count]):
     # Every type of cache: close to the f32 one, and the same bits in prefill and decode.
     for cache, tolerance in (("bf16", 3e-2), ("f16", 4e-3), ("int8", 3e-2))[number:]:
         narrow = folder / "narrow.ingot"
-        run("ingot-compile", checkpoint, "-o", narrow, f"--cache={cache}", "--quiet", TARGET)
+        run("ingot-compile", checkpoint, "-o", narrow, f"--cache={cache}", "--quiet", "--activations=f32", TARGET)
         _, data = logits(narrow, ids, 0)
         error = distance(floats(data), want)
         expect(1e-6 < error / max(map(abs, want)) < tolerance, f"{name}: {cache} cache: logits are off by {error:.1e}")
@@ -117,7 +117,7 @@ for number, (family, options) in enumerate(MODELS[:count]):
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(checkpoint, elsewhere)
     again = folder / "again.ingot"
-    run("ingot-compile", elsewhere, "-o", again, "--jobs=1", "--quiet", TARGET)
+    run("ingot-compile", elsewhere, "-o", again, "--jobs=1", "--quiet", "--activations=f32", TARGET)
     expect(again.read_bytes() == model.read_bytes(), f"{name}: compiling again gives other bytes")
 
     if number >= WITH_POLICIES:
@@ -127,12 +127,12 @@ for number, (family, options) in enumerate(MODELS[:count]):
         bits = set()
         for cache in ([], ["--no-kv-cache"]):
             limited = folder / "limited.ingot"
-            run("ingot-compile", checkpoint, "-o", limited, "--context=16", f"--past-context={policy}", "--quiet", TARGET, *cache)
+            run("ingot-compile", checkpoint, "-o", limited, "--context=16", f"--past-context={policy}", "--quiet", "--activations=f32", TARGET, *cache)
             printed, data = logits(limited, ids[:5], 40)
             bits.add((tuple(printed), data))
         expect(len(bits) == 1, f"{name}: {policy} differs without a cache")
     stopped = folder / "stopped.ingot"
-    run("ingot-compile", checkpoint, "-o", stopped, "--context=16", "--past-context=stop", "--quiet", TARGET)
+    run("ingot-compile", checkpoint, "-o", stopped, "--context=16", "--past-context=stop", "--quiet", "--activations=f32", TARGET)
     refused = run("ingot-run", stopped, "--ids=1,2,1", "-n", 40, ok=False)
     expect(refused.returncode and "context" in refused.stderr, f"{name}: stop did not stop: {refused.stderr}")
 
@@ -158,7 +158,7 @@ joined.mkdir()
 results = set()
 for form in (separate, joined):
     model = folder / f"{form.name}.ingot"
-    run("ingot-compile", form, "-o", model, "--quiet", TARGET, "--strict")
+    run("ingot-compile", form, "-o", model, "--quiet", "--activations=f32", TARGET, "--strict")
     results.add(logits(model, range(11), 0)[1])
 expect(len(results) == 1, "mixtral: one tensor for all experts is another model")
 

@@ -114,7 +114,7 @@ def logits(name, config, content):
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "model.safetensors").write_bytes(content)
     ids = ",".join(str((5 * i * i + i) % V) for i in range(19))
-    for command in (["ingot-compile", directory, "-o", model, "--quiet", TARGET, "--strict", "--require-fused"],
+    for command in (["ingot-compile", directory, "-o", model, "--quiet", "--activations=f32", TARGET, "--strict", "--require-fused"],
                     ["ingot-run", model, f"--ids={ids}", "-n", 0, f"--logits={file}"]):
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if done.returncode:

@@ -75,7 +75,7 @@ problems = []
 
 def logits(directory):
     model, file = directory.with_suffix(".ingot"), directory.with_suffix(".f32")
-    for command in (("ingot-compile", directory, "-o", model, "--quiet", "--strict", TARGET),
+    for command in (("ingot-compile", directory, "-o", model, "--quiet", "--strict", "--activations=f32", TARGET),
                     ("ingot-run", model, "--ids=3,1,4,1,5,9,2,6", "-n", 0, f"--logits={file}")):
         done = run(*command)
         if done.returncode:

@@ -90,8 +90,8 @@ def prepare(name, **fields):
     shutil.rmtree(checkpoint, ignore_errors=True)
     config = encoders.write(checkpoint, name, **fields)
     model, graph = folder / f"{name}.ingot", folder / f"{name}.mlir"
-    run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET, "--require-fused")
-    run("ingot-compile", checkpoint, "--compile-to=input", "-o", graph)
+    run("ingot-compile", checkpoint, "-o", model, "--quiet", "--activations=f32", TARGET, "--require-fused")
+    run("ingot-compile", checkpoint, "--compile-to=input", "--activations=f32", "-o", graph)
     return config, checkpoint, model, graph
 
 
@@ -188,7 +188,7 @@ for arguments, text in ((["--token-types=0,0,2,0,0,0"], "token type 2"), (["--to
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]))
-run("ingot-compile", checkpoint, "-o", model, "--quiet", TARGET)
+run("ingot-compile", checkpoint, "-o", model, "--quiet", "--activations=f32", TARGET)
 hidden = floats(rows(model, [ids], "hidden"))
 top = [max(hidden[i::12]) for i in range(12)]
 norm = math.sqrt(sum(x * x for x in top))

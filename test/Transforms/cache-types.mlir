@@ -2,6 +2,8 @@
 // RUN: ingot-opt %s --insert-kv-cache | FileCheck %s --check-prefix=KEYS
 // RUN: ingot-opt %s --insert-kv-cache=cache=int8 | FileCheck %s --check-prefix=INT8
 // RUN: ingot-opt %s --insert-kv-cache="transient=true cache=bf16" | FileCheck %s --check-prefix=BF16
+// RUN: ingot-opt %s --insert-kv-cache="cache=bf16 round-queries=true" | FileCheck %s --check-prefix=QUERIES
+// RUN: ingot-opt %s --insert-kv-cache="cache=f16 round-queries=true" | FileCheck %s --check-prefix=WIDE
 // RUN: ingot-opt %s --pack-attention=cache=f16 | FileCheck %s --check-prefix=F16
 // RUN: not ingot-opt %s --insert-kv-cache=cache=int4 2>&1 | FileCheck %s --check-prefix=ERROR
 // RUN: not ingot-opt %s --pack-attention=cache=int4 2>&1 | FileCheck %s --check-prefix=ERROR
@@ -10,6 +12,11 @@
 // KEYS: tfm.cache_append {{.*}} : {{.*}}<3x4x4xf32>, tensor<?x3x4xf32>
 // INT8: tfm.cache_append {{.*}} : {{.*}}<3x4x4xi8>, tensor<?x3x4xf32>
 // BF16: tfm.cache_create {{.*}} : {{.*}}<3x4x4xbf16>
+// QUERIES: %[[Q:.*]] = arith.truncf {{.*}} : tensor<?x3x4xf32> to tensor<?x3x4xbf16>
+// QUERIES: tfm.cache_append {{.*}} : {{.*}}<3x4x4xbf16>, tensor<?x3x4xf32>
+// QUERIES: tfm.attention %[[Q]], {{.*}} : tensor<?x3x4xbf16>, {{.*}}<3x4x4xbf16> -> tensor<?x3x4xf32>
+// WIDE-NOT: truncf
+// WIDE: tfm.attention {{.*}} : tensor<?x3x4xf32>, {{.*}}<3x4x4xf16> -> tensor<?x3x4xf32>
 // F16: tfm.cache_create {{.*}} : {{.*}}<3x4x4xf16>
 // ERROR: cache type 'int4': expected f32, bf16, f16 or int8
 // OPTION: --cache=int4: expected f32, bf16, f16 or int8

@@ -39,7 +39,7 @@ static cl::opt<bool> noKVCache("no-kv-cache", cl::desc("run whole sequences in e
 static cl::opt<std::string>
     cacheType("cache",
               cl::desc("type of the cached keys and values: f32, bf16, f16, int8 (a scale per token "
-                       "and head); default: the type of the activations"),
+                       "and head); default: the type of the activations, bf16 under int8"),
               cl::value_desc("type"), cl::cat(category));
 static cl::opt<std::string> attentionForm(
     "attention",
@@ -63,8 +63,10 @@ static cl::list<std::string> weights(
     cl::value_desc("[pattern=]format"), cl::CommaSeparated, cl::cat(category));
 static cl::opt<std::string>
     activations("activations",
-                cl::desc("type of the rows that meet a matrix: f32 (default) or bf16"),
-                cl::value_desc("type"), cl::init("f32"), cl::cat(category));
+                cl::desc("type of the rows that meet a matrix: f32, bf16, int8 (rounded in groups of "
+                         "32 before matrices of 8 or fewer bits, to bf16 before others) or auto "
+                         "(default: f32, bf16 or int8 as the matrices are f32, of 16 bits or of 8 and fewer)"),
+                cl::value_desc("type"), cl::init("auto"), cl::cat(category));
 static cl::opt<std::string> report("report", cl::desc("write what was decided and why, as JSON"),
                                    cl::value_desc("file"), cl::cat(category));
 static cl::opt<int64_t>
@@ -202,11 +204,9 @@ int main(int argc, char **argv) {
     return fail("--cache=" + cacheType + ": expected f32, bf16, f16 or int8");
   if (!llvm::is_contained({"auto", "math", "blocked", "flash"}, llvm::StringRef(attentionForm)))
     return fail("--attention=" + attentionForm + ": expected auto, math, blocked or flash");
-  if (activations != "f32" && activations != "bf16")
-    return fail("--activations=" + activations + ": expected f32 or bf16");
+  if (!llvm::is_contained({"auto", "f32", "bf16", "int8"}, llvm::StringRef(activations)))
+    return fail("--activations=" + activations + ": expected auto, f32, bf16 or int8");
   options.activations = activations;
-  if (options.cacheType.empty() && activations != "f32")
-    options.cacheType = activations;
   options.weights = weights;
   if (pastContext.getNumOccurrences() && !parsePastContext(pastContext, options))
     return fail("--past-context=" + pastContext +

@@ -25,7 +25,9 @@ struct WeightSource {
   /// The formats that the bytes are in and are converted to while they are packed.
   struct Conversion {
     formats::Format from, to;
-    uint64_t stored; ///< bytes before
+    uint64_t stored;         ///< bytes before
+    int64_t columns = 0;     ///< numbers in a row after
+    bool transposed = false; ///< rows after are columns before
   };
   std::optional<Conversion> conversion;
   /// Elements whose scales are elsewhere: what the bytes are before any conversion.
@@ -87,6 +89,8 @@ public:
   llvm::Expected<llvm::ArrayRef<char>> pack(uint64_t begin, uint64_t size, Buffers &buffers) const;
 
 private:
+  llvm::Error convertRows(const WeightSource &source, int64_t firstRow, int64_t endRow,
+                          int64_t firstBlock, int64_t endBlock, char *out, int64_t stride) const;
   llvm::Error readStored(const WeightSource &source, uint64_t offset,
                          llvm::MutableArrayRef<char> out) const;
   llvm::Error readScaled(const WeightSource &source, uint64_t offset,

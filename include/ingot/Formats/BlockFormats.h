@@ -13,6 +13,16 @@
 // product and sum below is rounded to f32 and none is contracted. So a compiler that widens a
 // weight and one that computes on its bits can be compared exactly.
 //
+// A row is whole blocks. Where its length is no multiple of the block's, the last block has room
+// for more numbers than there are; encode() makes them zero. Files have no such rows.
+//
+// One format is not a file's: q8_x, what rows of activations are rounded to before they meet
+// weights of 8 or fewer bits. 32 numbers in 40 bytes:
+//
+//   scale d (f32), sums of q 0..15 and of q 16..31 (i16 each), 32 x 8 bits q signed;  x = d q
+//
+// The sums are what offsets and minima of weights are multiplied by; they say nothing new.
+//
 // This library depends on nothing: neither LLVM nor the runtime.
 //
 //===----------------------------------------------------------------------------------------===//
@@ -51,9 +61,10 @@ enum class Format : uint8_t {
   IQ4_XS,
   TQ1_0,
   TQ2_0,
-  MXFP4
+  MXFP4,
+  Q8_X
 };
-inline constexpr size_t kNumFormats = size_t(Format::MXFP4) + 1;
+inline constexpr size_t kNumFormats = size_t(Format::Q8_X) + 1;
 
 struct FormatInfo {
   std::string_view name; ///< "q4_1"
@@ -68,22 +79,31 @@ const FormatInfo &getInfo(Format format);
 /// The format of this name.
 std::optional<Format> parseFormat(std::string_view name);
 
-/// Bytes of `count` numbers, a multiple of the block's length.
-inline uint64_t bytesOf(Format format, uint64_t count) {
-  return count / getInfo(format).length * getInfo(format).bytes;
+/// Blocks of a row of `count` numbers.
+inline uint64_t blocksOf(Format format, uint64_t count) {
+  unsigned length = getInfo(format).length;
+  return count / length + (count % length != 0);
 }
 
-/// Widens `count` numbers, a multiple of the block's length. `blocks` need not be aligned. Every
+/// Bytes of a row of `count` numbers.
+inline uint64_t bytesOf(Format format, uint64_t count) {
+  return blocksOf(format, count) * getInfo(format).bytes;
+}
+
+/// Widens the `count` numbers of a row. `blocks` need not be aligned. Every
 /// content of a block has a meaning (it may be infinite or NaN).
 void decode(Format format, const void *blocks, size_t count, float *out);
 
-/// Whether encode() knows the format: f32, f16, bf16, q8_0 and q4_0.
+/// Whether weights can be written in the format: f32, f16, bf16, q8_0 and q4_0.
 bool canEncode(Format format);
 
-/// Rounds `count` numbers, a multiple of the block's length, to the format. f16 and bf16: to
-/// nearest even. q8_0 and q4_0: as ggml's reference does, d = max / 127 (or / -8), stored as f16,
-/// and numbers divided by the d that is not rounded yet, to nearest. What becomes of a
-/// number that is not finite in a block is not defined. Each block depends on its own numbers only.
+/// Rounds the `count` numbers of a row to the format, one that can be written or q8_x. f16 and
+/// bf16: to nearest even. q8_0 and q4_0: as ggml's reference does, d = max / 127 (or / -8), stored
+/// as f16, and numbers divided by the d that is not rounded yet, to nearest. What becomes of a
+/// number that is not finite in a block is not defined. q8_x: d = max / 127, q = x (127 / max) to
+/// nearest even, all in f32; a block whose largest magnitude is below 2^-100 is zero, one with a
+/// number that is not finite has a d that is not finite. Each block depends on its own numbers
+/// only.
 void encode(Format format, const float *values, size_t count, void *blocks);
 
 /// Gives the scales of blocks of arbitrary bits moderate sizes, so that random bytes are weights of

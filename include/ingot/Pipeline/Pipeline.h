@@ -39,7 +39,8 @@ struct PipelineOptions {
   int64_t keep = 0;
   /// Without a cache every step runs whole sequences.
   bool kvCache = true;
-  /// Element type of the caches: "f32", "bf16", "f16" or "int8"; empty: the type of the keys.
+  /// Element type of the caches: "f32", "bf16", "f16" or "int8"; empty: bf16 where activations are
+  /// rounded, else the type of the keys.
   std::string cacheType;
   /// How attention is computed: "auto", "math", "blocked" or "flash".
   std::string attentionForm = "auto";
@@ -47,8 +48,8 @@ struct PipelineOptions {
   bool requireFused = false;
   /// Formats of weights, as the options of choose-formats; empty: as stored.
   std::vector<std::string> weights;
-  /// Type of the rows that meet a matrix: "f32" or "bf16".
-  std::string activations = "f32";
+  /// Type of the rows that meet a matrix: "f32", "bf16" or "int8"; "auto": as the matrices are stored.
+  std::string activations = "auto";
   /// Most rows, and most rows with outputs, in one step of a language model.
   int64_t maxTokens = 512;
   int64_t maxOutputs = 64;
@@ -59,8 +60,11 @@ struct PipelineOptions {
 /// a diagnostic where the options do not fit the model.
 mlir::LogicalResult configureModel(mlir::ModuleOp module, const PipelineOptions &options);
 
-/// Adds the pass that writes the chosen formats into a module of stage `input`, where any are chosen.
+/// Adds the pass that writes the chosen formats into a module of stage `input`.
 void buildFormatPipeline(mlir::PassManager &manager, const PipelineOptions &options);
+
+/// Replaces what `options` leaves open by what that pass chose: activations, and the cache's type.
+void readFormats(mlir::ModuleOp module, PipelineOptions &options);
 
 /// Adds the passes after stage `from` up to and including stage `to`. `module` has been configured.
 void buildPipeline(mlir::PassManager &manager, mlir::ModuleOp module,

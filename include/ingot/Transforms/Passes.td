@@ -19,8 +19,12 @@ def ChooseFormats : Pass<"choose-formats", "::mlir::ModuleOp"> {
     Matrices (of projections and embeddings) whose names match a rule of `weights` are stored in its format; the last
     rule that matches counts, and one without a pattern matches all: `weights=q8,*embed*=bf16`. `q8` and
     `q4` are blocks of 32 numbers with a 16-bit scale, 8.5 and 4.5 bits a number. A matrix that cannot be
-    stored so stays as it is, with a remark that says why. With `activations=bf16` the rows that meet a
-    matrix are rounded to bf16, sums stay f32.
+    stored so stays as it is, with a remark that says why; one that is stored `[K, N]` is transposed where it
+    becomes blocks, and the last block of a row is padded where K is no multiple of 32. With `activations=bf16`
+    the rows that meet a matrix are rounded to bf16, with `int8` those that meet one of 8 or fewer bits are
+    rounded by `tfm.quantize` and others to bf16; sums stay f32. A row is rounded once for all that read it, and a
+    router's are not rounded. `auto` is what most elements of a model's matrices are stored in: f32, bf16 for 16
+    bits, int8 for blocks; in a plain graph it is f32. The choice is written into `tfm.model`.
 
     ```mlir
     func.func @f(%x: tensor<?x64xf32>) -> tensor<?x8xf32> {
@@ -45,7 +49,7 @@ def ChooseFormats : Pass<"choose-formats", "::mlir::ModuleOp"> {
   }];
   let options = [
     ListOption<"weights", "weights", "std::string", "[PATTERN=]FORMAT, the last that matches counts">,
-    Option<"activations", "activations", "std::string", "\"f32\"", "f32 or bf16">];
+    Option<"activations", "activations", "std::string", "\"f32\"", "auto, f32, bf16 or int8">];
   let statistics = [
     Statistic<"numConverted", "converted", "weights in another format">,
     Statistic<"numKept", "kept", "weights that could not be converted">,
@@ -514,6 +518,8 @@ def InsertKVCache : Pass<"insert-kv-cache", "::mlir::ModuleOp"> {
     Option<"entryName", "entry", "std::string", "\"forward\"",
            "the function to turn into a step; empty: every public one">,
     Option<"transient", "transient", "bool", "false", "caches live for one step">,
+    Option<"roundQueries", "round-queries", "bool", "false",
+           "queries of f32 are rounded to bf16 where the cache is bf16: both are then multiplied in pairs">,
     Option<"cacheType", "cache", "std::string", "\"\"",
            "element type of the caches: f32, bf16, f16 or int8 (default: as the keys)">,
   ];

@@ -103,7 +103,6 @@ private:
   mlir::SmallVector<Value, 2> loadLine(Value pointer);
   mlir::SmallVector<Value, 2> loadFactor(Value pointer);
   Value multiplyAdd(Value factor, Value line, Value sum);
-  void prefetchLines(Value address, int64_t count);
 
   // AttentionSoftmax.cpp
   void softmax(Value first, Value number, Value keys, bool partial);

@@ -69,14 +69,6 @@ Value AttentionEmitter::multiplyAdd(Value factor, Value line, Value sum) {
   return kb.make<LLVM::CallIntrinsicOp>(sum.getType(), name, ValueRange{sum, factor, line});
 }
 
-void AttentionEmitter::prefetchLines(Value address, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    Value line = kb.field(address, i * 64);
-    kb.toInnermost();
-    LLVM::Prefetch::create(kb.b, kb.loc, line, /*rw=*/0, /*hint=*/3, /*cache=*/1);
-  }
-}
-
 /// Vectors that a tile of `count` rows is wide, at most `most`: what fits into the registers beside a line and
 /// a factor. A line that only one row uses is an operand in memory, unless it must be widened.
 static int64_t tileWidth(const AttentionEmitter &emitter, int64_t count, int64_t most) {
@@ -109,7 +101,7 @@ void AttentionEmitter::scoreTile(Value r, int64_t count, Value keys, Value panel
             SmallVector<SmallVector<Value, 2>> k;
             for (int64_t v = 0; v < width; ++v)
               k.push_back(loadLine(kb.field(line, (first + v) * layout.panelBytes)));
-            prefetchLines(
+            kb.prefetch(
                 kb.field(at(prefetch, number, ahead * 64), first / width * lines * ahead * 64),
                 ahead);
             for (size_t part = 0; part < k.front().size(); ++part)
@@ -163,7 +155,7 @@ void AttentionEmitter::valueTile(Value r, int64_t count, Value values, Value pan
       SmallVector<SmallVector<Value, 2>> x;
       for (int64_t v = 0; v < vectors; ++v)
         x.push_back(loadLine(kb.field(line, v * kLanes * layout.laneBytes())));
-      prefetchLines(at(ahead0, number, ahead * 64), ahead);
+      kb.prefetch(at(ahead0, number, ahead * 64), ahead);
       for (size_t part = 0; part < x.front().size(); ++part)
         for (int64_t i = 0; i < count; ++i) {
           Value weight = loadFactor(kb.field(factor, i * scoreStride))[part];

@@ -98,19 +98,28 @@ Value ExpertsEmitter::listBlock(Value first, Value end, Value expert, Value coun
 /// Rows [first, first + count) of the list, one after the other as products want them. One row is
 /// where it is already.
 Value ExpertsEmitter::gather(Value first, Value count) {
-  int64_t k = linear.layout.k;
+  int64_t k = linear.layout.k, padded = linear.engine->rowElements();
   Type element = getElementTypeOrSelf(op.getX().getType()), rowType = linear.engine->rowType();
+  bool blocks = isa<tfm::BlockType>(element);
   auto rowOf = [&](Value index) {
     Value choice = kb.loadScratch(kb.i32, kb.gep(list, index, kb.i32));
     Value row = kb.make<arith::ExtSIOp>(kb.i64, choice);
     if (!op.hasRowPerChoice())
       row = kb.div(row, op.getChosen());
+    if (blocks)
+      return kb.gep(x, kb.mul(row, linear.engine->rowBytes()), kb.i8);
     return kb.gep(x, kb.mul(row, k), kb.registerType(element));
   };
+  // A row in blocks is copied in words, another in elements.
+  if (blocks) {
+    rowType = element = kb.i32;
+    k = padded = linear.engine->rowBytes() / 4;
+  }
   auto copy = [&]() -> KernelBuilder::Values {
     kb.loop(kb.c(0), count, kb.c(1), [&](Value index) {
       Value from = rowOf(kb.add(first, index));
-      Value into = kb.gep(gathered, kb.mul(index, k), kb.registerType(rowType));
+      Value into = kb.gep(gathered, kb.mul(index, padded), kb.registerType(rowType));
+      zeroFrom(kb, into, k, padded, rowType);
       eval.forLanes({kb.c(k), k}, {}, [&](Coord lane, Value mask) {
         Point point{{lane}, mask, false};
         Value value = eval.broadcast(eval.load(from, element, lane, point));
@@ -121,7 +130,7 @@ Value ExpertsEmitter::gather(Value first, Value count) {
     });
     return {gathered};
   };
-  if (rowType != element)
+  if (rowType != element || k != padded)
     return copy().front();
   return kb
       .branch(
@@ -181,7 +190,7 @@ void codegen::emitExperts(KernelEmission &emission) {
   emitter.ids = op.getIds() ? buffer(op.getIds()) : Value();
   if (!emitter.x || (op.getIds() && !emitter.ids))
     return kb.fail(op, "expected rows and ids that are operands of the kernel");
-  int64_t rowBytes = linear.layout.k * linear.engine->rowType().getIntOrFloatBitWidth() / 8;
+  int64_t rowBytes = linear.engine->rowBytes();
   emitter.gatheredRows = LinearEmitter::getEvaluatedRows(rowBytes);
   emitter.gathered = emission.scratch(emitter.gatheredRows * rowBytes);
   // One more, for what is written but not counted.

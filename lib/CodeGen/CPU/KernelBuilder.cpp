@@ -320,6 +320,31 @@ void KernelBuilder::store(Value value, Value pointer, Value mask) {
     LLVM::StoreOp::create(b, loc, value, pointer, align);
 }
 
+void KernelBuilder::fence() {
+  toInnermost();
+  LLVM::InlineAsmOp::create(b, loc, TypeRange{}, ValueRange{}, "", "~{memory}",
+                            /*has_side_effects=*/true, /*is_align_stack=*/false,
+                            LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(),
+                            ArrayAttr());
+}
+
+Value KernelBuilder::pin(Value vector) {
+  toInnermost();
+  return LLVM::InlineAsmOp::create(b, loc, TypeRange{vector.getType()}, ValueRange{vector}, "",
+                                   "=v,0", /*has_side_effects=*/true, /*is_align_stack=*/false,
+                                   LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(),
+                                   ArrayAttr())
+      ->getResult(0);
+}
+
+void KernelBuilder::prefetch(Value address, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    Value line = field(address, i * 64);
+    toInnermost();
+    LLVM::Prefetch::create(b, loc, line, /*rw=*/0, /*hint=*/3, /*cache=*/1);
+  }
+}
+
 void KernelBuilder::scatter(Value value, Value pointers, Value mask) {
   if (!mask)
     mask = firstLanes(kLanes);

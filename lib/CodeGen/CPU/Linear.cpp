@@ -179,7 +179,7 @@ void LinearEmitter::panel(Value number, int64_t partLanes) {
     base = kb.gep(base, kb.mul(expert, layout.matrixBytes()), kb.i8);
   kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
     Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
-    Value rows = kb.gep(xRows, kb.mul(first, layout.k), kb.registerType(engine->rowType()));
+    Value rows = kb.gep(xRows, kb.mul(first, engine->rowBytes()), kb.i8);
     engine->emit(rows, count, base, partLanes * layout.parts, tile);
     epilogue(number, partLanes, kb.add(rowBegin, first), count);
   });
@@ -192,6 +192,11 @@ void LinearEmitter::panels(Value begin, Value end) {
   kb.loop(begin, wholeEnd, kb.c(1), [&](Value number) { panel(number, layout.panelPartRows()); });
   if (narrow)
     kb.branch(kb.lt(kb.c(last), end), [&] { panel(kb.c(last), layout.partLanes(last)); });
+}
+
+void codegen::zeroFrom(KernelBuilder &kb, Value row, int64_t first, int64_t end, Type element) {
+  for (int64_t i = first; i < end; ++i)
+    kb.store(kb.zero(kb.registerType(element)), kb.gep(row, i, kb.registerType(element)));
 }
 
 void codegen::emitLinear(KernelEmission &emission) {
@@ -215,6 +220,7 @@ void codegen::emitLinear(KernelEmission &emission) {
   Type element = getElementTypeOrSelf(x.getType());
   bool direct =
       isa<BlockArgument>(x) && element == products.rowType() &&
+      (isa<tfm::BlockType>(element) || layout.k == products.rowElements()) &&
       !isa_and_present<plan::PanelsAttr>(cast<RankedTensorType>(x.getType()).getEncoding());
   auto panels = [&] { emitter.panels(kb.begin(), kb.end()); };
   if (direct) {
@@ -223,11 +229,14 @@ void codegen::emitLinear(KernelEmission &emission) {
     return;
   }
 
+  if (isa<tfm::BlockType>(element))
+    return kb.fail(linear, "expected rows in blocks to be an operand of the kernel");
+
   // Blocks of rows are evaluated into scratch memory, and all panels of this range run over one
   // block before the next.
   Evaluator &eval = emission.eval;
   Type rowType = products.rowType();
-  int64_t rowBytes = layout.k * rowType.getIntOrFloatBitWidth() / 8;
+  int64_t rowBytes = products.rowBytes(), rowElements = products.rowElements();
   int64_t blockRows = LinearEmitter::getEvaluatedRows(rowBytes);
   Value rowCount = emitter.rowCount, buffer = emission.scratch(blockRows * rowBytes);
   kb.loop(kb.c(0), rowCount, kb.c(blockRows), [&](Value first) {
@@ -239,13 +248,15 @@ void codegen::emitLinear(KernelEmission &emission) {
       Point point;
       point.coords = eval.delinearize(eval.uniform(kb.add(first, row)), emitter.leading);
       point.coords.emplace_back();
+      Value into = kb.mul(row, rowElements);
+      zeroFrom(kb, kb.gep(buffer, into, kb.registerType(rowType)), layout.k, rowElements, rowType);
       eval.forLanes({kb.c(layout.k), layout.k}, breaks, [&](Coord lane, Value mask) {
         point.coords.back() = lane;
         point.mask = mask;
         Value value = eval.broadcast(eval.at(linear.getX(), point));
         if (rowType.isF32())
           value = kb.extend(value, kb.f32, element);
-        eval.store({value}, buffer, rowType, kb.add(kb.mul(row, layout.k), lane.base), mask);
+        eval.store({value}, buffer, rowType, kb.add(into, lane.base), mask);
       });
     });
     emitter.xRows = buffer;

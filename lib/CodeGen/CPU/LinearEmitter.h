@@ -30,8 +30,7 @@ struct LinearEmitter {
   plan::PanelLayout layout{};
   Value weight{}; ///< the packed matrix
   std::optional<PanelProducts> engine{};
-  Value xRows{}; ///< rows of K elements as the products want them: rows [rowBegin, rowBegin +
-                 ///< rowCount) of x
+  Value xRows{}; ///< rows as the products want them: rows [rowBegin, rowBegin + rowCount) of x
   Value rowBegin{};
   Value rowCount{};
   llvm::SmallVector<Size, 4> leading{}; ///< dimensions that make up the rows of the result
@@ -62,6 +61,9 @@ private:
   void panel(Value number, int64_t partLanes);
   void epilogue(Value number, int64_t partLanes, Value firstRow, Value count);
 };
+
+/// Elements [first, end) of a row are zero: what pads it to whole groups.
+void zeroFrom(KernelBuilder &kb, mlir::Value row, int64_t first, int64_t end, mlir::Type element);
 
 } // namespace ingot::codegen
 

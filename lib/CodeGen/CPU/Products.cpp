@@ -6,10 +6,9 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
 
-/// Steps of k in a block: a block of a tile's lanes, widened, stays in the first cache.
-static constexpr int64_t kBlock = 256;
-
 PanelProducts::Arithmetic PanelProducts::choose(Type x, Type weight, const CPUTarget &target) {
+  if (isa<tfm::BlockType>(x))
+    return Arithmetic::Bytes;
   bool pairs = x.isBF16() && weight.isBF16() && target.multipliesPairsFast();
   return pairs ? Arithmetic::Pairs : Arithmetic::Wide;
 }
@@ -20,9 +19,34 @@ PanelProducts::PanelProducts(KernelEmission &emission, const plan::PanelLayout &
       tileRows(emission.schedule.getTileRows()), tileVectors(emission.schedule.getTileVectors()) {
   if (arithmetic == Arithmetic::Wide)
     slab = emission.scratch(kBlock * layout.rows * 4);
+  if (arithmetic != Arithmetic::Bytes)
+    return;
+  slab = emission.scratch(kBlock / 32 * layout.rows / kLanes * slabGroupBytes());
+  const CPUTarget &target = emission.target;
+  if (target.hasAVX512() && target.has("avx512vnni"))
+    byteDot = ByteDot::Dot512;
+  else if (target.has("avxvnni"))
+    byteDot = ByteDot::Dot256;
+  // Each vector of sums is two registers of 16, beside the weights, a row and a product.
+  if (byteDot != ByteDot::Dot512) {
+    tileRows = std::min<int64_t>(tileRows, byteDot == ByteDot::Pairs ? 4 : 5);
+    tileVectors = 1;
+  }
+}
+
+int64_t PanelProducts::rowElements() const {
+  return layout.block ? llvm::alignTo(layout.k, 32) : layout.k;
+}
+
+int64_t PanelProducts::rowBytes() const {
+  if (arithmetic == Arithmetic::Bytes)
+    return formats::bytesOf(formats::Format::Q8_X, layout.k);
+  return rowElements() * kb.bytesOf(kb.registerType(rowType()));
 }
 
 Type PanelProducts::rowType() const {
+  if (arithmetic == Arithmetic::Bytes)
+    return tfm::BlockType::get(kb.b.getContext(), formats::Format::Q8_X);
   return arithmetic == Arithmetic::Pairs ? Type(kb.b.getBF16Type()) : kb.f32;
 }
 
@@ -32,7 +56,7 @@ void PanelProducts::emit(Value x, Value rowCount, Value panel, int64_t lanes, Va
       kb.store(kb.zero(kb.vec(kb.f32)),
                kb.gep(kb.gep(sums, kb.mul(row, layout.rows), kb.f32), lane, kb.f32));
   });
-  int64_t whole = layout.k / granule() * granule();
+  int64_t whole = rowElements() / granule() * granule();
   kb.branch(
       kb.cmp(arith::CmpIPredicate::eq, rowCount, kb.c(1)), TypeRange{},
       [&] {
@@ -65,7 +89,8 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
   kb.branch(
       kb.lt(kb.c(2 * tileRows), rowCount), TypeRange{},
       [&] {
-        widen(panel, lanes, steps);
+        arithmetic == Arithmetic::Bytes ? widenBytes(panel, lanes, steps)
+                                        : widen(panel, lanes, steps);
         tiles(x, rowCount, panel, lanes, /*slab=*/true, sums, steps);
         return Values();
       },
@@ -73,7 +98,7 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
 }
 
 /// Where tile `first` (a vector number) starts in the slab: its lines follow each other.
-static int64_t slabOffset(int64_t first) { return first * kLanes * kBlock; }
+int64_t PanelProducts::slabOffset(int64_t first) { return first * kLanes * kBlock; }
 
 /// The block's steps as f32, tile by tile of lanes.
 void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
@@ -102,13 +127,15 @@ void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
 
 void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
                           Value sums, Steps steps) {
-  int64_t vectors = lanes / kLanes, elementBytes = kb.bytesOf(kb.registerType(rowType()));
+  int64_t vectors = lanes / kLanes;
   // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
   emission.rowTiles(rowCount, tileRows, [&](Value row, int64_t rows) {
-    Value xRows = kb.gep(x, kb.mul(row, layout.k * elementBytes), kb.i8);
+    Value xRows = kb.gep(x, kb.mul(row, rowBytes()), kb.i8);
     auto columns = [&](Value first, int64_t count) {
       Source source{panel, lanes, first, false};
-      if (fromSlab)
+      if (fromSlab && arithmetic == Arithmetic::Bytes)
+        source = {slab, lanes, first, true};
+      else if (fromSlab)
         source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), count * kLanes, kb.c(0),
                   true};
       Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
@@ -174,7 +201,7 @@ void PanelProducts::step(Values &sums, Value x, Value at, int64_t ahead, int64_t
   int64_t vectors = sums.size() / rows;
   Value column = kb.gep(x, kb.mul(at, elementBytes), kb.i8);
   for (int64_t row = 0; row < rows; ++row) {
-    Value address = kb.gep(column, (row * layout.k + ahead) * elementBytes, kb.i8);
+    Value address = kb.gep(column, row * rowBytes() + ahead * elementBytes, kb.i8);
     Value element = kb.loadScratch(pairs ? half ? kb.i16 : kb.i32 : kb.f32, address);
     if (pairs && half)
       element = kb.make<arith::ExtUIOp>(kb.i32, element);
@@ -200,6 +227,8 @@ void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &s
     }
     return;
   }
+  if (arithmetic == Arithmetic::Bytes)
+    return byteTile(x, rows, vectors, source, into, steps);
   auto address = [&](int64_t row, int64_t v) {
     return kb.gep(into, row * layout.rows + v * kLanes, kb.f32);
   };

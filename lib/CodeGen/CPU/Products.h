@@ -5,14 +5,15 @@
 //
 //   wide      sum = fma(x[k], w[k], sum) in f32, whatever types x and w are stored in
 //   pairs     sum = dot product of (x[k], x[k + 1]) with (w[k], w[k + 1]), bf16 into f32
+//   bytes     rows and weights in blocks: the products of a group's small integers are summed
+//             exactly, then sum = fma(scales, integer, sum), as tfm.linear says (ByteProducts.cpp)
 //
 // The number of rows decides only how the panel is read:
 //
 //   one row    all lanes at once, straight through the panel: one stream from memory
 //   some rows  k is cut into blocks; the tiles of a block take the panel's block from the caches
 //   many rows  a block is first widened into scratch memory, tile by tile of lanes, so that tiles
-//   read
-//              nothing but f32 in order
+//              read nothing but f32 (for bytes: bytes and f32 scales) in order
 //
 // A sum that is put aside between two blocks is stored in f32, as it is in a register: rows have
 // the same bits in any company.
@@ -29,7 +30,7 @@ namespace ingot::codegen {
 
 class PanelProducts {
 public:
-  enum class Arithmetic { Wide, Pairs };
+  enum class Arithmetic { Wide, Pairs, Bytes };
 
   /// How rows of `x` meet `weight`, a packed matrix, on a target.
   static Arithmetic choose(mlir::Type x, mlir::Type weight, const CPUTarget &target);
@@ -38,11 +39,14 @@ public:
   PanelProducts(KernelEmission &emission, const plan::PanelLayout &layout, mlir::Type weight,
                 Arithmetic arithmetic);
 
-  /// What rows must be stored as: f32, or bf16 for pairs.
+  /// What rows must be stored as: f32, bf16 for pairs, or blocks.
   mlir::Type rowType() const;
+  /// Elements of a row as it must be stored, with zeros from K on.
+  int64_t rowElements() const;
+  int64_t rowBytes() const;
 
-  /// sums[r][lane] = sum over k of x[r][k] * panel[k][lane] for `rowCount` rows. Rows of x are K
-  /// elements apart, rows of sums the lanes of a full panel.
+  /// sums[r][lane] = sum over k of x[r][k] * panel[k][lane] for `rowCount` rows. Rows of x are
+  /// rowBytes() apart, rows of sums the lanes of a full panel.
   void emit(mlir::Value x, mlir::Value rowCount, mlir::Value panel, int64_t lanes,
             mlir::Value sums);
 
@@ -63,6 +67,7 @@ private:
     bool half = false;
   };
   void block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums, Steps steps);
+  static int64_t slabOffset(int64_t first);
   void widen(Value panel, int64_t lanes, Steps steps);
   void tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
              Steps steps);
@@ -78,6 +83,26 @@ private:
                  llvm::SmallVectorImpl<Value> &elements);
   void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t first,
             llvm::ArrayRef<Value> weights, bool half);
+
+  // Bytes.
+  /// How the processor multiplies bytes.
+  enum class ByteDot { Dot512, Dot256, Pairs };
+  /// A group of 32 numbers of one vector of lanes, of a panel or a slab.
+  struct ByteGroup;
+  BlockReader::Scale groupScale(const ByteGroup &group, int64_t half);
+  Value groupQuad(const ByteGroup &group, int64_t s);
+  void widenBytes(Value panel, int64_t lanes, Steps steps);
+  void byteTile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums,
+                Steps steps);
+  void multiplyGroup(Value x, int64_t rows, const ByteGroup &group, int64_t vectors, int64_t half,
+                     Value sums);
+  /// Whether weights meet rows as signed numbers: those of 8 bits, where bytes are multiplied in
+  /// pairs.
+  bool isSigned() const { return byteDot == ByteDot::Pairs && layout.block->mainBits == 8; }
+  int64_t halves() const { return layout.block->scales == plan::BlockPanel::Scales::I8 ? 2 : 1; }
+  int64_t slabGroupBytes() const {
+    return 64 * (8 + halves() + (layout.block->hasMinimum() ? 1 : 0));
+  }
   /// Steps that cannot be taken apart.
   int64_t granule() const { return layout.block ? 32 : layout.pairs ? 2 : 1; }
 
@@ -86,8 +111,11 @@ private:
   const plan::PanelLayout &layout;
   mlir::Type weight;
   Arithmetic arithmetic;
+  ByteDot byteDot = ByteDot::Pairs;
   int64_t tileRows, tileVectors;
   Value slab{};
+  /// Steps of k in a block: a block of a tile's lanes, widened, stays in the first cache.
+  static constexpr int64_t kBlock = 256;
 };
 
 } // namespace ingot::codegen

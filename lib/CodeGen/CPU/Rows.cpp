@@ -1,10 +1,61 @@
 //===- Rows.cpp - kernels of light operations -------------------------------------------------===//
 
 #include "Emitters.h"
+#include "ingot/Formats/BlockFormats.h"
 
 using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
+
+/// Row `row` of x, rounded to q8_x: evaluated into scratch memory, then group by group.
+static void quantizeRow(KernelEmission &emission, Value x, ArrayRef<Coord> row, Value scratch,
+                        Value into) {
+  KernelBuilder &kb = emission.kb;
+  Evaluator &eval = emission.eval;
+  auto type = cast<RankedTensorType>(x.getType());
+  int64_t size = type.getShape().back(), padded = llvm::alignTo(size, 32);
+  SmallVector<int64_t> breaks;
+  eval.collectBreaks(x, type.getRank() - 1, breaks);
+  llvm::sort(breaks);
+  for (int64_t i = size; i < padded; ++i)
+    kb.store(kb.zero(kb.f32), kb.gep(scratch, i, kb.f32));
+  eval.forLanes({kb.c(size), size}, breaks, [&](Coord lane, Value mask) {
+    Point point{{}, mask, false};
+    point.coords.assign(row.begin(), row.end());
+    point.coords.push_back(lane);
+    eval.store({eval.broadcast(eval.at(x, point))}, scratch, kb.f32, lane.base, mask);
+  });
+
+  VectorType floats = kb.vec(kb.f32), words = kb.vec(kb.i32);
+  kb.loop(kb.c(0), kb.c(padded / 32), kb.c(1), [&](Value group) {
+    // As numbers without a sign floats are ordered like their bits.
+    Value values[2], largestBits;
+    for (int64_t half = 0; half < 2; ++half) {
+      Value at = kb.add(kb.mul(group, 32), 16 * half);
+      values[half] = kb.loadScratch(floats, kb.gep(scratch, at, kb.f32));
+      Value bits =
+          kb.andi(kb.bitcast(words, values[half]), kb.constantInt(words, 0x7fffffff));
+      largestBits = half ? kb.max(largestBits, bits) : bits;
+    }
+    largestBits = kb.reduceTree(largestBits, [&](Value a, Value b) { return kb.max(a, b); });
+    Value largest = kb.bitcast(kb.f32, largestBits);
+    Value none = kb.lt(largestBits, kb.constantInt(kb.i32, 0x0d800000)); // 2^-100
+    Value zero = kb.zero(kb.f32), most = kb.constantFloat(kb.f32, 127);
+    Value d = kb.select(none, zero, kb.fdiv(largest, most));
+    Value inverse = kb.broadcast(kb.select(none, zero, kb.fdiv(most, largest)));
+    Value block = kb.gep(into, kb.mul(group, 40), kb.i8);
+    kb.store(d, block);
+    // Adding 1.5 x 2^23 rounds to an integer, which the low bits are.
+    Value magic = kb.constantFloat(floats, 12582912);
+    for (int64_t half = 0; half < 2; ++half) {
+      Value moved = kb.fadd(kb.fmul(values[half], inverse), magic);
+      Value q = kb.sub(kb.bitcast(words, moved), kb.bitcast(words, magic));
+      Value sum = kb.reduceTree(q, [&](Value a, Value b) { return kb.add(a, b); });
+      kb.store(kb.make<arith::TruncIOp>(kb.i16, sum), kb.gep(block, 4 + 2 * half, kb.i8));
+      kb.store(kb.make<arith::TruncIOp>(kb.vec(kb.i8), q), kb.gep(block, 8 + 16 * half, kb.i8));
+    }
+  });
+}
 
 /// Work items are rows: all dimensions of the results but the last, row-major. A result of rank 0 or
 /// 1 is one item.
@@ -19,6 +70,13 @@ void codegen::emitRows(KernelEmission &emission) {
     SmallVector<unsigned> results;
   };
   SmallVector<Group> groups;
+  // Results in blocks: their rows are rounded as a whole.
+  struct Rounded {
+    unsigned result;
+    tfm::QuantizeOp op;
+    Value scratch;
+  };
+  SmallVector<Rounded> rounded;
   std::optional<int64_t> rows;
   for (auto [index, value] : llvm::enumerate(yield.getValues())) {
     auto type = dyn_cast<RankedTensorType>(value.getType());
@@ -32,6 +90,13 @@ void codegen::emitRows(KernelEmission &emission) {
       return kb.fail(yield, "its results have different numbers of rows");
     if (count >= 0)
       rows = count;
+    if (isa<tfm::BlockType>(type.getElementType())) {
+      auto op = value.getDefiningOp<tfm::QuantizeOp>();
+      if (!op)
+        return kb.fail(yield, "expected a result in blocks to be made by tfm.quantize");
+      rounded.push_back({unsigned(index), op, emission.scratch(llvm::alignTo(size, 32) * 4)});
+      continue;
+    }
     Group *group = llvm::find_if(
         groups, [&](Group &g) { return g.size == size && !ShapedType::isDynamic(size); });
     if (group == groups.end())
@@ -40,6 +105,16 @@ void codegen::emitRows(KernelEmission &emission) {
   }
 
   kb.loop(kb.begin(), kb.end(), kb.c(1), [&](Value row) {
+    for (Rounded &result : rounded) {
+      auto type = cast<RankedTensorType>(result.op.getType());
+      SmallVector<Size, 4> sizes;
+      for (unsigned d = 0; d + 1 < type.getRank(); ++d)
+        sizes.push_back(eval.resultDim(result.result, d));
+      int64_t bytes = formats::bytesOf(formats::Format::Q8_X, type.getShape().back());
+      Value into = kb.gep(eval.resultBuffer(result.result), kb.mul(row, bytes), kb.i8);
+      quantizeRow(emission, result.op.getX(), eval.delinearize(eval.uniform(row), sizes),
+                  result.scratch, into);
+    }
     for (Group &group : groups) {
       Size size{kb.c(1), 1};
       SmallVector<int64_t> breaks;

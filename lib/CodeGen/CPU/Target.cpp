@@ -53,9 +53,13 @@ llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
                      "native, got '" + name + "'");
   llvm::SmallVector<llvm::StringRef> all;
   llvm::X86::getFeaturesForCPU(target.cpu, all);
+  // What an extension builds on is not always listed.
+  llvm::StringMap<bool> implied;
+  for (llvm::StringRef feature : all)
+    llvm::X86::updateImpliedFeatures(feature, /*Enabled=*/true, implied);
   llvm::StringMap<bool> host = name == "native" ? llvm::sys::getHostCPUFeatures() : llvm::StringMap<bool>();
   for (llvm::StringRef feature : kUsable) {
-    bool listed = llvm::is_contained(all, feature);
+    bool listed = llvm::is_contained(all, feature) || implied.lookup(feature);
     // A virtual machine or an operating system may hide what the processor could do.
     if (listed && (name != "native" || host.lookup(feature)))
       target.features.push_back(feature.str());

@@ -271,8 +271,9 @@ LogicalResult GGUFReader::takeTensor(uint64_t number, Tensor &tensor) {
   tensor.info.typeName = known->name.str();
   tensor.info.elementType = elementTypeOf(context, known->name);
   auto stored = mlir::RankedTensorType::get(tensor.info.shape, tensor.info.elementType);
-  std::optional<int64_t> bytes = tfm::getStorageBytes(stored);
-  if (!bytes) // 2^60 elements of eight bytes fit
+  std::optional<int64_t> bytes = tfm::getStorageBytes(stored); // 2^60 elements of eight bytes fit
+  auto block = mlir::dyn_cast<tfm::BlockType>(tensor.info.elementType);
+  if (!bytes || (block && tensor.info.shape.back() % block.getBlockLength()))
     return error(what + ": expected rows of whole blocks of " + known->name + ", got rows of " +
                  Twine(tensor.info.shape.back()) + " elements");
   tensor.info.bytes = uint64_t(*bytes);

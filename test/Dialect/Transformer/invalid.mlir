@@ -62,9 +62,73 @@ func.func @convert_weight_c2(%w: tensor<2x256xf32>) {
 
 // -----
 
-func.func @convert_weight_c3(%w: tensor<32x2xf32>) {
+func.func @convert_weight_c1_transposed(%w: tensor<2x32xf32>) {
+  // expected-error @+1 {{expected two tensors of one shape, transposed, of f32, f16, bf16 or blocks, got}}
+  %0 = tfm.convert_weight %w transposed : tensor<2x32xf32> -> tensor<2x32xbf16>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c2_rows(%w: tensor<2x32xf32>) {
+  // expected-error @+1 {{expected a result in f32, f16, bf16, q8_0 or q4_0, got}}
+  %0 = tfm.convert_weight %w : tensor<2x32xf32> -> tensor<2x32x!tfm.block<q8_x>>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c3(%w: tensor<32x2x!tfm.block<q8_0>>) {
   // expected-error @+1 {{expected rows of whole blocks of 32 elements}}
-  %0 = tfm.convert_weight %w : tensor<32x2xf32> -> tensor<32x2x!tfm.block<q8_0>>
+  %0 = tfm.convert_weight %w : tensor<32x2x!tfm.block<q8_0>> -> tensor<32x2xf32>
+  return
+}
+
+// -----
+
+func.func @convert_weight_c3_transposed(%w: tensor<32x32x!tfm.block<q8_0>>) {
+  // expected-error @+1 {{expected a weight in blocks not to be transposed}}
+  %0 = tfm.convert_weight %w transposed : tensor<32x32x!tfm.block<q8_0>> -> tensor<32x32xf32>
+  return
+}
+
+// -----
+
+func.func @quantize_c1(%x: tensor<4x?xf32>) {
+  // expected-error @+1 {{expected rows of static size and a result of their shape in q8_x, got}}
+  %0 = tfm.quantize %x : tensor<4x?xf32> -> tensor<4x?x!tfm.block<q8_x>>
+  return
+}
+
+// -----
+
+func.func @quantize_c1_format(%x: tensor<4x32xf32>) {
+  // expected-error @+1 {{expected rows of static size and a result of their shape in q8_x, got}}
+  %0 = tfm.quantize %x : tensor<4x32xf32> -> tensor<4x32x!tfm.block<q8_0>>
+  return
+}
+
+// -----
+
+func.func @linear_c6(%x: tensor<?x32x!tfm.block<q8_x>>, %w: tensor<2x32xbf16>) {
+  // expected-error @+1 {{expected rows in blocks to be q8_x and to meet a weight in blocks, got}}
+  %0 = tfm.linear %x, %w : tensor<?x32x!tfm.block<q8_x>>, tensor<2x32xbf16> -> tensor<?x2xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c6_format(%x: tensor<?x32x!tfm.block<q8_0>>, %w: tensor<2x32x!tfm.block<q8_0>>) {
+  // expected-error @+1 {{expected rows in blocks to be q8_x and to meet a weight in blocks, got}}
+  %0 = tfm.linear %x, %w : tensor<?x32x!tfm.block<q8_0>>, tensor<2x32x!tfm.block<q8_0>> -> tensor<?x2xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c6_weight(%x: tensor<?x32xf32>, %w: tensor<2x32x!tfm.block<q8_x>>) {
+  // expected-error @+1 {{expected a weight in a format of weights, got}}
+  %0 = tfm.linear %x, %w : tensor<?x32xf32>, tensor<2x32x!tfm.block<q8_x>> -> tensor<?x2xf32>
   return
 }
 
@@ -430,7 +494,7 @@ func.func @expert_linear_c4(%x: tensor<?x5xbf16>, %w: tensor<56x5xf16>) {
 // -----
 
 func.func @expert_linear_c5(%x: tensor<?x5xf32>, %w: tensor<5x64x!tfm.block<q8_0>>) {
-  // expected-error @+1 {{expected matrices [N, K], whose blocks lie along K, got transposed}}
+  // expected-error @+1 {{expected a weight in blocks not to be transposed}}
   %0 = tfm.expert_linear %x, %w experts(2) transposed : tensor<?x5xf32>, tensor<5x64x!tfm.block<q8_0>> -> tensor<?x2x32xf32>
   return
 }

@@ -24,7 +24,26 @@ func.func @scale_weight(%w: tensor<5x16xi8>, %s: tensor<5x1xi8>, %v: tensor<5x32
   return %1 : tensor<5x32xf32>
 }
 
-// CHECK-LABEL: func.func @convert_weight
+// CHECK-LABEL: func.func @quantize
+func.func @quantize(%x: tensor<?x40xf32>, %w: tensor<3x40x!tfm.block<q4_0>>, %ids: tensor<?x2xi32>) -> (tensor<?x3xf32>, tensor<?x2x1xf32>) {
+  // CHECK: %[[Q:.*]] = tfm.quantize %{{.*}} : tensor<?x40xf32> -> tensor<?x40x!tfm.block<q8_x>>
+  %q = tfm.quantize %x : tensor<?x40xf32> -> tensor<?x40x!tfm.block<q8_x>>
+  // CHECK: tfm.linear %[[Q]], %{{.*}} : tensor<?x40x!tfm.block<q8_x>>, tensor<3x40x!tfm.block<q4_0>> -> tensor<?x3xf32>
+  %0 = tfm.linear %q, %w : tensor<?x40x!tfm.block<q8_x>>, tensor<3x40x!tfm.block<q4_0>> -> tensor<?x3xf32>
+  // CHECK: tfm.expert_linear %[[Q]], %{{.*}} experts(3) : tensor<?x40x!tfm.block<q8_x>>, tensor<3x40x!tfm.block<q4_0>> -> tensor<?x2x1xf32>
+  %1 = tfm.expert_linear %q, %w ids(%ids : tensor<?x2xi32>) experts(3)
+    : tensor<?x40x!tfm.block<q8_x>>, tensor<3x40x!tfm.block<q4_0>> -> tensor<?x2x1xf32>
+  return %0, %1 : tensor<?x3xf32>, tensor<?x2x1xf32>
+}
+
+// CHECK-LABEL: func.func @convert_weight_transposed
+func.func @convert_weight_transposed(%w: tensor<40x3xf32>) -> tensor<3x40x!tfm.block<q8_0>> {
+  // CHECK: tfm.convert_weight %{{.*}} transposed : tensor<40x3xf32> -> tensor<3x40x!tfm.block<q8_0>>
+  %0 = tfm.convert_weight %w transposed : tensor<40x3xf32> -> tensor<3x40x!tfm.block<q8_0>>
+  return %0 : tensor<3x40x!tfm.block<q8_0>>
+}
+
+// CHECK-LABEL: func.func @convert_weight(
 func.func @convert_weight(%w: tensor<2x32x!tfm.block<mxfp4>>) -> tensor<2x32x!tfm.block<q8_0>> {
   // CHECK: tfm.convert_weight %{{.*}} : tensor<2x32x!tfm.block<mxfp4>> -> tensor<2x32xbf16>
   %0 = tfm.convert_weight %w : tensor<2x32x!tfm.block<mxfp4>> -> tensor<2x32xbf16>

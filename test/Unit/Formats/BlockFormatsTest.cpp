@@ -116,6 +116,72 @@ TEST(BlockFormats, EncodersAreNear) {
   EXPECT_FALSE(canEncode(Format::Q4_K));
 }
 
+TEST(BlockFormats, RowsOfActivations) {
+  std::vector<float> values(32 * 6);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = std::sin(float(i * i)) * std::ldexp(1.0f, int(i / 32) * 10 - 20);
+  values[5] = -4; // the largest magnitude of its block
+  std::fill_n(values.begin() + 64, 32, 0x1p-101f);
+  EXPECT_FALSE(canEncode(Format::Q8_X));
+  Bytes bytes(bytesOf(Format::Q8_X, values.size()));
+  ASSERT_EQ(bytes.size(), 6 * 40u);
+  encode(Format::Q8_X, values.data(), values.size(), bytes.data());
+  std::vector<float> numbers = decodeAll(Format::Q8_X, bytes);
+  for (size_t block = 0; block < 6; ++block) {
+    float d;
+    int16_t sums[2];
+    memcpy(&d, &bytes[block * 40], 4);
+    memcpy(sums, &bytes[block * 40 + 4], 4);
+    float largest = 0;
+    int expected[2] = {};
+    for (size_t i = 0; i < 32; ++i) {
+      float value = values[block * 32 + i];
+      largest = std::max(largest, std::fabs(value));
+      expected[i / 16] += int8_t(bytes[block * 40 + 8 + i]);
+      EXPECT_LE(std::fabs(numbers[block * 32 + i] - value), std::max(d * 0.5001f, 0x1p-100f)) << i;
+    }
+    EXPECT_EQ(d, block == 2 ? 0 : largest / 127);
+    EXPECT_EQ(sums[0], expected[0]);
+    EXPECT_EQ(sums[1], expected[1]);
+  }
+  EXPECT_EQ(int8_t(bytes[8 + 5]), -127);
+
+  // Ties go to even numbers: d is 1.
+  std::vector<float> ties = {127, 0.5, 1.5, -2.5, 126.5};
+  ties.resize(32);
+  encode(Format::Q8_X, ties.data(), 32, bytes.data());
+  numbers = decodeAll(Format::Q8_X, Bytes(bytes.begin(), bytes.begin() + 40));
+  EXPECT_EQ(std::vector<float>(numbers.begin(), numbers.begin() + 5),
+            (std::vector<float>{127, 0, 2, -2, 126}));
+
+  // What is not finite is not hidden.
+  for (float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    ties[7] = bad;
+    encode(Format::Q8_X, ties.data(), 32, bytes.data());
+    float d;
+    memcpy(&d, bytes.data(), 4);
+    EXPECT_FALSE(std::isfinite(d));
+  }
+}
+
+TEST(BlockFormats, RowsNeedNotBeWholeBlocks) {
+  std::vector<float> values(45), whole(64), some(45), all(64);
+  for (size_t i = 0; i < values.size(); ++i)
+    whole[i] = values[i] = std::cos(float(i));
+  for (Format format : {Format::Q8_0, Format::Q4_0, Format::Q8_X}) {
+    Bytes bytes(bytesOf(format, 45)), padded(bytesOf(format, 64));
+    ASSERT_EQ(bytes.size(), padded.size());
+    encode(format, values.data(), 45, bytes.data());
+    encode(format, whole.data(), 64, padded.data());
+    EXPECT_EQ(bytes, padded);
+    decode(format, bytes.data(), 45, some.data());
+    decode(format, bytes.data(), 64, all.data());
+    EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin()));
+    for (size_t i = 45; i < 64; ++i)
+      EXPECT_EQ(all[i], 0.0f) << i;
+  }
+}
+
 TEST(BlockFormats, TameScalesMakeWeights) {
   for (size_t f = size_t(Format::Q4_0); f < kNumFormats; ++f) {
     Format format = Format(f);

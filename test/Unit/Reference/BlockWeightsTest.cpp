@@ -75,7 +75,7 @@ TEST_P(BlockWeights, MeanWhatTheyDecodeTo) {
 std::vector<formats::Format> blockFormats() {
   std::vector<formats::Format> all;
   for (size_t i = 0; i < formats::kNumFormats; ++i)
-    if (formats::getInfo(formats::Format(i)).isBlock())
+    if (formats::getInfo(formats::Format(i)).isBlock() && formats::Format(i) != formats::Format::Q8_X)
       all.push_back(formats::Format(i));
   return all;
 }
@@ -102,6 +102,54 @@ TEST(ConvertWeight, RoundsAsTheEncoders) {
   // Weights are what they are: f64 arithmetic rounds them too.
   for (Precision precision : {Precision::F64, Precision::F32})
     EXPECT_EQ(program.floats("q8", {program.tensor({2, 64}, values)}, precision), expected);
+}
+
+TEST(ConvertWeight, TransposesAndPads) {
+  Program program(R"(
+    func.func @turned(%w: tensor<40x3xf32>, %ids: tensor<3xi32>) -> tensor<3x40xf32> {
+      %0 = tfm.convert_weight %w transposed : tensor<40x3xf32> -> tensor<3x40x!tfm.block<q8_0>>
+      %1 = tfm.embedding %ids, %0 : tensor<3xi32>, tensor<3x40x!tfm.block<q8_0>> -> tensor<3x40xf32>
+      return %1 : tensor<3x40xf32>
+    })");
+  std::vector<double> values = randomNumbers(120, 9), expected;
+  for (int row = 0; row < 3; ++row) {
+    std::vector<float> floats;
+    for (int k = 0; k < 40; ++k)
+      floats.push_back(float(values[k * 3 + row]));
+    std::vector<uint8_t> blocks(formats::bytesOf(formats::Format::Q8_0, 40));
+    formats::encode(formats::Format::Q8_0, floats.data(), 40, blocks.data());
+    formats::decode(formats::Format::Q8_0, blocks.data(), 40, floats.data());
+    expected.insert(expected.end(), floats.begin(), floats.end());
+  }
+  EXPECT_EQ(program.floats("turned", {program.tensor({40, 3}, values),
+                                      Tensor::ofInts({3}, program.integer(32), {0, 1, 2})}),
+            expected);
+}
+
+TEST(Quantize, RoundsRowsAndMultiplies) {
+  Program program(R"(
+    func.func @product(%x: tensor<?x40xf32>, %w: tensor<2x40xf32>) -> tensor<?x2xf32> {
+      %q = tfm.quantize %x : tensor<?x40xf32> -> tensor<?x40x!tfm.block<q8_x>>
+      %b = tfm.convert_weight %w : tensor<2x40xf32> -> tensor<2x40x!tfm.block<q8_0>>
+      %0 = tfm.linear %q, %b : tensor<?x40x!tfm.block<q8_x>>, tensor<2x40x!tfm.block<q8_0>> -> tensor<?x2xf32>
+      return %0 : tensor<?x2xf32>
+    })");
+  std::vector<double> x = randomNumbers(120, 1), w = randomNumbers(80, 2), expected(6);
+  auto rounded = [](const std::vector<double> &values, formats::Format format) {
+    std::vector<float> floats(values.begin(), values.end());
+    for (size_t row = 0; row < floats.size(); row += 40) {
+      std::vector<uint8_t> blocks(formats::bytesOf(format, 40));
+      formats::encode(format, &floats[row], 40, blocks.data());
+      formats::decode(format, blocks.data(), 40, &floats[row]);
+    }
+    return floats;
+  };
+  std::vector<float> a = rounded(x, formats::Format::Q8_X), b = rounded(w, formats::Format::Q8_0);
+  for (int m = 0; m < 3; ++m)
+    for (int n = 0; n < 2; ++n)
+      for (int k = 0; k < 40; ++k)
+        expected[m * 2 + n] += double(a[m * 40 + k]) * b[n * 40 + k];
+  expectNear(expected, program.floats("product", {program.tensor({3, 40}, x), program.tensor({2, 40}, w)}), 1e-10);
 }
 
 } // namespace

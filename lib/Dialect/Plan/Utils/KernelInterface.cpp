@@ -103,8 +103,6 @@ llvm::Expected<PanelLayout> PanelLayout::get(RankedTensorType type) {
     if (!layout.block)
       return fail(type, ": there are no kernels for this format");
     layout.elementBytes = block.getBlockBytes();
-    if (type.getDimSize(1) % block.getBlockLength())
-      return fail(type, ": expected rows of whole blocks");
   } else if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8) {
     return fail(type, ": expected elements of whole bytes");
   } else {

@@ -101,9 +101,8 @@ LogicalResult ExpertLinearOp::verify() {
     if (operand && isWider(operand, getResult())) // expert_linear_c4
       return emitOpError("expected a result no narrower than its operands, got ")
              << operand.getType() << " and " << result;
-  if (getTransposed() && isa<BlockType>(weight.getElementType())) // expert_linear_c5
-    return emitOpError("expected matrices [N, K], whose blocks lie along K, got transposed ")
-           << weight;
+  if (const char *why = whyNotBlocks(getX(), getWeight(), getTransposed())) // expert_linear_c5
+    return emitOpError(why) << x << " and " << weight;
   return success();
 }
 

@@ -43,11 +43,27 @@ inline CostTerm costOfShape(CostClass cost, int64_t coefficient, mlir::Value val
   return term;
 }
 
+/// Why a product cannot be made of such rows and weights where one of them is in blocks, or null.
+inline const char *whyNotBlocks(mlir::Value x, mlir::Value weight, bool transposed) {
+  auto rows = mlir::dyn_cast<BlockType>(typeOf(x).getElementType()),
+       matrix = mlir::dyn_cast<BlockType>(typeOf(weight).getElementType());
+  if (transposed && matrix)
+    return "expected a weight in blocks not to be transposed, got ";
+  if (matrix && matrix.getFormat() == formats::Format::Q8_X)
+    return "expected a weight in a format of weights, got ";
+  if (rows && (rows.getFormat() != formats::Format::Q8_X || !matrix))
+    return "expected rows in blocks to be q8_x and to meet a weight in blocks, got ";
+  return nullptr;
+}
+
 inline int64_t bytesOf(mlir::Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
 
 /// Bytes of a weight operand with a static shape.
 inline CostTerm costOfWeight(mlir::Value weight) {
   if (auto block = mlir::dyn_cast<BlockType>(typeOf(weight).getElementType())) {
+    std::optional<int64_t> bytes = getStorageBytes(typeOf(weight));
+    if (bytes)
+      return {CostClass::Weights, *bytes, {}};
     CostTerm term = costOfShape(CostClass::Weights, 1, weight);
     term.coefficient = term.coefficient / block.getBlockLength() * block.getBlockBytes();
     return term;

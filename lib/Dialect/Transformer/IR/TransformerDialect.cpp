@@ -130,9 +130,10 @@ std::optional<int64_t> ingot::tfm::getStorageBytes(RankedTensorType type) {
     return std::nullopt;
   for (auto [dim, size] : llvm::enumerate(type.getShape())) {
     bool isLast = int64_t(dim) + 1 == type.getRank();
-    if (size < 0 || (block && isLast && size % block.getBlockLength() != 0))
+    if (size < 0)
       return std::nullopt;
-    if (llvm::MulOverflow(units, block && isLast ? size / block.getBlockLength() : size, units))
+    int64_t count = block && isLast ? formats::blocksOf(block.getFormat(), size) : size;
+    if (llvm::MulOverflow(units, count, units))
       return std::nullopt;
   }
   if ((block && type.getRank() == 0) || llvm::MulOverflow(units, unitBytes, units))

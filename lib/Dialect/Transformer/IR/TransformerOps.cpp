@@ -78,19 +78,29 @@ int64_t ParameterOp::getByteSize() {
 LogicalResult ConvertWeightOp::verify() {
   auto from = dyn_cast<RankedTensorType>(getWeight().getType()),
        to = dyn_cast<RankedTensorType>(getResult().getType());
-  if (!from || !to || from.getShape() != to.getShape() ||
-      !getStorageFormat(from.getElementType()) ||
+  auto haveShapes = [&] {
+    if (!getTransposed())
+      return from.getShape() == to.getShape();
+    return from.getRank() == 2 && to.getRank() == 2 && from.getDimSize(0) == to.getDimSize(1) &&
+           from.getDimSize(1) == to.getDimSize(0);
+  };
+  if (!from || !to || !haveShapes() || !getStorageFormat(from.getElementType()) ||
       !getStorageFormat(to.getElementType())) // convert_weight_c1
-    return emitOpError("expected two tensors of one shape of f32, f16, bf16 or blocks, got ")
+    return emitOpError("expected two tensors of one shape")
+           << (getTransposed() ? ", transposed," : "") << " of f32, f16, bf16 or blocks, got "
            << getWeight().getType() << " and " << getResult().getType();
   if (!formats::canEncode(*getStorageFormat(to.getElementType()))) // convert_weight_c2
     return emitOpError("expected a result in f32, f16, bf16, q8_0 or q4_0, got ") << to;
-  if (failed(verifyBlocks(*this, from)) || failed(verifyBlocks(*this, to))) // convert_weight_c3
+  if (failed(verifyBlocks(*this, from))) // convert_weight_c3
     return failure();
+  if (getTransposed() && isa<BlockType>(from.getElementType()))
+    return emitOpError("expected a weight in blocks not to be transposed, got ") << from;
   return success();
 }
 
 OpFoldResult ConvertWeightOp::fold(FoldAdaptor) {
+  if (getTransposed())
+    return {};
   return getWeight().getType() == getResult().getType() ? getWeight() : Value();
 }
 
@@ -210,13 +220,45 @@ void EmbeddingOp::getCost(SmallVectorImpl<CostTerm> &terms) {
   Type element = typeOf(getTable()).getElementType();
   auto block = dyn_cast<BlockType>(element);
   CostTerm term = costOfShape(CostClass::Weights, block ? 1 : bytesOf(element), getResult());
-  if (block)
-    term.coefficient = term.coefficient / block.getBlockLength() * block.getBlockBytes();
+  if (block) {
+    int64_t columns = typeOf(getTable()).getDimSize(1);
+    term.coefficient = term.coefficient / columns * formats::bytesOf(block.getFormat(), columns);
+  }
   terms.push_back(term);
 }
 
 FailureOr<int64_t> EmbeddingOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
   if (operandDims[0] > 0 || operandDims[1] >= 0)
+    return failure();
+  return operandDims[0];
+}
+
+//===----------------------------------------------------------------------===//
+// tfm.quantize
+//===----------------------------------------------------------------------===//
+
+LogicalResult QuantizeOp::verify() {
+  RankedTensorType x = typeOf(getX()), result = typeOf(getResult());
+  bool hasFormat = cast<BlockType>(result.getElementType()).getFormat() == formats::Format::Q8_X;
+  if (x.getRank() < 1 || ShapedType::isDynamic(x.getShape().back()) ||
+      x.getShape() != result.getShape() || !hasFormat) // quantize_c1
+    return emitOpError("expected rows of static size and a result of their shape in q8_x, got ")
+           << x << " and " << result;
+  return success();
+}
+
+LogicalResult QuantizeOp::reifyResultShapes(OpBuilder &builder,
+                                            ReifiedRankedShapedTypeDims &result) {
+  result.push_back(sizesOf(builder, getLoc(), getX()));
+  return success();
+}
+
+void QuantizeOp::getCost(SmallVectorImpl<CostTerm> &terms) {
+  terms.push_back(costOfShape(CostClass::Flops, 4, getResult()));
+}
+
+FailureOr<int64_t> QuantizeOp::getTokenDim(unsigned, ArrayRef<int64_t> operandDims) {
+  if (operandDims[0] == typeOf(getX()).getRank() - 1)
     return failure();
   return operandDims[0];
 }
@@ -248,8 +290,8 @@ LogicalResult LinearOp::verify() {
            << getN() << ", got " << x << " and " << result;
   if (getBias() && differ(typeOf(getBias()).getDimSize(0), getN())) // linear_c3
     return emitOpError("expected a bias of ") << getN() << " elements, got " << getBias().getType();
-  if (getTransposed() && isa<BlockType>(weight.getElementType())) // linear_c5
-    return emitOpError("expected a weight in blocks not to be transposed, got ") << weight;
+  if (const char *why = whyNotBlocks(getX(), getWeight(), getTransposed())) // linear_c5, linear_c6
+    return emitOpError(why) << x << " and " << weight;
   for (Value operand : getOperands())
     if (isWider(operand, getResult())) // linear_c4
       return emitOpError("expected a result no narrower than its operands, got ")

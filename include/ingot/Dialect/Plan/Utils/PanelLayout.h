@@ -19,7 +19,7 @@
 // the above is said of one of them.
 //
 // In bf16 a lane of a line holds two elements, k = 2 * line and 2 * line + 1 (zero beyond K). In a
-// block format it holds a block, as BlockPanels.h says.
+// block format it holds a block, as BlockPanels.h says; the last one may be partly zeros.
 //
 // Alternatives that were refused: padding the last panel to its full width (a vocabulary of 3 would
 // be 64 rows), and padding K for all types (only pair instructions need it).
@@ -60,7 +60,9 @@ struct PanelLayout {
   /// Panels of one matrix.
   int64_t numPanels() const { return (partRows() + panelPartRows() - 1) / panelPartRows(); }
   /// Columns as they are stored: elements or blocks.
-  int64_t columns() const { return block ? k / (32 * block->groups) : k; }
+  int64_t columns() const {
+    return block ? (k + 32 * block->groups - 1) / (32 * block->groups) : k;
+  }
   int64_t lines() const { return pairs ? (k + 1) / 2 : columns(); } ///< of every panel
   /// Rows of the matrix that each part of panel `p` holds.
   int64_t panelRows(int64_t p) const {

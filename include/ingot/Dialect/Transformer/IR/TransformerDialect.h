@@ -47,8 +47,8 @@ struct CostTerm {
 std::optional<formats::Format> getStorageFormat(mlir::Type elementType);
 
 /// Bytes of a static tensor as files store it: rows of whole blocks, or elements one after the
-/// other (i1 takes a byte). Nothing if the size does not fit 63 bits, if rows are not whole blocks,
-/// or if the elements are neither numbers nor blocks.
+/// other (i1 takes a byte). Nothing if the size does not fit 63 bits, or if the elements are
+/// neither numbers nor blocks.
 std::optional<int64_t> getStorageBytes(mlir::RankedTensorType type);
 
 } // namespace ingot::tfm

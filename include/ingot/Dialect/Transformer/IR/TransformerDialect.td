@@ -89,12 +89,13 @@ def Transformer_BlockType : Transformer_Type<"Block", "block"> {
     The element type of weights that a file stores in a block format of ggml, by its name in lower
     case: `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q8_0`, `q2_k`, `q3_k`, `q4_k`, `q5_k`, `q6_k`, `iq1_s`, `iq1_m`,
     `iq2_xxs`, `iq2_xs`, `iq2_s`, `iq3_xxs`, `iq3_s`, `iq4_nl`, `iq4_xs`, `tq1_0`, `tq2_0`, `mxfp4`. A row of a
-    `tensor<NxKx!tfm.block<q4_1>>` is K / 32 blocks one after the other; K is a multiple of the
-    format's block (32 or 256). An element means the f32 that the format's reference decoder yields,
-    exactly (`ingot/Formats/BlockFormats.h`), and counts as an f32 where widths are compared.
+    `tensor<NxKx!tfm.block<q4_1>>` is K / 32 blocks one after the other, rounded up: what is beyond K in
+    the last block is zero. In files K is a multiple of the format's block (32 or 256). An element means
+    the f32 that the format's reference decoder yields, exactly (`ingot/Formats/BlockFormats.h`), and
+    counts as an f32 where widths are compared.
 
     Only weights have such elements: results of `tfm.parameter` and `tfm.convert_weight`, and what
-    passes them on.
+    passes them on. Rows of activations have those of one more format, `q8_x`, which `tfm.quantize` makes.
 
     ```mlir
     func.func @f(%x: tensor<?x64xf32>) -> tensor<?x96xf32> {
@@ -119,6 +120,8 @@ def Transformer_BlockType : Transformer_Type<"Block", "block"> {
 //===----------------------------------------------------------------------===//
 
 def Transformer_FloatTensor : RankedTensorOf<[F64, F32, F16, BF16]>;
+/// Rows that meet weights.
+def Transformer_Rows : RankedTensorOf<[F64, F32, F16, BF16, Transformer_BlockType]>;
 /// A matrix of weights.
 def Transformer_WeightMatrix : 2DTensorOf<[F64, F32, F16, BF16, Transformer_BlockType]>;
 def Transformer_Ids : RankedTensorOf<[I32, I64]>;

@@ -72,7 +72,7 @@ def Transformer_ExpertLinearOp : Transformer_Op<"expert_linear", [Pure, Reify, C
     - C2: `x` is `[S, K]` or `[S, k, K]`, `ids` is `[S, k]`, `result` is `[S, k, N]`; without ids, k is E.
     - C3: `bias` is `[E, N]`.
     - C4: no operand's element type is wider than the result's.
-    - C5: matrices in a block format are not `transposed`: their blocks lie along K.
+    - C5: blocks, of the weight or of x, are as in `tfm.linear`.
 
     Numerics: as `tfm.linear`, whatever rows are computed together. An id outside 0 to E - 1 is
     undefined behaviour; `tfm.route` makes none.
@@ -87,7 +87,7 @@ def Transformer_ExpertLinearOp : Transformer_Op<"expert_linear", [Pure, Reify, C
     ```
   }];
   let arguments = (ins
-    Arg<Transformer_FloatTensor, "rows, [S, K] or [S, k, K]">:$x,
+    Arg<Transformer_Rows, "rows, [S, K] or [S, k, K]">:$x,
     Arg<Transformer_WeightMatrix, "the matrices, [E * N, K]">:$weight,
     Arg<Optional<2DTensorOf<[I32]>>, "the expert of every row, [S, k]">:$ids,
     Arg<Optional<2DTensorOf<[F64, F32, F16, BF16]>>, "[E, N]">:$bias,

@@ -53,11 +53,13 @@ def Transformer_ConvertWeightOp : Transformer_Op<"convert_weight", [Pure]> {
   let summary = "a weight in another number format";
   let description = [{
     The same numbers in another format. It is evaluated when the artifact is written, so only weights
-    can be converted: parameters, constants and what is made of them.
+    can be converted: parameters, constants and what is made of them. With `transposed` the result is the
+    transpose of the operand, so that blocks can lie along a dimension that is not stored last.
 
-    - C1: operand and result have the same static shape; their elements are f32, f16, bf16 or blocks.
+    - C1: operand and result have the same static shape, with `transposed` they are matrices and it is
+      transposed; their elements are f32, f16, bf16 or blocks.
     - C2: the result's format can be written: f32, f16, bf16, `q8_0` or `q4_0`.
-    - C3: the rows of a block format are whole blocks.
+    - C3: the operand's rows are whole blocks; with `transposed` it is not in blocks.
 
     Numerics: elements are widened to f32, exactly, and rounded to the result's format: to nearest even
     in f16 and bf16; in `q8_0` and `q4_0` as the format's reference encoder does, block by block. To f32
@@ -71,9 +73,12 @@ def Transformer_ConvertWeightOp : Transformer_Op<"convert_weight", [Pure]> {
     }
     ```
   }];
-  let arguments = (ins Arg<AnyStaticShapeTensor, "the weight">:$weight);
+  let arguments = (ins Arg<AnyStaticShapeTensor, "the weight">:$weight,
+                       Arg<UnitAttr, "the result is its transpose">:$transposed);
   let results = (outs Res<AnyStaticShapeTensor, "the weight in the other format">:$result);
-  let assemblyFormat = "$weight attr-dict `:` type($weight) `->` type($result)";
+  let assemblyFormat = "$weight (`transposed` $transposed^)? attr-dict `:` type($weight) `->` type($result)";
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$weight),
+                            [{ build($_builder, $_state, result, weight, ::mlir::UnitAttr()); }]>];
   let hasVerifier = 1;
   let hasFolder = 1;
 }
@@ -195,6 +200,34 @@ def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure, Reify, Cost, To
 // Products
 //===----------------------------------------------------------------------===//
 
+def Transformer_QuantizeOp : Transformer_Op<"quantize", [Pure, Reify, Cost, Tokenwise]> {
+  let summary = "rows rounded to 8 bits in groups of 32";
+  let description = [{
+    Each row in groups of 32 neighbours, each group with a scale of its own; the last group may be
+    shorter. With `m` the largest magnitude of a group, its scale is `d = m / 127` and the numbers are
+    `q = round(x * (127 / m))`; `d q` is what the result means. These are the rows that matrices of 8 or
+    fewer bits are multiplied with in integers.
+
+    - C1: the last dimension of `x` is static; `result` has the shape of `x` and elements
+      `!tfm.block<q8_x>`.
+
+    Numerics: the scale, its inverse and the product are rounded to f32, then q to nearest even. A
+    group of magnitudes below 2^-100 is zero; the scale of a group with a number that is not finite is
+    not finite. Rows are rounded one by one, whatever is computed beside them.
+
+    ```mlir
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x64x!tfm.block<q8_x>> {
+      %0 = tfm.quantize %x : tensor<?x64xf32> -> tensor<?x64x!tfm.block<q8_x>>
+      return %0 : tensor<?x64x!tfm.block<q8_x>>
+    }
+    ```
+  }];
+  let arguments = (ins Arg<RankedTensorOf<[F32]>, "rows, [..., K]">:$x);
+  let results = (outs Res<RankedTensorOf<[Transformer_BlockType]>, "rounded rows, [..., K]">:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Transformer_LinearOp : Transformer_Op<"linear", [Pure, Reify, Cost, Tokenwise]> {
   let summary = "x times the transpose of a weight matrix";
   let description = [{
@@ -206,9 +239,16 @@ def Transformer_LinearOp : Transformer_Op<"linear", [Pure, Reify, Cost, Tokenwis
     - C3: `bias` is `[N]`.
     - C4: no operand's element type is wider than the result's.
     - C5: a weight in a block format is not `transposed`: its blocks lie along K.
+    - C6: rows in blocks are in `q8_x`, and then the weight is in blocks too.
 
     Numerics: products and sums in the result's type, k ascending, each step one fused multiply-add,
     from +0; the bias is added last. The order does not depend on the number of rows.
+
+    Rows in `q8_x`: of each group of 32 numbers, or of 16 where the weight's scales are for so many, the
+    products of the small integers are summed exactly. With d and e the scales of the row and of the
+    weight, `sum = fma(e d, group's sum, sum)`, the product of scales rounded to f32; where the weight has
+    a minimum m, after that `sum = fma(m, d (sum of the row's integers), sum)`. Groups ascend from +0.
+    (The reference adds product by product.)
 
     ```mlir
     func.func @f(%x: tensor<?x64xf32>, %w: tensor<96x64xbf16>, %b: tensor<96xf32>) -> tensor<?x96xf32> {
@@ -219,7 +259,7 @@ def Transformer_LinearOp : Transformer_Op<"linear", [Pure, Reify, Cost, Tokenwis
     ```
   }];
   let arguments = (ins
-    Arg<Transformer_FloatTensor, "rows, [..., K]">:$x,
+    Arg<Transformer_Rows, "rows, [..., K]">:$x,
     Arg<Transformer_WeightMatrix, "the matrix, [N, K]">:$weight,
     Arg<Optional<1DTensorOf<[F64, F32, F16, BF16]>>, "[N]">:$bias,
     Arg<UnitAttr, "the matrix is stored [K, N]">:$transposed);

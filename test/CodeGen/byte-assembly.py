@@ -1,0 +1,69 @@
+# RUN: %python %s %t
+"""The inner loops of products of bytes: as many dot products as the tile has, hardly a vector on the stack.
+
+A loop is the code from a label to the jump back to it, without other loops inside. One round is a group of 32 numbers: eight steps for each
+vector of each row. Figures that do not drift with the machine.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+
+
+def assembly(weights, target):
+    source = folder / f"{weights}.mlir"
+    matrix = f"tensor<128x512x!tfm.block<{weights}>, #plan.panels<64, 1>>"
+    source.write_text(f"""
+plan.kernel @project(%x: tensor<?x512x!tfm.block<q8_x>>, %w: {matrix}) -> tensor<?x128xf32>
+    attributes {{schedule = #plan.schedule<linear>}} {{
+  %y = tfm.linear %x, %w : tensor<?x512x!tfm.block<q8_x>>, {matrix} -> tensor<?x128xf32>
+  plan.yield %y : tensor<?x128xf32>
+}}
+""")
+    done = subprocess.run(["ingot-opt", str(source), f"--emit-cpu-kernels=target={target} assembly=true", "-o", "/dev/null"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    (folder / f"{weights}-{target}.s").write_text(done.stdout)
+    return done.stdout.splitlines()
+
+
+def loops(lines):
+    """Innermost loops, as lists of instructions."""
+    place = {match.group(1): i for i, line in enumerate(lines) if (match := re.match(r"(\.L\w+):", line))}
+    spans = []
+    for i, line in enumerate(lines):
+        match = re.match(r"\s+j\w+\s+(\.L\w+)", line)
+        if match and place.get(match.group(1), i) < i:
+            spans.append((place[match.group(1)], i))
+    for begin, end in spans:
+        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans):
+            yield [line.strip() for line in lines[begin + 1:end + 1] if line.startswith("\t") and not line.startswith("\t.")]
+
+
+problems = []
+# weights, target, the instruction, how many of them the largest tile's group takes
+CASES = [("q8_0", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8), ("q4_0", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8),
+         ("q4_k", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8), ("q4_0", "alderlake", r"(\{vex\}\s+)?vpdpbusd\b.*%ymm", 5 * 2 * 8),
+         ("q8_0", "x86-64-v3", r"vpmaddubsw\b.*%ymm", 4 * 2 * 8), ("q4_0", "x86-64-v3", r"vpmaddubsw\b.*%ymm", 4 * 2 * 8),
+         ]
+for weights, target, pattern, wanted in CASES:
+    counts = []
+    lines = assembly(weights, target)
+    # Without a frame %rbp is a register like others.
+    frame = any(re.search(r"movq\s+%rsp, %rbp", line) for line in lines)
+    on_stack = r"\(%r[sb]p" if frame else r"\(%rsp"
+    for loop in loops(lines):
+        count = sum(bool(re.match(pattern, line)) for line in loop)
+        counts.append(count)
+        # LLVM parks a vector that is used once a round; sums and weights are not among them.
+        stack = sum(bool(re.search(on_stack, line)) and "mm" in line for line in loop)
+        if count == wanted and stack > count // 8:
+            problems.append(f"{weights}, {target}: a loop of {count} products touches the stack {stack} times:\n  " + "\n  ".join(loop))
+    # From the panel and from scratch memory.
+    if counts.count(wanted) < 2:
+        problems.append(f"{weights}, {target}: expected two loops of {wanted} products, got {sorted(counts)}")
+print("\n".join(problems) or f"{len(CASES)} kernels, all as they should be")
+sys.exit(bool(problems))
