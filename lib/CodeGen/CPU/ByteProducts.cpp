@@ -226,7 +226,7 @@ void PanelProducts::byteTile(Value x, int64_t rows, int64_t vectors, const Sourc
                              Value into, Steps steps) {
   // Sixteen registers are too few for a row's sums of all vectors beside what takes numbers out of
   // words: a group is finished before the next vector's.
-  bool isInOrder = byteDot == ByteDot::Dot512 || layout.block->mainBits == 8;
+  bool isInOrder = byteDot == ByteDot::Dot512 || layout.block->mainBits == 8 || twoPerByte();
   int64_t together = isInOrder ? vectors : 1;
   Value first = kb.div(steps.begin, 32), last = kb.div(steps.end, 32);
   kb.loop(first, last, kb.c(1), [&](Value number) {
@@ -278,25 +278,29 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
   };
   for (int64_t row = 0; row < rows && byteDot != ByteDot::Pairs; ++row)
     subtractZero(row);
-  for (int64_t step = 0; step < 8 / halves(); ++step) {
-    int64_t s = half * 8 / halves() + step;
+  // Numbers of 4 bits are in the same words as those 16 later. One row takes both at once, so that
+  // a panel is read once, in its order; the sums of several leave no registers for that.
+  int64_t perWord = rows == 1 && twoPerByte() ? 2 : 1, words = 8 / halves() / perWord;
+  for (int64_t word = 0; word < words; ++word)
     for (int64_t v = 0; v < vectors; v += together) {
-      Values weights;
-      for (int64_t w = v; w < v + together; ++w)
-        weights.push_back(groupQuad(vectorOf(w), s));
-      for (int64_t row = 0; row < rows; ++row) {
-        Value word = rowField(row, kRowNumbers + 4 * s, kb.i32);
-        for (int64_t w = 0; w < together; ++w)
-          sums[row * vectors + v + w].step(weights[w], word);
+      for (int64_t s = half * words + word; s < 8 / halves() * (half + 1); s += words) {
+        Values weights;
+        for (int64_t w = v; w < v + together; ++w)
+          weights.push_back(groupQuad(vectorOf(w), s));
+        for (int64_t row = 0; row < rows; ++row) {
+          Value numbers = rowField(row, kRowNumbers + 4 * s, kb.i32);
+          for (int64_t w = 0; w < together; ++w)
+            sums[row * vectors + v + w].step(weights[w], numbers);
+        }
+        for (ByteSum &sum : sums)
+          sum.pin();
       }
-      for (ByteSum &sum : sums)
-        sum.pin();
       kb.fence();
     }
-  }
-  SmallVector<BlockReader::Scale> scales;
-  for (int64_t v = 0; v < vectors; ++v)
-    scales.push_back(groupScale(vectorOf(v), half));
+  // Several rows share the scales; those of one row are made where they are used.
+  SmallVector<BlockReader::Scale> scales(vectors);
+  for (int64_t v = 0; v < vectors && rows > 1; ++v)
+    scales[v] = groupScale(vectorOf(v), half);
   for (int64_t row = 0; row < rows; ++row) {
     if (byteDot == ByteDot::Pairs)
       subtractZero(row);
@@ -306,6 +310,8 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
       dSum = kb.broadcast(kb.fmul(scalar, sum));
     }
     for (int64_t v = 0; v < vectors; ++v) {
+      if (rows == 1)
+        scales[v] = groupScale(vectorOf(v), half);
       Value address = kb.gep(into, row * layout.rows + v * kLanes, kb.f32);
       Value integers = kb.make<arith::SIToFPOp>(kb.vec(kb.f32), sums[row * vectors + v].get());
       Value factor = kb.fmul(scales[v].factor, d);
@@ -313,7 +319,8 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
       if (scales[v].minimum)
         sum = kb.fma(scales[v].minimum, dSum, sum);
       kb.store(sum, address);
+      if (rows == 1 || v + 1 == vectors)
+        kb.fence();
     }
-    kb.fence();
   }
 }

@@ -99,6 +99,8 @@ private:
   /// Whether weights meet rows as signed numbers: those of 8 bits, where bytes are multiplied in
   /// pairs.
   bool isSigned() const { return byteDot == ByteDot::Pairs && layout.block->mainBits == 8; }
+  /// Whether a group's words hold nothing but two numbers of 4 bits in each byte.
+  bool twoPerByte() const { return layout.block->mainBits == 4 && !layout.block->extraBits; }
   int64_t halves() const { return layout.block->scales == plan::BlockPanel::Scales::I8 ? 2 : 1; }
   int64_t slabGroupBytes() const {
     return 64 * (8 + halves() + (layout.block->hasMinimum() ? 1 : 0));
