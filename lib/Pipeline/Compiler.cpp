@@ -33,6 +33,8 @@ public:
 private:
   llvm::Error runStages(Stage from, Stage to);
   llvm::Error generateCode();
+  llvm::Error tune(ArrayRef<plan::KernelOp> kernels, const codegen::CPUTarget &target,
+                   codegen::CompileOptions &generate);
   llvm::Error writeModule();
   llvm::Error writeArtifact();
   llvm::Error dump(const llvm::Twine &name, StringRef text);
@@ -47,6 +49,7 @@ private:
   Input input;
   std::vector<codegen::CPUTarget> targets;
   std::vector<codegen::CompiledCode> code;
+  std::vector<Report::Tuning> tunings;
 };
 
 } // namespace
@@ -120,12 +123,41 @@ llvm::Error Compilation::runStages(Stage from, Stage to) {
 // Outputs
 //===----------------------------------------------------------------------===//
 
+llvm::Error Compilation::tune(ArrayRef<plan::KernelOp> kernels, const codegen::CPUTarget &target,
+                              codegen::CompileOptions &generate) {
+  if (std::string why = codegen::whyNotRunnable(target); !why.empty()) {
+    if (events.warning)
+      events.warning(options.input + ": " + target.name + ": tiles are not measured: " + why);
+    return llvm::Error::success();
+  }
+  progress("compiling tiles for " + target.name);
+  Report::Tuning &tuning = tunings.emplace_back();
+  tuning.target = target.name;
+  auto measure = [&]() -> LogicalResult {
+    FailureOr<std::vector<codegen::TunedTile>> tiles =
+        codegen::tuneTiles(kernels, target, options.threads, [&](size_t done, size_t total) {
+          progress("measuring tiles for " + target.name, done, total);
+        });
+    if (succeeded(tiles))
+      tuning.tiles = std::move(*tiles);
+    return success(succeeded(tiles));
+  };
+  if (llvm::Error error = collectDiagnostics(context, options.input, events, measure))
+    return error;
+  for (const codegen::TunedTile &tile : tuning.tiles)
+    generate.schedules[tile.kernel] = tile.chosen;
+  return llvm::Error::success();
+}
+
 llvm::Error Compilation::generateCode() {
   SmallVector<plan::KernelOp> kernels(input.module->getOps<plan::KernelOp>());
   for (const codegen::CPUTarget &target : targets) {
-    progress(("generating code for " + target.name), code.size(), targets.size());
     codegen::CompileOptions generate;
     generate.threads = options.threads;
+    if (options.tune)
+      if (llvm::Error error = tune(kernels, target, generate))
+        return error;
+    progress(("generating code for " + target.name), code.size(), targets.size());
     std::string dumpError;
     if (!options.dumpFolder.empty())
       generate.dump = [&](StringRef kernel, StringRef stage, StringRef text) {
@@ -243,7 +275,7 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     return error;
   if (llvm::Error error = writeArtifact())
     return error;
-  Report report(*input.module, input.report);
+  Report report(*input.module, input.report, tunings);
   summary.text = report.getText(options.limits ? options.limits() : Limits());
   if (!options.reportPath.empty()) {
     std::error_code error;

@@ -120,6 +120,16 @@ std::string Report::getText(const Limits &limits) {
   if (readsPromptLengths(module))
     out << "positions: rotary frequencies follow the length of a sequence's prompt and stay to its "
            "end\n";
+  for (const Tuning &tuning : tunings) {
+    out << "tiles measured for " << tuning.target << ":\n";
+    for (const codegen::TunedTile &tile : tuning.tiles) {
+      out << "  " << tile.kernel << ": " << tile.chosen.getTileRows() << " rows x "
+          << 16 * tile.chosen.getTileVectors() << " columns";
+      if (tile.gain > 1)
+        out << llvm::formatv(", {0:f2} x as fast as the default", tile.gain);
+      out << "\n";
+    }
+  }
   FailureOr<ModelInfo> model = failure();
   if (module->hasAttr(TransformerDialect::getModelAttrName()))
     model = ModelInfo::get(module);
@@ -211,6 +221,18 @@ std::string Report::getJson() {
             json.attribute("kind", plan::stringifyScheduleKind(schedule->getKind()));
         });
     });
+    if (!tunings.empty())
+      json.attributeArray("tuned", [&] {
+        for (const Tuning &tuning : tunings)
+          for (const codegen::TunedTile &tile : tuning.tiles)
+            json.object([&] {
+              json.attribute("target", tuning.target);
+              json.attribute("kernel", tile.kernel);
+              json.attribute("tile_rows", tile.chosen.getTileRows());
+              json.attribute("tile_vectors", tile.chosen.getTileVectors());
+              json.attribute("gain", tile.gain);
+            });
+      });
     json.attributeArray("programs", [&] {
       for (auto program : module.getOps<plan::ProgramOp>())
         json.object([&] {

@@ -2,6 +2,7 @@
 #ifndef INGOT_LIB_PIPELINE_REPORT_H
 #define INGOT_LIB_PIPELINE_REPORT_H
 
+#include "ingot/CodeGen/Tune.h"
 #include "ingot/Import/Import.h"
 #include "ingot/Limits/Limits.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -9,11 +10,19 @@
 
 namespace ingot {
 
-/// Attention sites (fused or why not), config fields by class, kernels, and for every program the
-/// bytes and operations of its dispatches by class, per unit of each run-time size.
+/// Attention sites (fused or why not), config fields by class, kernels, what --tune measured, and
+/// for every program the bytes and operations of its dispatches by class, per unit of each run-time
+/// size.
 class Report {
 public:
-  Report(mlir::ModuleOp module, const ImportReport &import) : module(module), import(import) {}
+  /// What was measured for a target.
+  struct Tuning {
+    std::string target;
+    std::vector<codegen::TunedTile> tiles;
+  };
+
+  Report(mlir::ModuleOp module, const ImportReport &import, llvm::ArrayRef<Tuning> tunings)
+      : module(module), import(import), tunings(tunings) {}
 
   /// For people: per program its costs by class, and what `limits` allow.
   std::string getText(const Limits &limits);
@@ -23,6 +32,7 @@ public:
 private:
   mlir::ModuleOp module;
   const ImportReport &import;
+  llvm::ArrayRef<Tuning> tunings;
 };
 
 } // namespace ingot

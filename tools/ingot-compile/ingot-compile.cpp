@@ -89,6 +89,11 @@ static cl::opt<std::string>
 static cl::opt<unsigned> threads("jobs", cl::desc("worker threads (default: one per processor)"),
                                  cl::value_desc("n"), cl::init(0), cl::cat(category));
 static cl::opt<bool>
+    tune("tune",
+         cl::desc("measure tiles of the projections on this machine, which takes some seconds for "
+                  "each of them; never changes a bit of a result"),
+         cl::cat(category));
+static cl::opt<bool>
     costOnly("cost-only",
              cl::desc("compile nothing: print what a model costs, from its config.json alone"),
              cl::cat(category));
@@ -106,6 +111,7 @@ Examples:
   ingot-compile SmolLM2-135M-Instruct -o chat.ingot
   ingot-compile SmolLM2-135M-Instruct.Q4_1.gguf -o chat.ingot
   ingot-compile attention.mlir -o attention.ingot --target=native
+  ingot-compile model -o model.ingot --target=native --tune
   ingot-compile model -o model.ingot --weights=q8,*embed*=bf16 --activations=bf16
   ingot-compile model -o model.ingot --context=2048 --past-context=slide
   ingot-compile model --compile-to=graph -o -            read what was fused
@@ -158,9 +164,9 @@ static bool parsePastContext(llvm::StringRef text, CompileOptions &options) {
 
 /// The first option given that has no say when an artifact is compiled again; empty: none.
 static std::string findDecidedOption() {
-  static const llvm::StringRef open[] = {"o",     "target",         "report",       "compile-to",
-                                         "jobs",  "dump-phases-to", "compile-from", "quiet",
-                                         "limits"};
+  static const llvm::StringRef open[] = {
+      "o",     "target", "report", "compile-to", "jobs", "dump-phases-to", "compile-from",
+      "quiet", "limits", "tune"};
   for (auto &entry : cl::getRegisteredOptions()) {
     cl::Option *option = entry.second;
     if (option->getNumOccurrences() && llvm::is_contained(option->Categories, &category) &&
@@ -194,6 +200,7 @@ int main(int argc, char **argv) {
   options.reportPath = report;
   options.dumpFolder = dumpPhasesTo;
   options.threads = threads;
+  options.tune = tune;
   isQuiet = quiet;
   if (context.getNumOccurrences() && context < 1)
     return fail("--context=" + llvm::Twine(context) + ": expected at least 1 position");

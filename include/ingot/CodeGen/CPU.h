@@ -14,6 +14,7 @@
 #define INGOT_CODEGEN_CPU_H
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
 #include <functional>
 #include <string>
@@ -52,6 +53,8 @@ struct CompileOptions {
   /// Called, from one thread and in the order of the kernels, with the text of each stage: "vector.mlir",
   /// "ll" (optimised) and "s". Null: no text is made.
   std::function<void(llvm::StringRef kernel, llvm::StringRef stage, llvm::StringRef text)> dump;
+  /// By kernel, where it is not the kernel's own schedule or the default one that counts.
+  llvm::StringMap<plan::ScheduleAttr> schedules;
 };
 
 struct CompiledKernel {
@@ -71,8 +74,9 @@ llvm::FailureOr<CompiledCode> compileKernels(llvm::ArrayRef<plan::KernelOp> kern
                                              const CPUTarget &target,
                                              const CompileOptions &options = {});
 
-/// How a kernel is best compiled for a target; select-schedule writes it. The kind follows from what
-/// the kernel contains, the tile from the target.
+/// How a kernel is compiled for a target if nobody says more: of the kind that select-schedule
+/// wrote, or that follows from what the kernel contains, in a tile that fits the target's
+/// registers.
 plan::ScheduleAttr getDefaultSchedule(plan::KernelOp kernel, const CPUTarget &target);
 
 /// Registers the passes of code generation: --emit-cpu-kernels{target=...}.

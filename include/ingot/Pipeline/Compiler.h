@@ -38,6 +38,9 @@ struct CompileOptions : PipelineOptions {
   /// Write the module of every stage, and the vector IR, LLVM IR and assembly of every kernel, into
   /// this folder.
   std::string dumpFolder;
+  /// Measure tiles of the projections on this machine, for the targets whose code it can run. The
+  /// file then depends on what was measured; what it computes does not.
+  bool tune = false;
   /// What the machine can do, for the summary; asked for when it is made. Absent: not in it.
   std::function<Limits()> limits;
   /// Worker threads; 0: one per processor. Does not change a byte of the result.

@@ -179,7 +179,8 @@ llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> k
     auto module = ModuleOp::create(builder, kernel.getLoc());
     std::string error;
     Location errorLoc = kernel.getLoc();
-    std::optional<int64_t> scratch = emitKernel(kernel, target, module, error, errorLoc);
+    plan::ScheduleAttr schedule = options.schedules.lookup(kernel.getName());
+    std::optional<int64_t> scratch = emitKernel(kernel, schedule, target, module, error, errorLoc);
     if (!scratch)
       return (emitError(errorLoc) << error), failure();
     KernelJob job{kernel.getName().str(), module, {}, {}, {}, {}, {}};

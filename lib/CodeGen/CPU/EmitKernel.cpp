@@ -39,9 +39,9 @@ Value codegen::peelReshapes(Value value) {
   return value;
 }
 
-std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, const CPUTarget &target,
-                                           ModuleOp module, std::string &error,
-                                           Location &errorLoc) {
+std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, plan::ScheduleAttr schedule,
+                                           const CPUTarget &target, ModuleOp module,
+                                           std::string &error, Location &errorLoc) {
   errorLoc = kernel.getLoc();
   llvm::Expected<plan::KernelInterface> interface =
       plan::KernelInterface::get(kernel.getFunctionType());
@@ -51,7 +51,8 @@ std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, const CPUTarge
   }
   KernelBuilder kb(module, kernel.getSymName(), kernel.getLoc());
   Evaluator eval(kb, kernel, *interface);
-  plan::ScheduleAttr schedule = kernel.getScheduleAttr();
+  if (!schedule)
+    schedule = kernel.getScheduleAttr();
   // A tile of one by one leaves the choice to the target.
   bool open = schedule && schedule.getTileRows() == 1 && schedule.getTileVectors() == 1;
   if (!schedule || open)

@@ -37,10 +37,11 @@ void emitRoute(KernelEmission &emission);
 mlir::Value peelReshapes(mlir::Value value);
 
 /// Emits `kernel` as func.func of the same name at the end of `module` (an empty one of its own).
-/// Returns its scratch bytes; on failure sets `error` and its location.
-std::optional<int64_t> emitKernel(plan::KernelOp kernel, const CPUTarget &target,
-                                  mlir::ModuleOp module, std::string &error,
-                                  mlir::Location &errorLoc);
+/// With a null `schedule`, the kernel's own counts, or the target's. Returns its scratch bytes; on
+/// failure sets `error` and its location.
+std::optional<int64_t> emitKernel(plan::KernelOp kernel, plan::ScheduleAttr schedule,
+                                  const CPUTarget &target, mlir::ModuleOp module,
+                                  std::string &error, mlir::Location &errorLoc);
 
 } // namespace ingot::codegen
 

@@ -46,7 +46,7 @@ struct EmitCPUKernelsPass : PassWrapper<EmitCPUKernelsPass, OperationPass<Module
     for (plan::KernelOp kernel : kernels) {
       std::string error;
       Location errorLoc = kernel.getLoc();
-      if (!assembly && !emitKernel(kernel, *resolved, *emitted, error, errorLoc)) {
+      if (!assembly && !emitKernel(kernel, /*schedule=*/{}, *resolved, *emitted, error, errorLoc)) {
         emitError(errorLoc) << error;
         return signalPassFailure();
       }
