@@ -181,7 +181,7 @@ llvm::Expected<unsigned> ProgramTable::getLeaf(Value value, const ItemsOf &items
     }
     if (dim.getWindow() < 0)
       return makeError("expected a window of at least 0, got ", dim.getWindow(), getWhere(op));
-    static_assert(int(tfm::BatchDimKind::Items) == int(fb::BatchDimKind::Items) &&
+    static_assert(int(tfm::BatchDimKind::AllPairs) == int(fb::BatchDimKind::AllPairs) &&
                   int(tfm::BatchDimKind::Keys) == int(fb::BatchDimKind::Keys));
     return addSize(fb::SizeOp::BatchDim, number, int64_t(dim.getKind()), int64_t(dim.getWindow()));
   }

@@ -100,6 +100,9 @@ std::optional<std::array<double, 4>> Costs::evaluate(const StepShape &step) cons
       case BatchDimKind::Pairs:
         size = sequences * countPairs(step.position, step.rows, window);
         break;
+      case BatchDimKind::AllPairs:
+        size = sequences * double(step.rows) * double(held);
+        break;
       default:
         return std::nullopt;
       }

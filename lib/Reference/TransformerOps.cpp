@@ -343,6 +343,10 @@ static int64_t sizeOfBatch(const Batch &batch, tfm::BatchDimKind kind, int64_t w
         size += window ? std::min(keys, window) : keys;
       }
     return size;
+  case tfm::BatchDimKind::AllPairs:
+    for (const Batch::Sequence &sequence : batch.sequences)
+      size += sequence.rowCount * sequence.keyEnd;
+    return size;
   case tfm::BatchDimKind::Pages:
     for (const Batch::Sequence &sequence : batch.sequences)
       size += llvm::divideCeil(sequence.keyEnd, 64);

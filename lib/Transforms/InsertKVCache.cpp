@@ -20,32 +20,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-/// Whether a key that the condition keeps is never after the query: a conjunct says `j <= i`.
-static bool impliesCausal(Value keep, Value i, Value j) {
-  if (auto both = keep.getDefiningOp<arith::AndIOp>())
-    return impliesCausal(both.getLhs(), i, j) || impliesCausal(both.getRhs(), i, j);
-  auto compare = keep.getDefiningOp<arith::CmpIOp>();
-  if (!compare)
-    return false;
-  using P = arith::CmpIPredicate;
-  P predicate = compare.getPredicate();
-  if (compare.getLhs() == j && compare.getRhs() == i)
-    return predicate == P::sle || predicate == P::slt || predicate == P::ule ||
-           predicate == P::ult || predicate == P::eq;
-  if (compare.getLhs() == i && compare.getRhs() == j)
-    return predicate == P::sge || predicate == P::sgt || predicate == P::uge ||
-           predicate == P::ugt || predicate == P::eq;
-  return false;
-}
-
-static bool isCausal(AttentionOp op) {
-  if (op.getMask().empty())
-    return false;
-  Block &block = op.getMask().front();
-  return impliesCausal(cast<YieldOp>(block.getTerminator()).getValue(), block.getArgument(2),
-                       block.getArgument(3));
-}
-
 namespace {
 
 /// What a function got when its tokens were packed.
@@ -153,7 +127,7 @@ FailureOr<CacheType> Packer::getCacheType(AttentionOp op) {
   bool ofSource = dims.isSource(op.getK());
   if (ofSource != dims.isSource(op.getV()))
     return op.emitOpError("expected keys and values of the same sequence");
-  if (!transient && !ofSource && !isCausal(op))
+  if (!transient && !ofSource && !keepsOnlyPast(op.getMask()))
     return op.emitOpError("is not causal, so its keys cannot be cached between steps");
   // A region may read the row of the query, and, where all keys are of this step, that of the key.
   llvm::SetVector<Value> captured;

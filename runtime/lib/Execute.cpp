@@ -158,26 +158,29 @@ Error Context::batchDimension(const fb::Size &size, int64_t &value) {
     return nullptr;
   case fb::BatchDimKind::Keys:
   case fb::BatchDimKind::Pairs:
+  case fb::BatchDimKind::AllPairs:
     break;
   }
-  bool pairs = static_cast<fb::BatchDimKind>(size.b()) == fb::BatchDimKind::Pairs;
+  auto kind = static_cast<fb::BatchDimKind>(size.b());
   auto keysOf = [&](int64_t held, int64_t rows) {
     return rows == 0 ? 0 : window ? std::min(held, window + rows - 1) : held;
   };
   if (uniform) {
     int64_t cap = window ? std::min(window, data.keys) : data.keys;
-    int64_t one = pairs ? (cap ? causalPairs(0, data.rows, cap) : 0) : keysOf(data.keys, data.rows);
+    int64_t one = kind == fb::BatchDimKind::Keys    ? keysOf(data.keys, data.rows)
+                  : kind == fb::BatchDimKind::Pairs ? (cap ? causalPairs(0, data.rows, cap) : 0)
+                                                    : data.rows * data.keys;
     if (mulOverflows(one, data.sequences, value))
       return badSize(*program->source, "too many keys");
     return nullptr;
   }
   value = 0;
   for (const StepRows::Sequence &sequence : step->sequences) {
-    bool ofSource = program->ofSource[static_cast<size_t>(size.a())];
-    int64_t held = sequence.keyEnd(ofSource);
-    int64_t one = !pairs     ? keysOf(held, sequence.rowCount)
-                  : ofSource ? held * sequence.rowCount
-                             : causalPairs(sequence.position, sequence.rowCount, window);
+    int64_t held = sequence.keyEnd(program->ofSource[static_cast<size_t>(size.a())]);
+    int64_t one = kind == fb::BatchDimKind::Keys ? keysOf(held, sequence.rowCount)
+                  : kind == fb::BatchDimKind::Pairs
+                      ? causalPairs(sequence.position, sequence.rowCount, window)
+                      : held * sequence.rowCount;
     if (addOverflows(value, one, value))
       return badSize(*program->source, "too many keys");
   }

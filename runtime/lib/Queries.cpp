@@ -50,7 +50,7 @@ std::string formula(const fb::Program &program, size_t index, Precedence parent,
            std::to_string(size.b()) + ")";
   case fb::SizeOp::BatchDim: {
     static const char *const names[] = {"tokens", "sequences", "outputs", "keys",
-                                        "pairs",  "pages",     "items"};
+                                        "pairs",  "pages",     "items",   "all_pairs"};
     std::string out = names[size.b()];
     if (count(program.batches()) > 1)
       out += "[" + std::to_string(size.a()) + "]";

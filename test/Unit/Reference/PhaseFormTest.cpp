@@ -191,7 +191,7 @@ TEST(PhaseForm, crossAttentionThroughUniformBatches) {
 
 TEST(PhaseForm, batchSizes) {
   Program program(R"(
-    func.func @f(%b: !tfm.batch) -> (index, index, index, index, index, index, index, index, index) {
+    func.func @f(%b: !tfm.batch) -> (index, index, index, index, index, index, index, index, index, index) {
       %0 = tfm.batch_dim %b tokens
       %1 = tfm.batch_dim %b sequences
       %2 = tfm.batch_dim %b outputs
@@ -201,17 +201,18 @@ TEST(PhaseForm, batchSizes) {
       %6 = tfm.batch_dim %b pairs {window = 10 : i64}
       %7 = tfm.batch_dim %b pages
       %8 = tfm.batch_dim %b items
-      return %0, %1, %2, %3, %4, %5, %6, %7, %8 : index, index, index, index, index, index, index, index, index
+      %9 = tfm.batch_dim %b all_pairs
+      return %0, %1, %2, %3, %4, %5, %6, %7, %8, %9 : index, index, index, index, index, index, index, index, index, index
     })");
   // 3 rows after 4 positions, 1 row after 64, none after 5.
   Batch batch = Batch::pack({3, 1, 0}, {4, 64, 5});
   batch.outputRows = {2, 3};
   std::vector<RuntimeValue> results = program.run("f", {batch});
   // Rows of the first sequence see 5, 6 and 7 keys; with a window of 10 the second sees 10 of 65.
-  int64_t expected[] = {4,         3, 2, 7 + 65 + 5, 7 + 10 + 5, 5 + 6 + 7 + 65, 5 + 6 + 7 + 10,
-                        1 + 2 + 1, 2};
-  ASSERT_EQ(results.size(), 9u);
-  for (int i = 0; i < 9; ++i)
+  int64_t expected[] = {
+      4, 3, 2, 7 + 65 + 5, 7 + 10 + 5, 5 + 6 + 7 + 65, 5 + 6 + 7 + 10, 1 + 2 + 1, 2, 3 * 7 + 65};
+  ASSERT_EQ(results.size(), 10u);
+  for (int i = 0; i < 10; ++i)
     EXPECT_EQ(std::get<Tensor>(results[i]).intAt(0), expected[i]) << i;
 }
 

@@ -70,18 +70,20 @@ void buildScore(OpBuilder &builder, Location loc, Region &region, const CommonSc
   YieldOp::create(builder, loc, s);
 }
 
-/// Whether `x`, in a region of tfm.attention, and `y`, in a region that was built, are computed alike. Constants are compared by value
-/// wherever they stand, since clean-up passes may move them out of the region.
+/// Whether `x`, in a region of tfm.attention, and `y`, in a region that was built, are computed
+/// alike. Constants are compared by value wherever they stand, since clean-up passes may move them
+/// out of the region.
 static bool computesSame(Value x, Value y) {
   if (x == y)
     return true;
   auto xArgument = dyn_cast<BlockArgument>(x), yArgument = dyn_cast<BlockArgument>(y);
   if (xArgument && yArgument) // of the region, and of the one that was built and has no parent
     return xArgument.getArgNumber() == yArgument.getArgNumber() &&
-           isa<AttentionOp>(xArgument.getOwner()->getParentOp()) && !yArgument.getOwner()->getParentOp();
+           isa<AttentionOp>(xArgument.getOwner()->getParentOp()) &&
+           !yArgument.getOwner()->getParentOp();
   Operation *xOp = x.getDefiningOp(), *yOp = y.getDefiningOp();
-  if (!xOp || !yOp || xOp->getName() != yOp->getName() || xOp->getNumRegions() || yOp->getNumRegions() ||
-      x.getType() != y.getType() || xOp->getNumResults() != 1 ||
+  if (!xOp || !yOp || xOp->getName() != yOp->getName() || xOp->getNumRegions() ||
+      yOp->getNumRegions() || x.getType() != y.getType() || xOp->getNumResults() != 1 ||
       xOp->getNumOperands() != yOp->getNumOperands() ||
       xOp->getAttrDictionary() != yOp->getAttrDictionary())
     return false;
@@ -136,6 +138,29 @@ std::optional<CommonMask> matchMask(Region &region) {
   if (equalsBuilt(region, [&](OpBuilder &b, Region &r) { buildMask(b, loc, r, mask); }))
     return mask;
   return std::nullopt;
+}
+
+/// Whether a key that the condition keeps is never after the query: a conjunct says `j <= i`.
+static bool impliesCausal(Value keep, Value i, Value j) {
+  if (auto both = keep.getDefiningOp<arith::AndIOp>())
+    return impliesCausal(both.getLhs(), i, j) || impliesCausal(both.getRhs(), i, j);
+  auto compare = keep.getDefiningOp<arith::CmpIOp>();
+  if (!compare)
+    return false;
+  using P = arith::CmpIPredicate;
+  P predicate = compare.getPredicate();
+  if (compare.getLhs() == j && compare.getRhs() == i)
+    return predicate == P::sle || predicate == P::slt || predicate == P::ule ||
+           predicate == P::ult || predicate == P::eq;
+  if (compare.getLhs() == i && compare.getRhs() == j)
+    return predicate == P::sge || predicate == P::sgt || predicate == P::uge ||
+           predicate == P::ugt || predicate == P::eq;
+  return false;
+}
+
+bool keepsOnlyPast(Region &region) {
+  return !region.empty() &&
+         impliesCausal(getYielded(region), region.getArgument(2), region.getArgument(3));
 }
 
 std::optional<CommonScore> matchScore(Region &region) {

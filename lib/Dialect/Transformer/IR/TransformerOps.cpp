@@ -496,9 +496,11 @@ void AttentionOp::getCost(SmallVectorImpl<CostTerm> &terms) {
     terms.push_back({CostClass::Cache,
                      bytesPerPosition(cache),
                      {{getBatch(), int64_t(BatchDimKind::Keys), window}}});
-    terms.push_back({CostClass::Flops,
-                     2 * heads * width,
-                     {{getBatch(), int64_t(BatchDimKind::Pairs), window}}});
+    // A mask that is not causal may leave out keys too, which is counted as work.
+    CostFactor pairs = keepsOnlyPast(getMask())
+                           ? CostFactor{getBatch(), int64_t(BatchDimKind::Pairs), window}
+                           : CostFactor{getBatch(), int64_t(BatchDimKind::AllPairs)};
+    terms.push_back({CostClass::Flops, 2 * heads * width, {pairs}});
     return;
   }
   CostTerm flops{CostClass::Flops, 2 * heads * width, {}};

@@ -44,6 +44,9 @@ void buildScore(mlir::OpBuilder &builder, mlir::Location loc, mlir::Region &regi
 std::optional<CommonMask> matchMask(mlir::Region &region);
 std::optional<CommonScore> matchScore(mlir::Region &region);
 
+/// Whether a mask, common or not, says that no key after the query is kept: a conjunct is `j <= i`.
+bool keepsOnlyPast(mlir::Region &region);
+
 } // namespace ingot::tfm
 
 #endif // INGOT_DIALECT_TRANSFORMER_IR_ATTENTIONREGIONS_H

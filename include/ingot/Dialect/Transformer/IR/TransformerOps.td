@@ -548,7 +548,7 @@ def BatchDimKind : I32EnumAttr<"BatchDimKind", "a size of a batch", [
     I32EnumAttrCase<"Tokens", 0, "tokens">, I32EnumAttrCase<"Sequences", 1, "sequences">,
     I32EnumAttrCase<"Outputs", 2, "outputs">, I32EnumAttrCase<"Keys", 3, "keys">,
     I32EnumAttrCase<"Pairs", 4, "pairs">, I32EnumAttrCase<"Pages", 5, "pages">,
-    I32EnumAttrCase<"Items", 6, "items">]> {
+    I32EnumAttrCase<"Items", 6, "items">, I32EnumAttrCase<"AllPairs", 7, "all_pairs">]> {
   let cppNamespace = "::ingot::tfm";
   let genSpecializedAttr = 0;
 }
@@ -560,7 +560,8 @@ def Transformer_BatchDimOp : Transformer_Op<"batch_dim", [Pure]> {
     `tokens`: packed rows. `sequences`. `outputs`: rows whose outputs are wanted. `keys`: keys that the
     sequences can see, summed. `pairs`: (row, key) pairs under a causal mask, summed. `pages`: pages
     of 64 positions that a transient cache needs. `items`: blocks of queries that attention is
-    divided into. With `window` (0: none), `keys` and `pairs` count at most so many keys back.
+    divided into. `all_pairs`: every row with every key of its sequence. With `window` (0: none), `keys`
+    and `pairs` count at most so many keys back.
 
     ```mlir
     func.func @f(%batch: !tfm.batch) -> index {
