@@ -17,6 +17,7 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
+#include "Reads.h"
 #include "Sizes.h"
 #include "WeightValues.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
@@ -26,7 +27,6 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/StringExtras.h"
 
 namespace ingot {
@@ -69,17 +69,6 @@ static bool isDear(Operation *op) {
 static bool isTranscendental(Operation *op) {
   return isa<math::MathDialect>(op->getDialect()) &&
          !isa<math::AbsFOp, math::FmaOp, math::RoundEvenOp, math::FloorOp, math::CeilOp>(op);
-}
-
-/// Operands, and values that the regions of the operation read from outside.
-static void forEachRead(Operation *op, function_ref<void(Value)> visit) {
-  for (Value operand : op->getOperands())
-    visit(operand);
-  llvm::SetVector<Value> captured;
-  if (op->getNumRegions())
-    getUsedValuesDefinedAbove(op->getRegions(), captured);
-  for (Value value : captured)
-    visit(value);
 }
 
 static bool isTensor(Value value) { return isa<RankedTensorType>(value.getType()); }

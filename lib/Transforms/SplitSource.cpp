@@ -1,5 +1,6 @@
 //===- SplitSource.cpp - computes once what depends on the source alone -----------------------===//
 
+#include "Reads.h"
 #include "ingot/Dialect/Transformer/IR/SourceAttr.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "ingot/Transforms/Passes.h"
@@ -46,25 +47,26 @@ LogicalResult SourceSplitter::collect() {
     if (argument != source)
       ofDecoder.insert(argument);
   for (Operation &op : decoder.getBody().front()) {
-    auto any = [&](const llvm::DenseSet<Value> &values) {
-      return llvm::any_of(op.getOperands(), [&](Value v) { return values.contains(v); });
-    };
-    bool reads = any(ofSource), own = any(ofDecoder) || op.hasTrait<OpTrait::IsTerminator>();
-    if (reads && !own) {
+    bool own = op.hasTrait<OpTrait::IsTerminator>();
+    SmallVector<Value> readOfSource;
+    forEachRead(&op, [&](Value value) {
+      own |= ofDecoder.contains(value);
+      if (ofSource.contains(value))
+        readOfSource.push_back(value);
+    });
+    if (!readOfSource.empty() && !own) {
       moved.insert(&op);
       ofSource.insert(op.result_begin(), op.result_end());
       continue;
     }
     if (own)
       ofDecoder.insert(op.result_begin(), op.result_end());
-    for (Value operand : op.getOperands())
-      if (ofSource.contains(operand)) {
-        if (operand == source || !isa<func::CallOp>(op) ||
-            !isa<RankedTensorType>(operand.getType()))
-          return op.emitOpError("reads the source, expected a call that is given what is computed "
-                                "of the source alone");
-        boundary.insert(operand);
-      }
+    for (Value value : readOfSource) {
+      if (value == source || !isa<func::CallOp>(op) || !isa<RankedTensorType>(value.getType()))
+        return op.emitOpError("reads the source, expected a call that is given what is computed "
+                              "of the source alone");
+      boundary.insert(value);
+    }
   }
   return success();
 }
@@ -74,8 +76,7 @@ Value SourceSplitter::cloneInto(OpBuilder &builder, Value value, IRMapping &mapp
   if (Value known = mapping.lookupOrNull(value))
     return known;
   Operation *op = value.getDefiningOp();
-  for (Value operand : op->getOperands())
-    cloneInto(builder, operand, mapping);
+  forEachRead(op, [&](Value read) { cloneInto(builder, read, mapping); });
   builder.clone(*op, mapping);
   return mapping.lookup(value);
 }
