@@ -51,66 +51,134 @@ DictionaryAttr ModelInfo::toAttr(MLIRContext *context) const {
   return all.getDictionary(context);
 }
 
-FailureOr<ModelInfo> ModelInfo::get(ModuleOp module) {
-  auto dict = module->getAttrOfType<DictionaryAttr>(tfm::TransformerDialect::getModelAttrName());
-  if (!dict)
-    return failure();
-  ModelInfo info;
-  bool complete = true;
-  auto number = [&](StringRef name, int64_t &field) {
-    auto attr = dict.getAs<IntegerAttr>(name);
-    complete &= attr && attr.getType().isInteger(64);
-    if (complete)
-      field = attr.getInt();
-  };
-  number("vocab", info.vocab);
-  number("context", info.context);
-  number("window", info.window);
-  number("begin_id", info.beginId);
-  number("layers", info.layers);
-  number("hidden", info.hidden);
-  number("heads", info.heads);
-  number("kv_heads", info.kvHeads);
-  number("head_dim", info.headDim);
-  auto type = dict.getAs<StringAttr>("model_type");
-  auto learned = dict.getAs<BoolAttr>("learned_positions");
-  auto ends = dict.getAs<DenseI64ArrayAttr>("end_ids");
-  auto outputs = dict.getAs<ArrayAttr>("outputs");
-  if (outputs)
-    number("token_types", info.tokenTypes), number("start_id", info.startId),
-        number("source_vocab", info.sourceVocab);
-  for (Attribute attr : outputs ? outputs.getValue() : ArrayRef<Attribute>()) {
-    auto entry = dyn_cast<DictionaryAttr>(attr);
-    auto name = entry ? entry.getAs<StringAttr>("name") : StringAttr();
-    auto function = entry ? entry.getAs<StringAttr>("function") : StringAttr();
-    auto first = entry ? entry.getAs<BoolAttr>("first") : BoolAttr();
-    auto width = entry ? entry.getAs<IntegerAttr>("width") : IntegerAttr();
-    if (!name || !function || !first || !width)
-      return failure();
-    ModelOutput output;
-    output.name = name.str();
-    output.function = function.str();
-    output.firstRowOnly = first.getValue();
-    output.width = width.getInt();
-    if (auto labels = entry.getAs<ArrayAttr>("labels"))
-      for (auto label : labels.getAsRange<StringAttr>())
-        output.labels.push_back(label.str());
-    if (auto independent = entry.getAs<BoolAttr>("independent"))
-      output.independent = independent.getValue();
-    info.outputs.push_back(output);
+namespace {
+/// Fields of a dictionary. The first that is missing or of another type is an error of the module.
+class FieldReader {
+public:
+  FieldReader(ModuleOp module, DictionaryAttr fields, StringRef path)
+      : module(module), fields(fields), path(path) {}
+
+  bool has(StringRef name) const { return bool(fields.get(name)); }
+  bool hasFailed() const { return failed; }
+
+  template <typename AttrT> AttrT get(StringRef name, StringRef kind) {
+    auto attr = fields.getAs<AttrT>(name);
+    if (!attr)
+      fail(name, kind);
+    return attr;
   }
-  if (auto penalty = dict.getAs<FloatAttr>("length_penalty"))
-    info.lengthPenalty = penalty.getValueAsDouble();
-  if (auto early = dict.getAs<BoolAttr>("early_stopping"))
-    info.earlyStopping = early.getValue();
-  if (auto pooling = dict.getAs<StringAttr>("pooling"))
-    info.pooling = pooling.str();
-  if (auto normalize = dict.getAs<BoolAttr>("normalize"))
-    info.normalize = normalize.getValue();
-  if (!complete || !type || !learned || !ends)
+  int64_t integer(StringRef name) {
+    auto attr = fields.getAs<IntegerAttr>(name);
+    if (attr && attr.getType().isInteger(64))
+      return attr.getInt();
+    fail(name, "an i64");
+    return 0;
+  }
+  bool flag(StringRef name) {
+    auto attr = get<BoolAttr>(name, "true or false");
+    return attr && attr.getValue();
+  }
+  std::string text(StringRef name) {
+    auto attr = get<StringAttr>(name, "a string");
+    return attr ? attr.str() : std::string();
+  }
+  std::vector<std::string> texts(StringRef name) {
+    std::vector<std::string> result;
+    auto list = get<ArrayAttr>(name, "a list of strings");
+    for (Attribute entry : list ? list.getValue() : ArrayRef<Attribute>()) {
+      auto text = dyn_cast<StringAttr>(entry);
+      if (!text)
+        fail(name, "a list of strings");
+      else
+        result.push_back(text.str());
+    }
+    return result;
+  }
+  void fail(StringRef name, StringRef expected) {
+    if (failed)
+      return;
+    failed = true;
+    InFlightDiagnostic error = module.emitError("field '")
+                               << path << name << "' of "
+                               << tfm::TransformerDialect::getModelAttrName() << ": expected "
+                               << expected;
+    if (Attribute attr = fields.get(name))
+      error << ", got " << attr;
+  }
+
+private:
+  ModuleOp module;
+  DictionaryAttr fields;
+  std::string path;
+  bool failed = false;
+};
+} // namespace
+
+static std::optional<ModelOutput> readOutput(FieldReader &fields) {
+  ModelOutput output;
+  output.name = fields.text("name");
+  output.function = fields.text("function");
+  output.firstRowOnly = fields.flag("first");
+  output.width = fields.integer("width");
+  if (fields.has("labels"))
+    output.labels = fields.texts("labels");
+  if (fields.has("independent"))
+    output.independent = fields.flag("independent");
+  if (fields.hasFailed())
+    return std::nullopt;
+  return output;
+}
+
+FailureOr<ModelInfo> ModelInfo::get(ModuleOp module) {
+  StringRef name = tfm::TransformerDialect::getModelAttrName();
+  auto dict = module->getAttrOfType<DictionaryAttr>(name);
+  if (!dict)
+    return module.emitError("expected a dictionary ") << name;
+  ModelInfo info;
+  FieldReader fields(module, dict, "");
+  info.modelType = fields.text("model_type");
+  info.vocab = fields.integer("vocab");
+  info.context = fields.integer("context");
+  info.learnedPositions = fields.flag("learned_positions");
+  info.window = fields.integer("window");
+  if (auto ends = fields.get<DenseI64ArrayAttr>("end_ids", "a list of i64"))
+    info.endIds.assign(ends.asArrayRef().begin(), ends.asArrayRef().end());
+  info.beginId = fields.integer("begin_id");
+  info.layers = fields.integer("layers");
+  info.hidden = fields.integer("hidden");
+  info.heads = fields.integer("heads");
+  info.kvHeads = fields.integer("kv_heads");
+  info.headDim = fields.integer("head_dim");
+  if (fields.has("outputs")) {
+    info.tokenTypes = fields.integer("token_types");
+    info.startId = fields.integer("start_id");
+    info.sourceVocab = fields.integer("source_vocab");
+    auto outputs = fields.get<ArrayAttr>("outputs", "a list of dictionaries");
+    for (auto [i, attr] : llvm::enumerate(outputs ? outputs.getValue() : ArrayRef<Attribute>())) {
+      auto entry = dyn_cast<DictionaryAttr>(attr);
+      if (!entry) {
+        fields.fail("outputs", "a list of dictionaries");
+        break;
+      }
+      FieldReader outputFields(module, entry, ("outputs[" + Twine(i) + "].").str());
+      std::optional<ModelOutput> output = readOutput(outputFields);
+      if (!output)
+        return failure();
+      info.outputs.push_back(std::move(*output));
+    }
+  }
+  if (fields.has("length_penalty"))
+    if (auto penalty = fields.get<FloatAttr>("length_penalty", "a number"))
+      info.lengthPenalty = penalty.getValueAsDouble();
+  if (fields.has("early_stopping"))
+    info.earlyStopping = fields.flag("early_stopping");
+  if (fields.has("pooling"))
+    info.pooling = fields.text("pooling");
+  if (!llvm::is_contained({"", "first", "last", "mean", "max", "pooled"}, StringRef(info.pooling)))
+    fields.fail("pooling", "first, last, mean, max or pooled");
+  if (fields.has("normalize"))
+    info.normalize = fields.flag("normalize");
+  if (fields.hasFailed())
     return failure();
-  info.modelType = type.str();
-  info.learnedPositions = learned.getValue();
-  info.endIds.assign(ends.asArrayRef().begin(), ends.asArrayRef().end());
   return info;
 }

@@ -237,7 +237,9 @@ llvm::Expected<std::string> ingot::describeCosts(ModuleOp module, const CostOpti
   auto fail = [](const llvm::Twine &text) {
     return llvm::createStringError(llvm::inconvertibleErrorCode(), text);
   };
-  FailureOr<ModelInfo> model = ModelInfo::get(module);
+  FailureOr<ModelInfo> model = failure();
+  if (module->hasAttr(TransformerDialect::getModelAttrName()))
+    model = ModelInfo::get(module);
   if (failed(model) || !module.lookupSymbol<plan::ProgramOp>("decode"))
     return fail("costs are known for language models with a cache only");
   return CostReport(module, *model, options, std::max<int64_t>(model->context, 1)).getText();

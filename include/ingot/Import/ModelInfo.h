@@ -1,5 +1,4 @@
-//===- ModelInfo.h - what later stages need to know of a language model ---------------*- C++
-//-*-===//
+//===- ModelInfo.h - what later stages need to know of a language model -------------*- C++ -*-===//
 //
 // The module attribute `tfm.model` is a dictionary with the fields below under the names of their
 // comments. Passes, the driver and the artifact read it through this struct.
@@ -48,13 +47,16 @@ struct ModelInfo {
   /// outputs: of encoders, also of that of an encoder-decoder. A model without a decoder has no
   /// function @forward, only these.
   std::vector<ModelOutput> outputs;
-  std::string pooling; ///< pooling: how rows become one vector, empty for the model's head or mean
+  /// pooling: how rows become one vector: "first", "last", "mean", "max", "pooled" or, for the
+  /// model's head or mean, empty
+  std::string pooling;
   bool normalize = false; ///< normalize: vectors have length 1
-  int64_t tokenTypes =
-      0; ///< token_types: ids of the functions' second input; 0: they have one input
+  /// token_types: ids of the functions' second input; 0: they have one input
+  int64_t tokenTypes = 0;
 
   mlir::DictionaryAttr toAttr(mlir::MLIRContext *context) const;
-  /// Reads the attribute of a module; fails without one, or when a field is missing or malformed.
+  /// Reads the attribute of a module. Without one, or where a field is missing or malformed, says
+  /// so in an error of the module.
   static mlir::FailureOr<ModelInfo> get(mlir::ModuleOp module);
 };
 

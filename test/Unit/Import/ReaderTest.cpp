@@ -3,6 +3,7 @@
 #include "../../../lib/Import/Config.h"
 #include "../../../lib/Import/TensorTable.h"
 #include "ingot/Import/ModelInfo.h"
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/MLIRContext.h"
 #include "gtest/gtest.h"
 
@@ -148,8 +149,46 @@ TEST(ModelInfo, RoundTrip) {
       if (field.getName() != dropped.getName())
         rest.push_back(field);
     module.get()->setAttr("tfm.model", mlir::DictionaryAttr::get(&context, rest));
+    std::string message;
+    mlir::ScopedDiagnosticHandler handler(&context,
+                                          [&](mlir::Diagnostic &d) { message = d.str(); });
     EXPECT_TRUE(failed(ModelInfo::get(*module))) << dropped.getName().str();
+    EXPECT_NE(message.find("field '" + dropped.getName().str() + "' of tfm.model: expected "),
+              std::string::npos)
+        << message;
   }
+}
+
+TEST(ModelInfo, wrongFields) {
+  mlir::MLIRContext context;
+  ModelInfo info;
+  info.outputs.push_back({"classes", "f", true, 2, {"good", "bad"}, false});
+  auto module =
+      mlir::OwningOpRef<mlir::ModuleOp>(mlir::ModuleOp::create(mlir::UnknownLoc::get(&context)));
+  mlir::Builder b(&context);
+  auto expectError = [&](llvm::StringRef name, mlir::Attribute value, llvm::StringRef expected) {
+    mlir::NamedAttrList fields(info.toAttr(&context));
+    fields.set(name, value);
+    module.get()->setAttr("tfm.model", fields.getDictionary(&context));
+    std::string message;
+    mlir::ScopedDiagnosticHandler handler(&context,
+                                          [&](mlir::Diagnostic &d) { message = d.str(); });
+    EXPECT_TRUE(failed(ModelInfo::get(*module)));
+    EXPECT_EQ(message, expected);
+  };
+  auto output = mlir::cast<mlir::DictionaryAttr>(
+      mlir::cast<mlir::ArrayAttr>(info.toAttr(&context).get("outputs"))[0]);
+  mlir::NamedAttrList numbers(output);
+  numbers.set("labels", b.getI64ArrayAttr({1}));
+  expectError("outputs", b.getArrayAttr(numbers.getDictionary(&context)),
+              "field 'outputs[0].labels' of tfm.model: expected a list of strings, got [1]");
+  expectError("outputs", b.getStrArrayAttr({"x"}),
+              "field 'outputs' of tfm.model: expected a list of dictionaries, got [\"x\"]");
+  expectError(
+      "pooling", b.getStringAttr("maen"),
+      "field 'pooling' of tfm.model: expected first, last, mean, max or pooled, got \"maen\"");
+  expectError("vocab", b.getI32IntegerAttr(3),
+              "field 'vocab' of tfm.model: expected an i64, got 3 : i32");
 }
 
 } // namespace
