@@ -59,17 +59,36 @@ struct Line {
   }
 };
 
-/// The time that the costs need at the machine's limits, over the time taken: 1 is the ceiling.
-double shareOfLimit(const Line &line, const Limits &limits) {
-  double least = 0;
-  if (limits.readGBs > 0)
-    least = static_cast<double>(line.bytes) / limits.readGBs;
-  if (limits.f32Gflops > 0)
-    least = std::max(least, static_cast<double>(line.flops) / limits.f32Gflops);
-  return line.nanoseconds ? least / static_cast<double>(line.nanoseconds) : 0;
+/// What a dispatch's time is compared with.
+struct Ceiling {
+  const Limits &limits;
+  const char *arithmetic; ///< of most matrices: "f32", "bf16" or "int8"
+  double rate;            ///< its limit, 10^9 per second
+
+  /// The time that the costs need at the limits, over the time taken: 1 is the ceiling.
+  double shareOf(const Line &line) const {
+    double least =
+        limits.seconds(static_cast<double>(line.bytes), static_cast<double>(line.flops), rate);
+    return line.nanoseconds ? 1e9 * least / static_cast<double>(line.nanoseconds) : 0;
+  }
+};
+
+/// The arithmetic is that of the activations that the artifact was compiled with.
+Ceiling ceilingOf(const Model &model, const Limits &limits) {
+  for (size_t i = 0; i < model.info().metadata_count; ++i) {
+    const char *key = nullptr, *value = nullptr;
+    check(ingot_model_get_metadata(model.get(), i, &key, &value));
+    if (std::string_view(key) != "option.activations")
+      continue;
+    if (std::string_view(value) == "int8")
+      return {limits, "int8", limits.int8Gops};
+    if (std::string_view(value) == "bf16")
+      return {limits, "bf16", limits.bf16Gflops};
+  }
+  return {limits, "f32", limits.f32Gflops};
 }
 
-Json programJson(const Model &model, const Profile &profile, size_t p, const Limits &limits) {
+Json programJson(const Model &model, const Profile &profile, size_t p, const Ceiling &ceiling) {
   ingot_program_info program = model.program(p);
   auto get = [&](size_t dispatch) {
     return Model::query<ingot_profile_entry>(
@@ -93,13 +112,13 @@ Json programJson(const Model &model, const Profile &profile, size_t p, const Lim
                                   {"nanoseconds", entry.nanoseconds},
                                   {"bytes", line.bytes},
                                   {"flops", line.flops},
-                                  {"share_of_limit", shareOfLimit(line, limits)}});
+                                  {"share_of_limit", ceiling.shareOf(line)}});
   }
   json["dispatch_nanoseconds"] = sum;
   return json;
 }
 
-void printProgram(const Json &program, const Limits &limits, bool each) {
+void printProgram(const Json &program, const Ceiling &ceiling, bool each) {
   double runs = program["runs"].get<double>(), total = program["nanoseconds"].get<double>();
   printf("%s: %.0f runs, %.3f ms each\n", program["name"].get<std::string>().c_str(), runs,
          total / runs * 1e-6);
@@ -130,8 +149,8 @@ void printProgram(const Json &program, const Limits &limits, bool each) {
     accounted += static_cast<double>(line.nanoseconds);
     printf("  %5.1f %% %7.3f %6zu %9.2f %9.2f %5.1f %%  %s (%s)\n", 100 * ns / total,
            ns / runs * 1e-6, line.count, static_cast<double>(line.bytes) / ns,
-           static_cast<double>(line.flops) / ns, 100 * shareOfLimit(line, limits),
-           line.kernel.c_str(), line.location.c_str());
+           static_cast<double>(line.flops) / ns, 100 * ceiling.shareOf(line), line.kernel.c_str(),
+           line.location.c_str());
   }
   printf("  %5.1f %% %7.3f  between dispatches\n", 100 * (total - accounted) / total,
          (total - accounted) / runs * 1e-6);
@@ -253,6 +272,7 @@ int runProfile(const ProfileOptions &options) {
     throw Failure(options.load.path + ": " + error.what());
   }
   Limits limits = measureLimits(model.info().threads);
+  Ceiling ceiling = ceilingOf(model, limits);
   Json json = {{"schema", 1},
                {"file", options.load.path},
                {"threads", model.info().threads},
@@ -261,9 +281,10 @@ int runProfile(const ProfileOptions &options) {
                  {"f32_gflops", limits.f32Gflops},
                  {"bf16_gflops", limits.bf16Gflops},
                  {"int8_gops", limits.int8Gops}}},
+               {"arithmetic", ceiling.arithmetic},
                {"programs", Json::array()}};
   for (size_t p = 0; p < model.info().program_count; ++p) {
-    Json program = programJson(model, profile, p, limits);
+    Json program = programJson(model, profile, p, ceiling);
     if (program["runs"].get<uint64_t>())
       json["programs"].push_back(program);
   }
@@ -271,9 +292,9 @@ int runProfile(const ProfileOptions &options) {
     print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
     return 0;
   }
-  printf("%s: %u threads; limits: read %.1f GB/s, f32 %.0f GFLOP/s\n", options.load.path.c_str(),
-         model.info().threads, limits.readGBs, limits.f32Gflops);
+  printf("%s: %u threads; limits: read %.1f GB/s, %s %.0f GFLOP/s\n", options.load.path.c_str(),
+         model.info().threads, limits.readGBs, ceiling.arithmetic, ceiling.rate);
   for (const Json &program : json["programs"])
-    printProgram(program, limits, options.dispatches);
+    printProgram(program, ceiling, options.dispatches);
   return 0;
 }
