@@ -1,5 +1,4 @@
-//===- Config.h - typed reading of config.json ------------------------------------------*- C++
-//-*-===//
+//===- Config.h - typed reading of config.json ------------------------------------*- C++ -*-===//
 //
 // Every field of a config is of one of three classes: read by the importer; known to have no effect
 // on inference; unknown. A field that is read has a range or a list of values, and anything else is

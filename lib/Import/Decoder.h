@@ -1,5 +1,4 @@
-//===- Decoder.h - decoder-only language models by their structures --------------------*- C++
-//-*-===//
+//===- Decoder.h - decoder-only language models by their structures ---------------*- C++ -*-===//
 //
 // A family's code fills a DecoderSpec from its config; buildDecoder makes the graph from it and the
 // checkpoint's tensors. Nothing here knows a family: a model is what its spec says.

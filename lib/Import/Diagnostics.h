@@ -1,5 +1,4 @@
-//===- Diagnostics.h - the messages of one import --------------------------------------*- C++
-//-*-===//
+//===- Diagnostics.h - the messages of one import ---------------------------------*- C++ -*-===//
 #ifndef INGOT_LIB_IMPORT_DIAGNOSTICS_H
 #define INGOT_LIB_IMPORT_DIAGNOSTICS_H
 

@@ -1,5 +1,4 @@
-//===- Encoder.h - encoders and their heads by their structures -------------------------*- C++
-//-*-===//
+//===- Encoder.h - encoders and their heads by their structures -------------------*- C++ -*-===//
 //
 // A family's code fills an EncoderSpec from its config; buildEncoder makes the graph. The module
 // has a public function for each output, from ids (and token types, where the model has some) to

@@ -1,5 +1,4 @@
-//===- EncoderDecoder.h - encoder-decoders by their structures --------------------------*- C++
-//-*-===//
+//===- EncoderDecoder.h - encoder-decoders by their structures --------------------*- C++ -*-===//
 //
 // A family's code fills an EncoderDecoderSpec from its config; buildEncoderDecoder makes the graph:
 // @encode, from the ids of the source to its states, and @forward, from the ids of a text and those

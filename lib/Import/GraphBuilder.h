@@ -1,5 +1,4 @@
-//===- GraphBuilder.h - emits plain mathematics in graph form ---------------------------*- C++
-//-*-===//
+//===- GraphBuilder.h - emits plain mathematics in graph form ---------------------*- C++ -*-===//
 //
 // Functions on values that emit what a formula says and nothing cleverer: norms, activations,
 // rotary positions and attention come out decomposed. Shapes are [S, features] or [S, heads, size]

@@ -1,5 +1,4 @@
-//===- Json.h - JSON files from strangers -----------------------------------------------*- C++
-//-*-===//
+//===- Json.h - JSON files from strangers -----------------------------------------*- C++ -*-===//
 #ifndef INGOT_LIB_IMPORT_JSON_H
 #define INGOT_LIB_IMPORT_JSON_H
 

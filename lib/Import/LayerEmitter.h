@@ -1,5 +1,4 @@
-//===- LayerEmitter.h - what the parts of a layer are emitted with ----------------------*- C++
-//-*-===//
+//===- LayerEmitter.h - what the parts of a layer are emitted with ----------------*- C++ -*-===//
 //
 // Structures with a file of their own (mixtures of experts, latent attention) see of the builder of
 // a decoder only this: how to emit what they are made of, and how to get weights of the layer.

@@ -1,5 +1,4 @@
-//===- ModuleBuilder.h - from the tensors of a checkpoint to a module --------------------*- C++
-//-*-===//
+//===- ModuleBuilder.h - from the tensors of a checkpoint to a module -------------*- C++ -*-===//
 //
 // What the builders of all kinds of models share: a module under construction, the tensors that it
 // takes from the checkpoint (checked, remembered, those left over reported), and the parts that

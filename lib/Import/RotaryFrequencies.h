@@ -1,5 +1,4 @@
-//===- RotaryFrequencies.h - inverse frequencies of rotary positions ------------------*- C++
-//-*-===//
+//===- RotaryFrequencies.h - inverse frequencies of rotary positions --------------*- C++ -*-===//
 //
 // A rotary table rotates pair i of a head by position * frequency[i]. The models were trained with
 // frequencies that the library computes in f32, each operation rounded; at long positions another

@@ -1,5 +1,4 @@
-//===- Safetensors.h - headers of safetensors files -------------------------------------*- C++
-//-*-===//
+//===- Safetensors.h - headers of safetensors files -------------------------------*- C++ -*-===//
 //
 // A safetensors file is the length n of its header (8 bytes, little-endian), n bytes of JSON, and
 // the data. The header maps each tensor's name to its type, its shape and the range of its bytes in

@@ -1,5 +1,4 @@
-//===- Stack.h - stacks of encoder and decoder layers by their structures ---------------*- C++
-//-*-===//
+//===- Stack.h - stacks of encoder and decoder layers by their structures ---------*- C++ -*-===//
 //
 // An encoder is a stack: embeddings, then layers in which every token sees every other. An
 // encoder-decoder is two: the layers of the second are causal and look at the result of the first

@@ -1,5 +1,4 @@
-//===- TensorTable.h - the tensors of a checkpoint ---------------------------------------*- C++
-//-*-===//
+//===- TensorTable.h - the tensors of a checkpoint --------------------------------*- C++ -*-===//
 //
 // Every importer of checkpoints starts by filling a TensorTable from the headers of its files
 // (Safetensors.h); everything after that is the same for all file formats.

@@ -1,5 +1,4 @@
-//===- HuggingFace.h - models in the layout of Hugging Face ---------------------------*- C++
-//-*-===//
+//===- HuggingFace.h - models in the layout of Hugging Face -----------------------*- C++ -*-===//
 //
 // A directory with config.json and model.safetensors, or its shards and
 // model.safetensors.index.json. generation_config.json is read for the ids that end a text.

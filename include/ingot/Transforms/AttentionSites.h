@@ -1,5 +1,4 @@
-//===- AttentionSites.h - which softmaxes became attention, and why the others did not -*- C++
-//-*-===//
+//===- AttentionSites.h - which softmaxes became attention, and why not -----------*- C++ -*-===//
 //
 // raise-attention leaves its record in the module, so that reports can be made later and survive
 // `--compile-to` and `--compile-from`.

@@ -1,5 +1,4 @@
-//===- Experts.cpp - rows times the matrices of the experts that they go to
-//--------------------===//
+//===- Experts.cpp - rows times the matrices of the experts that they go to -----------------===//
 //
 // A work item is a panel of one expert's matrix. For each expert the rows that go to it are listed,
 // by looking through the ids, and its panels of this thread are for these rows what panels of a

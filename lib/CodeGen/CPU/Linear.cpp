@@ -1,5 +1,4 @@
-//===- Linear.cpp - projections by a packed weight
-//---------------------------------------------===//
+//===- Linear.cpp - projections by a packed weight ------------------------------------------===//
 //
 // A work item is a panel: 64 output columns, or fewer in the last one. The products of some rows
 // with it (Products.h) go to scratch memory, from which the epilogue, a row of lanes at a time, is

@@ -1,5 +1,4 @@
-//===- Route.cpp - which experts a token goes to
-//-----------------------------------------------===//
+//===- Route.cpp - which experts a token goes to --------------------------------------------===//
 //
 // A work item is a token. Its scores go to scratch memory; an expert is chosen if fewer than k
 // others come before it, being larger, or equal with a lower number. That is one comparison of

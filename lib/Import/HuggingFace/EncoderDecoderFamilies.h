@@ -1,5 +1,4 @@
-//===- EncoderDecoderFamilies.h - from config.json to encoder-decoders -------------------*- C++
-//-*-===//
+//===- EncoderDecoderFamilies.h - from config.json to encoder-decoders ------------*- C++ -*-===//
 //
 // A family is a function that fills an EncoderDecoderSpec from the fields of its config and one row
 // in the table of EncoderDecoderFamilies.cpp, as in Families.h.

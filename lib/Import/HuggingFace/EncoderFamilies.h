@@ -1,5 +1,4 @@
-//===- EncoderFamilies.h - from config.json to encoders ----------------------------------*- C++
-//-*-===//
+//===- EncoderFamilies.h - from config.json to encoders ---------------------------*- C++ -*-===//
 //
 // An encoder family is a function that fills an EncoderSpec from the fields of its config and one
 // row in the table of EncoderFamilies.cpp, as those of decoders are (Families.h). Which heads a

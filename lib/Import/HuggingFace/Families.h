@@ -1,5 +1,4 @@
-//===- Families.h - from config.json to structures ---------------------------------------*- C++
-//-*-===//
+//===- Families.h - from config.json to structures --------------------------------*- C++ -*-===//
 //
 // A family is a function that fills a DecoderSpec from the fields of its config, under 60 lines,
 // and one row in the table of Families.cpp. Adding one: write the function after the library's

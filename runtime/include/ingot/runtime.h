@@ -13,7 +13,8 @@
  *     to ingot_error_destroy. On failure out-parameters are left as they were.
  *   - Handles are opaque. `create`, `load` and `fork` give a handle that its `destroy` takes back;
  *     every destroy accepts NULL. Pointers inside info structs are borrowed: they live as long as
- *     the model.
+ *     the model. A pointer that may be NULL is said to be: elsewhere NULL is a bug of the caller, which
+ *     not every call detects.
  *   - Options and info structs begin with their size, so that they can grow: call the inline
  *     `..._init` first. A zero in an option always means its default; NULL options mean all defaults.
  *   - Each type says which threads may use it. The library never prints, never exits and never
