@@ -51,8 +51,8 @@ struct HashJob {
         }
       }
       uint64_t sum = job.done.fetch_add(chunk.bytes, std::memory_order_relaxed) + chunk.bytes;
-      // Only the caller's thread calls back, and only after another 64 MiB.
-      if (thread == 0 && job.progress && (sum - reported >= 64 << 20 || sum == job.total)) {
+      // Only the caller's thread calls back, after another 64 MiB; the end may be another's.
+      if (thread == 0 && job.progress && sum - reported >= 64 << 20 && sum < job.total) {
         job.progress(job.progressUser, "check", sum, job.total);
         reported = sum;
       }
@@ -84,8 +84,11 @@ Error ingot_model::checkHashes() {
   }
   pool.run(pool.size(), HashJob::run, &job);
   size_t bad = job.firstBad.load();
-  return bad == SIZE_MAX ? nullptr
-                         : artifact.changedChunk(job.chunks[bad].segment, job.chunks[bad].chunk);
+  if (bad != SIZE_MAX)
+    return artifact.changedChunk(job.chunks[bad].segment, job.chunks[bad].chunk);
+  if (job.progress)
+    job.progress(job.progressUser, "check", job.total, job.total);
+  return nullptr;
 }
 
 //===-- Targets ------------------------------------------------------------------------------===//
