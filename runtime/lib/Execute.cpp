@@ -270,7 +270,8 @@ Error Context::prepare(const ProgramPlan &newProgram, const int64_t *const *inpu
 Error Context::outputBytes(size_t output, uint64_t &bytes) const {
   const fb::Tensor &tensor = *program->source->outputs()->Get(static_cast<unsigned>(output));
   bytes = elementSize(tensor.type());
-  for (unsigned d = 0; d < tensor.shape()->size(); ++d) {
+  // A single number has no list of extents.
+  for (unsigned d = 0; tensor.shape() && d < tensor.shape()->size(); ++d) {
     int64_t extent = outputDim(output, d);
     int64_t declared = tensor.shape()->Get(d);
     if (extent < 0 || (declared >= 0 && declared != extent) ||

@@ -389,7 +389,8 @@ Error Step::runOne(Context &context, const Slice *begin, const Slice *end) {
                        cached ? session.tables.data() : nullptr, session.sourceLength);
     for (int64_t row = 0; row < slice->count; ++row)
       rows.addRow(slice->ids[row], row >= slice->outputsFrom);
-    decode &= slice->count == 1;
+    // Decode computes the logits of every row.
+    decode &= slice->count == 1 && slice->outputsFrom == 0;
   }
   int phase = !cached ? lm.whole() : decode ? lm.decode() : lm.prefill();
   const ProgramPlan &program = model.programs[static_cast<size_t>(phase)];

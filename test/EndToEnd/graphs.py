@@ -28,6 +28,12 @@ CASES = [
      %1 = math.tanh %0 : tensor<?x19xf32>
      %2 = math.exp %1 : tensor<?x19xf32>
      %o = arith.subf %2, %y : tensor<?x19xf32>""", [(7, 19), (7, 19)]),
+    ("one_number", "%x: tensor<f32>", "tensor<f32>", """
+     %0 = arith.mulf %x, %x : tensor<f32>
+     %o = math.exp %0 : tensor<f32>""", [()]),
+    ("sum_of_all", "%x: tensor<77xf32>", "tensor<f32>", """
+     %c = arith.constant dense<0.5> : tensor<f32>
+     %o = linalg.reduce { arith.addf } ins(%x : tensor<77xf32>) outs(%c : tensor<f32>) dimensions = [0]""", [(77,)]),
     ("erf", "%x: tensor<?x5x33xf32>", "tensor<?x5x33xf32>", """
      %0 = math.erf %x : tensor<?x5x33xf32>
      %1 = math.sin %0 : tensor<?x5x33xf32>
