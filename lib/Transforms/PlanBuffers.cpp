@@ -91,6 +91,27 @@ static StringAttr getName(DictionaryAttr attributes, MLIRContext *context, const
   return StringAttr::get(context, fallback);
 }
 
+/// Whether all that `function` calls has a body to put in place of the call, and calls come to an
+/// end. `open` are the functions whose calls are being looked at.
+static LogicalResult checkCalls(func::FuncOp function, SymbolTable &symbols,
+                                llvm::SetVector<func::FuncOp> &open) {
+  open.insert(function);
+  auto result = function.walk([&](func::CallOp call) {
+    auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
+    if (!callee || callee.isExternal())
+      return WalkResult(call.emitError("calls @")
+                        << call.getCallee()
+                        << ", which has no body: expected a function of this module");
+    if (open.contains(callee))
+      return WalkResult(call.emitError("calls @")
+                        << call.getCallee()
+                        << ", which is running already: a plan has no recursion");
+    return WalkResult(checkCalls(callee, symbols, open));
+  });
+  open.remove(function);
+  return failure(result.wasInterrupted());
+}
+
 static plan::ProgramOp flatten(func::FuncOp function, SymbolTable &symbols) {
   MLIRContext *context = function.getContext();
   OpBuilder builder(function);
@@ -593,6 +614,9 @@ struct PlanBuffersPass : ingot::impl::PlanBuffersBase<PlanBuffersPass> {
     for (func::FuncOp function : functions) {
       if (function.isPrivate() || function.isExternal())
         continue;
+      llvm::SetVector<func::FuncOp> open;
+      if (failed(checkCalls(function, symbols, open)))
+        return signalPassFailure();
       plan::ProgramOp program = flatten(function, symbols);
       ProgramPlanner planner(program, symbols);
       if (failed(planner.resolveSizes()) || failed(planner.packVectors()) ||
