@@ -271,12 +271,12 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     return error;
   if (options.to)
     return writeModule();
+  if (input.module->getOps<plan::KernelOp>().empty())
+    return makeError(options.input + ": computes nothing, expected a public function with results");
   if (llvm::Error error = generateCode())
     return error;
-  if (llvm::Error error = writeArtifact())
-    return error;
   Report report(*input.module, input.report, tunings);
-  summary.text = report.getText(options.limits ? options.limits() : Limits());
+  // Before the artifact, which is not left behind by a compile that fails.
   if (!options.reportPath.empty()) {
     std::error_code error;
     llvm::raw_fd_ostream out(options.reportPath, error);
@@ -289,6 +289,9 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     if (error)
       return makeError(options.reportPath + ": cannot be written (" + error.message() + ")");
   }
+  if (llvm::Error error = writeArtifact())
+    return error;
+  summary.text = report.getText(options.limits ? options.limits() : Limits());
   return llvm::Error::success();
 }
 

@@ -84,13 +84,15 @@ int run(int argc, char **argv) {
   idsFile->type_name("FILE");
   app.add_option("-n,--new-tokens", generate.newTokens,
                  "Tokens to generate (default: until an end id, at most 256)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t(0), uint64_t(1) << 40));
   app.add_option("--logits", generate.logits,
                  "Write the logits of every token that is fed: raw little-endian f32 rows")
       ->type_name("FILE");
   app.add_option("--prefill-chunk", generate.prefillChunk,
                  "Most rows per run while reading prompts")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t(1), uint64_t(1) << 40));
   app.add_option("--beams", generate.beams, "Beam search with so many beams")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
