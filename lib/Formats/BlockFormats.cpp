@@ -103,7 +103,7 @@ static void decodeQ8_X(const Byte *block, float *out) {
   float d;
   memcpy(&d, block, 4);
   for (unsigned i = 0; i < 32; ++i)
-    out[i] = float(int8_t(block[8 + i])) * d;
+    out[i] = float(int8_t(block[kQ8XNumbers + i])) * d;
 }
 
 //===----------------------------------------------------------------------===//
@@ -247,7 +247,7 @@ static constexpr Row rows[] = {
     {{"tq1_0", 256, 54}, decodeTQ1_0, {52, -1}, -2},
     {{"tq2_0", 256, 66}, decodeTQ2_0, {64, -1}, -2},
     {{"mxfp4", 32, 17}, decodeMXFP4, {-1, -1}, 0},
-    {{"q8_x", 32, 40}, decodeQ8_X, {-1, -1}, 0},
+    {{"q8_x", 32, kQ8XBytes}, decodeQ8_X, {-1, -1}, 0},
 };
 static_assert(std::size(rows) == kNumFormats);
 
@@ -316,18 +316,18 @@ static void encodeQ8_X(const float *x, Byte *block) {
   for (unsigned i = 0; i < 32; ++i)
     largestBits = std::max(largestBits, asBits(x[i]) & 0x7FFFFFFF);
   float largest = asFloat(largestBits);
-  bool none = largestBits < 0x0D800000; // 2^-100
+  bool none = largestBits < kQ8XLeastBits;
   float d = none ? 0 : largest / 127, inverse = none ? 0 : 127 / largest;
   int sums[2] = {};
   for (unsigned i = 0; i < 32; ++i) {
     float product = x[i] * inverse;
     int q = std::fabs(product) < 128 ? int(std::nearbyint(product)) : 0; // else it was not finite
-    block[8 + i] = Byte(q);
+    block[kQ8XNumbers + i] = Byte(q);
     sums[i / 16] += q;
   }
   memcpy(block, &d, 4);
-  write16(block + 4, unsigned(sums[0]));
-  write16(block + 6, unsigned(sums[1]));
+  write16(block + kQ8XSums, unsigned(sums[0]));
+  write16(block + kQ8XSums + 2, unsigned(sums[1]));
 }
 
 static void encodeBlock(Format format, const float *values, Byte *block) {

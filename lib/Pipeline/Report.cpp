@@ -14,7 +14,8 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-/// The arithmetic of the module's matrices: the type in which activations meet most of their elements.
+/// The arithmetic of the module's matrices: the type in which activations meet most of their
+/// elements.
 static std::pair<StringRef, double> getArithmetic(ModuleOp module, const Limits &limits) {
   std::map<unsigned, double> elements;
   module.walk([&](Operation *op) {
@@ -22,7 +23,8 @@ static std::pair<StringRef, double> getArithmetic(ModuleOp module, const Limits 
       return;
     Type type = getElementTypeOrSelf(op->getOperand(0).getType());
     auto weight = cast<RankedTensorType>(op->getOperand(1).getType());
-    elements[isa<BlockType>(type) ? 8 : type.getIntOrFloatBitWidth()] += double(weight.getNumElements());
+    elements[isa<BlockType>(type) ? 8 : type.getIntOrFloatBitWidth()] +=
+        double(weight.getNumElements());
   });
   unsigned bits = 32;
   for (auto [width, count] : elements)

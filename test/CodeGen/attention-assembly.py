@@ -12,6 +12,8 @@ import sys
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "Inputs"))
+from loops import innermost_code
 
 
 def assembly(queries, cache, target, size):
@@ -31,19 +33,6 @@ plan.kernel @attend(%q: tensor<?x8x{size}x{queries}>, %cache: !tfm.cache<8x{size
     return done.stdout.splitlines()
 
 
-def loops(lines):
-    """Innermost loops, as lists of instructions."""
-    place = {match.group(1): i for i, line in enumerate(lines) if (match := re.match(r"(\.L\w+):", line))}
-    spans = []
-    for i, line in enumerate(lines):
-        match = re.match(r"\s+j\w+\s+(\.L\w+)", line)
-        if match and place.get(match.group(1), i) < i:
-            spans.append((place[match.group(1)], i))
-    for begin, end in spans:
-        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans):
-            yield [line.strip() for line in lines[begin + 1:end + 1] if line.startswith("\t") and not line.startswith("\t.")]
-
-
 problems = []
 # queries, cache, target, head size, the multiply-add and its register, those of a tile
 CASES = [("bf16", "bf16", "znver4", size, r"vdpbf16ps\b.*%zmm", 16) for size in (64, 128)]
@@ -53,7 +42,7 @@ CASES += [("bf16", "bf16", "x86-64-v3", 64, r"vfmadd\w+ps\b.*%ymm", 16)]
 for queries, cache, target, size, pattern, most in CASES:
     what = f"{queries} queries, {cache} cache, head size {size}, {target}"
     counts, tiles = [], 0
-    for loop in loops(assembly(queries, cache, target, size)):
+    for loop in innermost_code(assembly(queries, cache, target, size)):
         count = sum(bool(re.match(pattern, line)) for line in loop)
         if count < 4:
             continue

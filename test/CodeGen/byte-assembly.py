@@ -11,6 +11,8 @@ import sys
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "Inputs"))
+from loops import innermost_code
 
 
 def assembly(weights, target):
@@ -30,19 +32,6 @@ plan.kernel @project(%x: tensor<?x512x!tfm.block<q8_x>>, %w: {matrix}) -> tensor
     return done.stdout.splitlines()
 
 
-def loops(lines):
-    """Innermost loops, as lists of instructions."""
-    place = {match.group(1): i for i, line in enumerate(lines) if (match := re.match(r"(\.L\w+):", line))}
-    spans = []
-    for i, line in enumerate(lines):
-        match = re.match(r"\s+j\w+\s+(\.L\w+)", line)
-        if match and place.get(match.group(1), i) < i:
-            spans.append((place[match.group(1)], i))
-    for begin, end in spans:
-        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans):
-            yield [line.strip() for line in lines[begin + 1:end + 1] if line.startswith("\t") and not line.startswith("\t.")]
-
-
 problems = []
 # weights, target, the instruction, how many of them the largest tile's group takes
 CASES = [("q8_0", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8), ("q4_0", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8),
@@ -55,7 +44,7 @@ for weights, target, pattern, wanted in CASES:
     # Without a frame %rbp is a register like others.
     frame = any(re.search(r"movq\s+%rsp, %rbp", line) for line in lines)
     on_stack = r"\(%r[sb]p" if frame else r"\(%rsp"
-    for loop in loops(lines):
+    for loop in innermost_code(lines):
         count = sum(bool(re.match(pattern, line)) for line in loop)
         counts.append(count)
         # LLVM parks a vector that is used once a round; sums and weights are not among them.

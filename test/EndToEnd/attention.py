@@ -6,17 +6,15 @@ The packed form (with the cache's type) is interpreted twice: in f64 without any
 operations document. The latter is a plain implementation in the same precision: the kernels may be twice as far from f64 as it
 is, plus some roundings of f32.
 """
-import array
 import math
 import pathlib
 import random
-import re
-import subprocess
 import sys
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Import/Inputs"))
+from blocks import read_npy, run, write_npy
 from compare import distance
 flags = open("/proc/cpuinfo").read()
 targets = ["x86-64-v3", "znver4" if "avx512_bf16" in flags else "znver4@x86-64-v3"]
@@ -26,28 +24,6 @@ random.seed(int(sys.argv[2]) if len(sys.argv) > 2 else 11)
 
 SCORES = ["", "softcap(3.0)", "alibi(%slopes : tensor<{h}xf32>)", "softcap(2.0) alibi(%slopes : tensor<{h}xf32>)"]
 MASKS = ["", "causal", "causal window({w})", "causal window({w})"]
-
-
-def write_npy(path, shape, values):
-    header = repr({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
-    header += b" " * ((64 - (10 + len(header) + 1) % 64) % 64) + b"\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + array.array("f", values).tobytes())
-
-
-def read_npy(path):
-    data = path.read_bytes()
-    size = int.from_bytes(data[8:10], "little")
-    kind = re.search(rb"'descr': '<(f[48])'", data[:10 + size]).group(1)
-    values = array.array("f" if kind == b"f4" else "d")
-    values.frombytes(data[10 + size:])
-    return values
-
-
-def run(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(str(word) for word in command)}: {done.stderr.strip()[-600:]}")
-    return done.stdout
 
 
 def product(shape):
@@ -97,7 +73,7 @@ def case(number, queries, cache, size=None, value_size=None, group=None, rows=No
     inputs = []
     for n, _, shape in arguments:
         path = folder / f"{name}-{n}.npy"
-        write_npy(path, shape, [random.gauss(0, 1) for _ in range(product(shape))])
+        write_npy(path, "f", shape, [random.gauss(0, 1) for _ in range(product(shape))])
         inputs.append(path)
     packed = folder / f"{name}-packed.mlir"
     run("ingot-opt", source, f"--pack-attention=cache={cache}", "-o", packed)

@@ -4,17 +4,15 @@
 Each case is a function; its inputs are random. The f64 interpreter is the reference; the error allowed is 2e-5 of the
 largest magnitude of the result, some tens of roundings of f32.
 """
-import array
-import json
 import pathlib
 import random
 import re
-import subprocess
 import sys
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Import/Inputs"))
+from blocks import read_npy, run, write_npy
 from compare import distance
 has_avx512 = "avx512vl" in open("/proc/cpuinfo").read() and "avx512dq" in open("/proc/cpuinfo").read()
 # Kernels of newer processors run in the instructions of an older one where there is no such processor.
@@ -118,28 +116,6 @@ attention("attention_rows_without_keys", 2, 2, 8, 8, 20, 20, """
        }""")
 
 
-def write_npy(path, shape, values):
-    header = repr({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
-    header += b" " * ((64 - (10 + len(header) + 1) % 64) % 64) + b"\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + array.array("f", values).tobytes())
-
-
-def read_npy(path):
-    data = path.read_bytes()
-    size = int.from_bytes(data[8:10], "little")
-    kind = re.search(rb"'descr': '<(f[48])'", data[:10 + size]).group(1)
-    values = array.array("f" if kind == b"f4" else "d")
-    values.frombytes(data[10 + size:])
-    return values
-
-
-def run(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(str(word) for word in command)}: {done.stderr.strip()[-600:]}")
-    return done.stdout
-
-
 failures = 0
 for name, arguments, result, body, shapes in CASES:
     source = folder / f"{name}.mlir"
@@ -151,7 +127,7 @@ for name, arguments, result, body, shapes in CASES:
         for size in shape:
             count *= size
         path = folder / f"{name}-{input_name}.npy"
-        write_npy(path, shape, [random.gauss(0, 1) for _ in range(count)])
+        write_npy(path, "f", shape, [random.gauss(0, 1) for _ in range(count)])
         inputs.append(path)
     expected = folder / f"{name}-expected.npy"
     try:

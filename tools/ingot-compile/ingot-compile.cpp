@@ -36,11 +36,11 @@ static cl::opt<std::string> pastContext(
     cl::value_desc("stop|slide|restart[:keep]"), cl::cat(category));
 static cl::opt<bool> noKVCache("no-kv-cache", cl::desc("run whole sequences in every step"),
                                cl::cat(category));
-static cl::opt<std::string>
-    cacheType("cache",
-              cl::desc("type of the cached keys and values: f32, bf16, f16, int8 (a scale per token "
-                       "and head); default: the type of the activations, bf16 under int8"),
-              cl::value_desc("type"), cl::cat(category));
+static cl::opt<std::string> cacheType(
+    "cache",
+    cl::desc("type of the cached keys and values: f32, bf16, f16, int8 (a scale per token "
+             "and head); default: the type of the activations, bf16 under int8"),
+    cl::value_desc("type"), cl::cat(category));
 static cl::opt<std::string> attentionForm(
     "attention",
     cl::desc("form of attention: auto; flash (blocks of keys, online softmax); blocked (blocks of "
@@ -61,12 +61,12 @@ static cl::list<std::string> weights(
     cl::desc("formats of the matrices: f32, bf16, f16, q8 or q4 (blocks of 32 with a 16-bit "
              "scale), for all or for names: q8,*embed*=bf16 (default: as stored)"),
     cl::value_desc("[pattern=]format"), cl::CommaSeparated, cl::cat(category));
-static cl::opt<std::string>
-    activations("activations",
-                cl::desc("type of the rows that meet a matrix: f32, bf16, int8 (rounded in groups of "
-                         "32 before matrices of 8 or fewer bits, to bf16 before others) or auto "
-                         "(default: f32, bf16 or int8 as the matrices are f32, of 16 bits or of 8 and fewer)"),
-                cl::value_desc("type"), cl::init("auto"), cl::cat(category));
+static cl::opt<std::string> activations(
+    "activations",
+    cl::desc("type of the rows that meet a matrix: f32, bf16, int8 (rounded in groups of "
+             "32 before matrices of 8 or fewer bits, to bf16 before others) or auto "
+             "(default: f32, bf16 or int8 as the matrices are f32, of 16 bits or of 8 and fewer)"),
+    cl::value_desc("type"), cl::init("auto"), cl::cat(category));
 static cl::opt<std::string> report("report", cl::desc("write what was decided and why, as JSON"),
                                    cl::value_desc("file"), cl::cat(category));
 static cl::opt<int64_t>

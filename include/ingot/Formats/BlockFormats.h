@@ -76,6 +76,11 @@ struct FormatInfo {
 
 const FormatInfo &getInfo(Format format);
 
+/// Where the parts of a block of q8_x begin, and its bytes.
+inline constexpr int64_t kQ8XSums = 4, kQ8XNumbers = 8, kQ8XBytes = 40;
+/// The bits of 2^-100: a block of q8_x with no larger magnitude is zero.
+inline constexpr uint32_t kQ8XLeastBits = 0x0D800000;
+
 /// The format of this name.
 std::optional<Format> parseFormat(std::string_view name);
 

@@ -48,7 +48,8 @@ struct PipelineOptions {
   bool requireFused = false;
   /// Formats of weights, as the options of choose-formats; empty: as stored.
   std::vector<std::string> weights;
-  /// Type of the rows that meet a matrix: "f32", "bf16" or "int8"; "auto": as the matrices are stored.
+  /// Type of the rows that meet a matrix: "f32", "bf16" or "int8"; "auto": as the matrices are
+  /// stored.
   std::string activations = "auto";
   /// Most rows, and most rows with outputs, in one step of a language model.
   int64_t maxTokens = 512;

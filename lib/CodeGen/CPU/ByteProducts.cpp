@@ -36,8 +36,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
 
-/// Bytes of a block of a row, and where its parts begin: d, two sums, 32 numbers.
-static constexpr int64_t kRowBlock = 40, kRowSums = 4, kRowNumbers = 8;
 /// How far ahead of its use a panel is asked for, in bytes: what a thread reads while memory
 /// answers.
 static constexpr int64_t kPrefetchAhead = 4096;
@@ -230,7 +228,7 @@ void PanelProducts::byteTile(Value x, int64_t rows, int64_t vectors, const Sourc
   int64_t together = isInOrder ? vectors : 1;
   Value first = kb.div(steps.begin, 32), last = kb.div(steps.end, 32);
   kb.loop(first, last, kb.c(1), [&](Value number) {
-    Value group = kb.gep(x, kb.mul(number, kRowBlock), kb.i8);
+    Value group = kb.gep(x, kb.mul(number, formats::kQ8XBytes), kb.i8);
     Value inSource = source.slab ? kb.sub(number, first) : number;
     // Then the processor does not see the one stream that a panel is.
     if (together < vectors && !source.slab) {
@@ -262,7 +260,7 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
     return kb.loadScratch(type, kb.gep(x, row * rowBytes() + offset, kb.i8));
   };
   auto rowSum = [&](int64_t row, int64_t half) {
-    return kb.make<arith::ExtSIOp>(kb.i32, rowField(row, kRowSums + 2 * half, kb.i16));
+    return kb.make<arith::ExtSIOp>(kb.i32, rowField(row, formats::kQ8XSums + 2 * half, kb.i16));
   };
   auto wholeSum = [&](int64_t row) { return kb.add(rowSum(row, 0), rowSum(row, 1)); };
 
@@ -288,7 +286,7 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
         for (int64_t w = v; w < v + together; ++w)
           weights.push_back(groupQuad(vectorOf(w), s));
         for (int64_t row = 0; row < rows; ++row) {
-          Value numbers = rowField(row, kRowNumbers + 4 * s, kb.i32);
+          Value numbers = rowField(row, formats::kQ8XNumbers + 4 * s, kb.i32);
           for (int64_t w = 0; w < together; ++w)
             sums[row * vectors + v + w].step(weights[w], numbers);
         }

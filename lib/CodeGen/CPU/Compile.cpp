@@ -195,7 +195,8 @@ llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> k
   if (failed(manager.run(*all)))
     return failure();
 
-  // A context without threads (--verify-numerics, --mlir-disable-threading) takes no locks: one worker then.
+  // A context without threads (--verify-numerics, --mlir-disable-threading) takes no locks: one
+  // worker then.
   const unsigned threads = context->isMultithreadingEnabled() ? options.threads : 1;
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(threads));
   for (KernelJob &job : jobs)

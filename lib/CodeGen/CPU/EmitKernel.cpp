@@ -39,6 +39,11 @@ Value codegen::peelReshapes(Value value) {
   return value;
 }
 
+void codegen::zeroFrom(KernelBuilder &kb, Value row, int64_t first, int64_t end, Type element) {
+  for (int64_t i = first; i < end; ++i)
+    kb.store(kb.zero(kb.registerType(element)), kb.gep(row, i, kb.registerType(element)));
+}
+
 std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, plan::ScheduleAttr schedule,
                                            const CPUTarget &target, ModuleOp module,
                                            std::string &error, Location &errorLoc) {

@@ -36,6 +36,9 @@ void emitRoute(KernelEmission &emission);
 /// The value that a result's buffer holds, past reshapes, which do not move elements.
 mlir::Value peelReshapes(mlir::Value value);
 
+/// Elements [first, end) of a row are zero: what pads it to whole groups.
+void zeroFrom(KernelBuilder &kb, mlir::Value row, int64_t first, int64_t end, mlir::Type element);
+
 /// Emits `kernel` as func.func of the same name at the end of `module` (an empty one of its own).
 /// With a null `schedule`, the kernel's own counts, or the target's. Returns its scratch bytes; on
 /// failure sets `error` and its location.

@@ -143,8 +143,8 @@ public:
   /// No instruction, but LLVM moves no access that may alias a store over it: loads stay near their
   /// uses, and what is meant to stay in memory does not become a register.
   void fence();
-  /// No instruction, but LLVM knows nothing of the vector any more: it is computed here, and what is
-  /// added to it afterwards is not added to something else before.
+  /// No instruction, but LLVM knows nothing of the vector any more: it is computed here, and what
+  /// is added to it afterwards is not added to something else before.
   Value pin(Value vector);
   /// Asks for `count` lines of 64 bytes from `address` on, which need not be there.
   void prefetch(Value address, int64_t count);

@@ -193,11 +193,6 @@ void LinearEmitter::panels(Value begin, Value end) {
     kb.branch(kb.lt(kb.c(last), end), [&] { panel(kb.c(last), layout.partLanes(last)); });
 }
 
-void codegen::zeroFrom(KernelBuilder &kb, Value row, int64_t first, int64_t end, Type element) {
-  for (int64_t i = first; i < end; ++i)
-    kb.store(kb.zero(kb.registerType(element)), kb.gep(row, i, kb.registerType(element)));
-}
-
 void codegen::emitLinear(KernelEmission &emission) {
   KernelBuilder &kb = emission.kb;
   LinearEmitter emitter{emission};

@@ -62,9 +62,6 @@ private:
   void epilogue(Value number, int64_t partLanes, Value firstRow, Value count);
 };
 
-/// Elements [first, end) of a row are zero: what pads it to whole groups.
-void zeroFrom(KernelBuilder &kb, mlir::Value row, int64_t first, int64_t end, mlir::Type element);
-
 } // namespace ingot::codegen
 
 #endif // INGOT_LIB_CODEGEN_CPU_LINEAREMITTER_H

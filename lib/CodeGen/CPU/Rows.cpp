@@ -17,8 +17,7 @@ static void quantizeRow(KernelEmission &emission, Value x, ArrayRef<Coord> row, 
   SmallVector<int64_t> breaks;
   eval.collectBreaks(x, type.getRank() - 1, breaks);
   llvm::sort(breaks);
-  for (int64_t i = size; i < padded; ++i)
-    kb.store(kb.zero(kb.f32), kb.gep(scratch, i, kb.f32));
+  zeroFrom(kb, scratch, size, padded, kb.f32);
   eval.forLanes({kb.c(size), size}, breaks, [&](Coord lane, Value mask) {
     Point point{{}, mask, false};
     point.coords.assign(row.begin(), row.end());
@@ -33,17 +32,16 @@ static void quantizeRow(KernelEmission &emission, Value x, ArrayRef<Coord> row, 
     for (int64_t half = 0; half < 2; ++half) {
       Value at = kb.add(kb.mul(group, 32), 16 * half);
       values[half] = kb.loadScratch(floats, kb.gep(scratch, at, kb.f32));
-      Value bits =
-          kb.andi(kb.bitcast(words, values[half]), kb.constantInt(words, 0x7fffffff));
+      Value bits = kb.andi(kb.bitcast(words, values[half]), kb.constantInt(words, 0x7fffffff));
       largestBits = half ? kb.max(largestBits, bits) : bits;
     }
     largestBits = kb.reduceTree(largestBits, [&](Value a, Value b) { return kb.max(a, b); });
     Value largest = kb.bitcast(kb.f32, largestBits);
-    Value none = kb.lt(largestBits, kb.constantInt(kb.i32, 0x0d800000)); // 2^-100
+    Value none = kb.lt(largestBits, kb.constantInt(kb.i32, formats::kQ8XLeastBits));
     Value zero = kb.zero(kb.f32), most = kb.constantFloat(kb.f32, 127);
     Value d = kb.select(none, zero, kb.fdiv(largest, most));
     Value inverse = kb.broadcast(kb.select(none, zero, kb.fdiv(most, largest)));
-    Value block = kb.gep(into, kb.mul(group, 40), kb.i8);
+    Value block = kb.gep(into, kb.mul(group, formats::kQ8XBytes), kb.i8);
     kb.store(d, block);
     // Adding 1.5 x 2^23 rounds to an integer, which the low bits are.
     Value magic = kb.constantFloat(floats, 12582912);
@@ -51,8 +49,10 @@ static void quantizeRow(KernelEmission &emission, Value x, ArrayRef<Coord> row, 
       Value moved = kb.fadd(kb.fmul(values[half], inverse), magic);
       Value q = kb.sub(kb.bitcast(words, moved), kb.bitcast(words, magic));
       Value sum = kb.reduceTree(q, [&](Value a, Value b) { return kb.add(a, b); });
-      kb.store(kb.make<arith::TruncIOp>(kb.i16, sum), kb.gep(block, 4 + 2 * half, kb.i8));
-      kb.store(kb.make<arith::TruncIOp>(kb.vec(kb.i8), q), kb.gep(block, 8 + 16 * half, kb.i8));
+      kb.store(kb.make<arith::TruncIOp>(kb.i16, sum),
+               kb.gep(block, formats::kQ8XSums + 2 * half, kb.i8));
+      kb.store(kb.make<arith::TruncIOp>(kb.vec(kb.i8), q),
+               kb.gep(block, formats::kQ8XNumbers + 16 * half, kb.i8));
     }
   });
 }

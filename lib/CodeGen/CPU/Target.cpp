@@ -28,7 +28,8 @@ bool CPUTarget::has(llvm::StringRef feature) const {
   return llvm::is_contained(emulated.empty() ? features : emulated, feature);
 }
 
-/// Twice the rate of the f32 multiply-add on Zen 4 and 5; on an Emerald Rapids slower (docs/performance.md).
+/// Twice the rate of the f32 multiply-add on Zen 4 and 5; on an Emerald Rapids slower
+/// (docs/performance.md).
 bool CPUTarget::multipliesPairsFast() const {
   return hasAVX512() && has("avx512bf16") && llvm::StringRef(name).starts_with("znver");
 }

@@ -10,7 +10,6 @@
 #include "../../../runtime/include/ingot/kernel_abi.h"
 #include "ingot/Dialect/Plan/Utils/KernelInterface.h"
 #include "ingot/Dialect/Plan/Utils/PanelLayout.h"
-#include "ingot/Formats/BlockFormats.h"
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Memory.h"
@@ -117,25 +116,18 @@ std::optional<int64_t> Arguments::bytesOf(RankedTensorType type) {
     }
     return layout->bytes();
   }
-  int64_t count = 1, open = 0;
-  for (int64_t size : type.getShape()) {
-    open += ShapedType::isDynamic(size);
-    count *= ShapedType::isDynamic(size) ? kMaxRows : size;
-  }
-  if (type.getEncoding() || open > 1)
-    return std::nullopt;
-  if (auto block = dyn_cast<tfm::BlockType>(type.getElementType()))
-    return int64_t(formats::bytesOf(block.getFormat(), uint64_t(count)));
   // Integers are numbers of something: a made-up one may be none.
-  if (!isa<FloatType>(type.getElementType()))
+  if (type.getEncoding() || type.getNumDynamicDims() > 1 ||
+      !isa<FloatType, tfm::BlockType>(type.getElementType()))
     return std::nullopt;
-  return count * int64_t(type.getElementTypeBitWidth() + 7) / 8;
+  SmallVector<int64_t> shape(type.getShape());
+  llvm::replace(shape, ShapedType::kDynamic, kMaxRows);
+  return tfm::getStorageBytes(type.clone(shape));
 }
 
 std::optional<Arguments> Arguments::get(plan::KernelOp kernel) {
   plan::ScheduleAttr schedule = kernel.getScheduleAttr();
-  auto linears = kernel.getBody().getOps<tfm::LinearOp>();
-  if (!schedule || schedule.getKind() != plan::ScheduleKind::Linear || linears.empty())
+  if (!schedule || schedule.getKind() != plan::ScheduleKind::Linear)
     return std::nullopt;
   llvm::Expected<plan::KernelInterface> interface =
       plan::KernelInterface::get(kernel.getFunctionType());

@@ -26,10 +26,21 @@ def count(lines):
             "stack": len(stack), "calls": sum(line.startswith("\tcall") for line in code)}
 
 
-for path in sys.argv[1:]:
-    lines = open(path).read().splitlines()
-    loops = sorted((count(lines[a:b + 1]) for a, b in innermost_loops(lines)), key=lambda loop: -loop["products"])
-    name = path.rsplit("/", 1)[-1]
-    print(f"{name}: {count(lines)['calls']} calls, {len(loops)} innermost loops")
-    for loop in loops:
-        print(f"{name}: loop: " + ", ".join(f"{value} {key}" for key, value in loop.items()))
+def innermost_code(lines):
+    """The instructions of each innermost loop, without blanks around them."""
+    for begin, end in innermost_loops(lines):
+        yield [line.strip() for line in lines[begin + 1:end + 1] if line.startswith("\t") and not line.startswith("\t.")]
+
+
+def main(paths):
+    for path in paths:
+        lines = open(path).read().splitlines()
+        loops = sorted((count(lines[a:b + 1]) for a, b in innermost_loops(lines)), key=lambda loop: -loop["products"])
+        name = path.rsplit("/", 1)[-1]
+        print(f"{name}: {count(lines)['calls']} calls, {len(loops)} innermost loops")
+        for loop in loops:
+            print(f"{name}: loop: " + ", ".join(f"{value} {key}" for key, value in loop.items()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -58,17 +58,14 @@ inline const char *whyNotBlocks(mlir::Value x, mlir::Value weight, bool transpos
 
 inline int64_t bytesOf(mlir::Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
 
-/// Bytes of a weight operand with a static shape.
+/// Bytes of a weight operand.
 inline CostTerm costOfWeight(mlir::Value weight) {
-  if (auto block = mlir::dyn_cast<BlockType>(typeOf(weight).getElementType())) {
-    std::optional<int64_t> bytes = getStorageBytes(typeOf(weight));
-    if (bytes)
-      return {CostClass::Weights, *bytes, {}};
-    CostTerm term = costOfShape(CostClass::Weights, 1, weight);
-    term.coefficient = term.coefficient / block.getBlockLength() * block.getBlockBytes();
-    return term;
-  }
-  return costOfShape(CostClass::Weights, bytesOf(typeOf(weight).getElementType()), weight);
+  if (std::optional<int64_t> bytes = getStorageBytes(typeOf(weight)))
+    return {CostClass::Weights, *bytes, {}};
+  // An input of a graph is a weight too; blocks are not of open sizes.
+  mlir::Type element = typeOf(weight).getElementType();
+  int64_t bytes = element.isIntOrFloat() ? bytesOf(element) : 1;
+  return costOfShape(CostClass::Weights, bytes, weight);
 }
 
 } // namespace ingot::tfm
