@@ -88,18 +88,24 @@ static void nameInterface(ModuleOp module, const AsmParserState &state) {
     if (function.isPrivate() || function.isExternal() || !function.getBody().hasOneBlock())
       continue;
     Block &block = function.getBody().front();
+    ArrayRef<AsmParserState::SMDefinition> arguments;
     if (const AsmParserState::BlockDefinition *definition = state.getBlockDef(&block))
-      for (auto [index, argument] : llvm::enumerate(definition->arguments))
-        if (StringRef name = nameOf(argument);
-            !name.empty() && !function.getArgAttr(index, plan::kNameAttr))
-          function.setArgAttr(index, plan::kNameAttr, StringAttr::get(context, name));
+      arguments = definition->arguments;
+    for (auto [index, argument] : llvm::enumerate(arguments))
+      if (StringRef name = nameOf(argument);
+          !name.empty() && !function.getArgAttr(index, plan::kNameAttr))
+        function.setArgAttr(index, plan::kNameAttr, StringAttr::get(context, name));
     llvm::StringSet<> used;
     for (auto [index, value] : llvm::enumerate(block.getTerminator()->getOperands())) {
-      Operation *op = value.getDefiningOp();
-      const AsmParserState::OperationDefinition *definition = op ? state.getOpDef(op) : nullptr;
-      if (!definition || definition->resultGroups.size() != 1 || op->getNumResults() != 1)
-        continue;
-      StringRef name = nameOf(definition->resultGroups.front().definition);
+      StringRef name;
+      if (auto argument = dyn_cast<BlockArgument>(value)) {
+        name = nameOf(arguments[argument.getArgNumber()]);
+      } else {
+        Operation *op = value.getDefiningOp();
+        const AsmParserState::OperationDefinition *definition = state.getOpDef(op);
+        if (definition && definition->resultGroups.size() == 1 && op->getNumResults() == 1)
+          name = nameOf(definition->resultGroups.front().definition);
+      }
       if (!name.empty() && used.insert(name).second &&
           !function.getResultAttr(index, plan::kNameAttr))
         function.setResultAttr(index, plan::kNameAttr, StringAttr::get(context, name));

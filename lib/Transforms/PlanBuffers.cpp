@@ -1,5 +1,7 @@
-//===- PlanBuffers.cpp - flattens a phase into a program and gives every value a slot ---------===//
+//===- PlanBuffers.cpp - slots, grids and costs of programs
+//--------------------------------------===//
 
+#include "FlattenProgram.h"
 #include "Sizes.h"
 #include "WeightValues.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
@@ -11,7 +13,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Dominance.h"
-#include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "llvm/ADT/MapVector.h"
@@ -25,130 +26,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::tfm;
 
-/// Bytes of an element, or of a row of blocks over its size: a row's size is static.
-static std::pair<int64_t, bool> bytesOf(RankedTensorType type) {
-  if (auto block = dyn_cast<BlockType>(type.getElementType()))
-    return {int64_t(formats::bytesOf(block.getFormat(), type.getShape().back())), true};
-  return {(type.getElementTypeBitWidth() + 7) / 8, false};
-}
-
-//===----------------------------------------------------------------------===//
-// Flattening
-//===----------------------------------------------------------------------===//
-
-/// The location of an operation of a body when `call` runs it. Names in a body are patterns
-/// ("layers.*.mlp"), and the call has the number ("layers.3"). Where they do not fit, both stand.
-static Location locateInCall(Location loc, Location call) {
-  auto caller = dyn_cast<NameLoc>(call);
-  if (!caller || isa<UnknownLoc>(loc))
-    return loc;
-  if (auto fused = dyn_cast<FusedLoc>(loc)) {
-    SmallVector<Location> parts;
-    for (Location part : fused.getLocations())
-      parts.push_back(locateInCall(part, call));
-    return FusedLoc::get(loc.getContext(), parts, fused.getMetadata());
-  }
-  if (auto name = dyn_cast<NameLoc>(loc)) {
-    auto [before, after] = name.getName().getValue().split('*');
-    StringRef number = caller.getName();
-    if (before.size() < name.getName().size() && number.consume_front(before))
-      return NameLoc::get(
-          StringAttr::get(loc.getContext(), before + number.split('.').first + after),
-          name.getChildLoc());
-  }
-  return CallSiteLoc::get(loc, call);
-}
-
-/// Clones the operations of `function`, and of what it calls in place of the calls. `call` is where
-/// the function is called, unknown for an entry point.
-static SmallVector<Value> inlineInto(OpBuilder &builder, func::FuncOp function,
-                                     ValueRange arguments, Location call, SymbolTable &symbols) {
-  IRMapping mapping;
-  mapping.map(function.getArguments(), arguments);
-  for (Operation &op : function.getBody().front().without_terminator()) {
-    Location loc = locateInCall(op.getLoc(), call);
-    if (auto inner = dyn_cast<func::CallOp>(op)) {
-      SmallVector<Value> operands;
-      for (Value operand : inner.getOperands())
-        operands.push_back(mapping.lookup(operand));
-      auto callee = symbols.lookup<func::FuncOp>(inner.getCallee());
-      mapping.map(inner.getResults(), inlineInto(builder, callee, operands, loc, symbols));
-      continue;
-    }
-    builder.clone(op, mapping)->setLoc(loc);
-  }
-  SmallVector<Value> results;
-  for (Value result : function.getBody().front().getTerminator()->getOperands())
-    results.push_back(mapping.lookup(result));
-  return results;
-}
-
-/// The name of an argument or result: its attribute, else `fallback`.
-static StringAttr getName(DictionaryAttr attributes, MLIRContext *context, const Twine &fallback) {
-  if (attributes)
-    if (auto name = attributes.getAs<StringAttr>(plan::kNameAttr))
-      return name;
-  return StringAttr::get(context, fallback);
-}
-
-/// Whether all that `function` calls has a body to put in place of the call, and calls come to an
-/// end. `open` are the functions whose calls are being looked at.
-static LogicalResult checkCalls(func::FuncOp function, SymbolTable &symbols,
-                                llvm::SetVector<func::FuncOp> &open) {
-  open.insert(function);
-  auto result = function.walk([&](func::CallOp call) {
-    auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
-    if (!callee || callee.isExternal())
-      return WalkResult(call.emitError("calls @")
-                        << call.getCallee()
-                        << ", which has no body: expected a function of this module");
-    if (open.contains(callee))
-      return WalkResult(call.emitError("calls @")
-                        << call.getCallee()
-                        << ", which is running already: a plan has no recursion");
-    return WalkResult(checkCalls(callee, symbols, open));
-  });
-  open.remove(function);
-  return failure(result.wasInterrupted());
-}
-
-static plan::ProgramOp flatten(func::FuncOp function, SymbolTable &symbols) {
-  MLIRContext *context = function.getContext();
-  OpBuilder builder(function);
-  SmallVector<Type> results;
-  SmallVector<unsigned> outputs;
-  for (auto [index, type] : llvm::enumerate(function.getResultTypes()))
-    if (!isa<CacheType>(type)) {
-      results.push_back(type);
-      outputs.push_back(index);
-    }
-  auto program =
-      plan::ProgramOp::create(builder, function.getLoc(), function.getName(),
-                              builder.getFunctionType(function.getArgumentTypes(), results));
-  Block *block = builder.createBlock(&program.getBody());
-  unsigned tensors = 0;
-  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
-    block->addArgument(type, function.getArgument(index).getLoc());
-    if (function.getArgAttr(index, getSourceAttrName()))
-      program.setArgAttr(index, getSourceAttrName(), builder.getUnitAttr());
-    if (isa<RankedTensorType>(type))
-      program.setArgAttr(
-          index, plan::kNameAttr,
-          getName(function.getArgAttrDict(index), context, "arg" + Twine(tensors++)));
-  }
-  for (auto [index, output] : llvm::enumerate(outputs))
-    program.setResultAttr(
-        index, plan::kNameAttr,
-        getName(function.getResultAttrDict(output), context, "result" + Twine(index)));
-  SmallVector<Value> values = inlineInto(builder, function, block->getArguments(),
-                                         UnknownLoc::get(context), symbols),
-                     yielded;
-  for (unsigned output : outputs)
-    yielded.push_back(values[output]);
-  plan::YieldOp::create(builder, function.getLoc(), yielded);
-  return program;
-}
-
 //===----------------------------------------------------------------------===//
 // One program
 //===----------------------------------------------------------------------===//
@@ -161,6 +38,12 @@ struct CacheGroup {
   /// Positions are those of the source.
   bool ofSource;
   int64_t pageBytes = 0, layers = 0;
+};
+
+/// `coefficient` bytes times the product of run-time sizes.
+struct SymbolicBytes {
+  int64_t coefficient;
+  SmallVector<Value> factors;
 };
 
 class ProgramPlanner {
@@ -189,6 +72,7 @@ private:
   void addCost(plan::DispatchOp dispatch, plan::KernelOp kernel);
   SizeResolver resolverFor(plan::DispatchOp dispatch, plan::KernelOp kernel);
   Value getDim(Value value, int64_t dim);
+  SymbolicBytes getBytes(Value tensor);
 
   plan::ProgramOp program;
   Block &block;
@@ -212,6 +96,22 @@ Value ProgramPlanner::getDim(Value value, int64_t dim) {
       if (isa<BatchType>(argument.getType()))
         return BatchDimOp::create(builder, program.getLoc(), argument, BatchDimKind::Tokens);
   return tensor::DimOp::create(builder, program.getLoc(), value, dim);
+}
+
+SymbolicBytes ProgramPlanner::getBytes(Value tensor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  int64_t rank = type.getRank();
+  SymbolicBytes bytes{(type.getElementTypeBitWidth() + 7) / 8, {}};
+  // Blocks are counted by the row, whose size is static.
+  if (auto block = dyn_cast<BlockType>(type.getElementType()))
+    bytes.coefficient = formats::bytesOf(block.getFormat(), type.getDimSize(--rank));
+  for (int64_t dim = 0; dim < rank; ++dim) {
+    if (type.isDynamicDim(dim))
+      bytes.factors.push_back(getDim(tensor, dim));
+    else
+      bytes.coefficient *= type.getDimSize(dim);
+  }
+  return bytes;
 }
 
 /// Expresses every size by inputs and batches.
@@ -359,15 +259,8 @@ void ProgramPlanner::addCost(plan::DispatchOp dispatch, plan::KernelOp kernel) {
     Operation *op = value.getDefiningOp();
     if (!type || (op && !isa<plan::DispatchOp>(op)))
       return;
-    auto [coefficient, isRow] = bytesOf(type);
-    SmallVector<Value> factors;
-    for (int64_t dim = 0; dim < type.getRank() - isRow; ++dim) {
-      if (type.isDynamicDim(dim))
-        factors.push_back(getDim(value, dim));
-      else
-        coefficient *= type.getDimSize(dim);
-    }
-    add(CostClass::Activations, coefficient, factors);
+    SymbolicBytes bytes = getBytes(value);
+    add(CostClass::Activations, bytes.coefficient, bytes.factors);
   };
   for (Value input : dispatch.getInputs())
     addTensor(input);
@@ -423,12 +316,8 @@ LogicalResult ProgramPlanner::addGridsAndCosts() {
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// `coefficient` bytes times the product of run-time sizes. Slots are shared among values whose
-/// sizes differ in the coefficient alone: only those can be compared here.
-struct SymbolicBytes {
-  int64_t coefficient;
-  SmallVector<Value> factors;
-};
+/// Slots are shared among values whose sizes differ in the coefficient alone: only those can be
+/// compared here.
 struct SlotState {
   SymbolicBytes bytes;
   bool isFree;
@@ -454,11 +343,7 @@ LogicalResult ProgramPlanner::assignSlots() {
       }
     }
   }
-  for (Value output : block.getTerminator()->getOperands()) {
-    if (!output.getDefiningOp<plan::DispatchOp>() || !outputs.insert(output).second)
-      return program.emitOpError(
-          "expected every output to be the result of a dispatch and to be returned once");
-  }
+  outputs.insert_range(block.getTerminator()->getOperands());
 
   SmallVector<SlotState> slots;
   auto allocate = [&](SymbolicBytes bytes) -> int32_t {
@@ -505,15 +390,7 @@ LogicalResult ProgramPlanner::assignSlots() {
         resultSlots.push_back(-1);
         continue;
       } else {
-        auto type = cast<RankedTensorType>(result.getType());
-        auto [coefficient, isRow] = bytesOf(type);
-        bytes.coefficient = coefficient;
-        for (int64_t dim = 0; dim < type.getRank() - isRow; ++dim) {
-          if (type.isDynamicDim(dim))
-            bytes.factors.push_back(getDim(result, dim));
-          else
-            bytes.coefficient *= type.getDimSize(dim);
-        }
+        bytes = getBytes(result);
       }
       int32_t slot = allocate(bytes);
       resultSlots.push_back(slot);
@@ -614,14 +491,13 @@ struct PlanBuffersPass : ingot::impl::PlanBuffersBase<PlanBuffersPass> {
     for (func::FuncOp function : functions) {
       if (function.isPrivate() || function.isExternal())
         continue;
-      llvm::SetVector<func::FuncOp> open;
-      if (failed(checkCalls(function, symbols, open)))
+      FailureOr<plan::ProgramOp> program = flattenProgram(function, symbols);
+      if (failed(program))
         return signalPassFailure();
-      plan::ProgramOp program = flatten(function, symbols);
-      ProgramPlanner planner(program, symbols);
+      ProgramPlanner planner(*program, symbols);
       if (failed(planner.resolveSizes()) || failed(planner.packVectors()) ||
           failed(planner.addGridsAndCosts()) || failed(planner.assignSlots()) ||
-          (llvm::any_of(program.getArgumentTypes(),
+          (llvm::any_of(program->getArgumentTypes(),
                         [](Type type) { return isa<CacheType>(type); }) &&
            failed(planner.assignCaches(groups))))
         return signalPassFailure();
