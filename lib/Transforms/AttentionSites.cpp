@@ -10,7 +10,7 @@ namespace ingot {
 
 static constexpr llvm::StringLiteral kReasons[] = {
     "none",      "no-values", "between-and-values", "selection", "other-axis",
-    "no-scores", "layout",    "dynamic-heads"};
+    "no-scores", "layout",    "dynamic-heads",      "no-softmax"};
 
 StringRef stringifyNotRaised(NotRaised reason) { return kReasons[unsigned(reason)]; }
 

@@ -1,7 +1,8 @@
 //===- RaiseAttention.cpp - the mathematics of attention becomes tfm.attention ----------------===//
 //
 // A site is a softmax. Each product that its probabilities can enter is a candidate
-// (AttentionCandidate.h); one that is raised makes the site raised.
+// (AttentionCandidate.h); one that is raised makes the site raised. Exponentials that are summed up
+// and enter a product, but are no softmax, are a site that is not raised.
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -42,9 +43,9 @@ static std::string describeLocation(Location loc) {
 }
 
 /// The products that elements of a softmax's result can enter, through whatever else.
-static void findProducts(Operation *softmax, SmallVectorImpl<OpOperand *> &products) {
+static void findProducts(Value result, SmallVectorImpl<OpOperand *> &products) {
   llvm::SetVector<Value> values;
-  values.insert(softmax->getResult(0));
+  values.insert(result);
   for (size_t k = 0; k < values.size(); ++k)
     for (OpOperand &use : values[k].getUses()) {
       Operation *user = use.getOwner();
@@ -60,21 +61,6 @@ static void findProducts(Operation *softmax, SmallVectorImpl<OpOperand *> &produ
       if (follows && user->getNumResults() == 1)
         values.insert(user->getResult(0));
     }
-}
-
-/// Erases an operation whose results are not used, and what only it used.
-static void eraseDead(Operation *op) {
-  llvm::SetVector<Operation *> worklist;
-  worklist.insert(op);
-  while (!worklist.empty()) {
-    Operation *next = worklist.pop_back_val();
-    if (!isOpTriviallyDead(next))
-      continue;
-    for (Value operand : next->getOperands())
-      if (Operation *producer = operand.getDefiningOp())
-        worklist.insert(producer);
-    next->erase();
-  }
 }
 
 /// How often the entry points run each function.
@@ -129,12 +115,16 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
       for (Operation *softmax : softmaxes) {
         if (softmax->use_empty() || isRouter(softmax))
           continue;
-        AttentionSite site;
-        site.function = function.getName().str();
-        site.calls = calls.lookup(function);
-        site.location = describeLocation(softmax->getLoc());
+        AttentionSite &site = sites.emplace_back(describe(softmax, calls));
         failed |= !raise(softmax, site);
-        sites.push_back(site);
+      }
+      for (UnnamedSoftmax &unnamed : findUnnamedSoftmaxes(function)) {
+        SmallVector<OpOperand *> uses;
+        findProducts(unnamed.exponentials, uses);
+        if (uses.empty())
+          continue;
+        AttentionSite &site = sites.emplace_back(describe(unnamed.sum, calls));
+        failed |= !reject(unnamed.sum, {NotRaised::NoSoftmax, unnamed.why}, site);
       }
     }
     setAttentionSites(module, sites);
@@ -142,10 +132,33 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
       signalPassFailure();
   }
 
+  AttentionSite describe(Operation *op, const llvm::DenseMap<Operation *, int64_t> &calls) {
+    auto function = op->getParentOfType<func::FuncOp>();
+    AttentionSite site;
+    site.function = function.getName().str();
+    site.calls = calls.lookup(function);
+    site.location = describeLocation(op->getLoc());
+    return site;
+  }
+
+  /// Records why `op` is not raised. False where that is an error.
+  bool reject(Operation *op, const Failure &failure, AttentionSite &site) {
+    ++numNotRaised;
+    site.reason = failure.reason;
+    site.detail = failure.detail;
+    if (!remarks && !require)
+      return true;
+    InFlightDiagnostic diagnostic = require ? emitError(op->getLoc()) : emitRemark(op->getLoc());
+    diagnostic << "attention not raised: " << failure.detail;
+    if (failure.blame && failure.blame != op)
+      diagnostic.attachNote(failure.blame->getLoc()) << "see '" << failure.blame->getName() << "'";
+    return !require;
+  }
+
   /// Raises what can be raised of one softmax. False where that is an error.
   bool raise(Operation *softmax, AttentionSite &site) {
     SmallVector<OpOperand *> uses;
-    findProducts(softmax, uses);
+    findProducts(softmax->getResult(0), uses);
     Failure failure{NotRaised::NoValues, "the probabilities do not enter a product with values",
                     softmax};
     bool raised = false;
@@ -175,16 +188,7 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
         eraseDead(op);
       return true;
     }
-    ++numNotRaised;
-    site.reason = failure.reason;
-    site.detail = failure.detail;
-    if (!remarks && !require)
-      return true;
-    InFlightDiagnostic diagnostic = require ? emitError(loc) : emitRemark(loc);
-    diagnostic << "attention not raised: " << failure.detail;
-    if (failure.blame && failure.blame != softmax)
-      diagnostic.attachNote(failure.blame->getLoc()) << "see '" << failure.blame->getName() << "'";
-    return !require;
+    return reject(softmax, failure, site);
   }
 };
 } // namespace

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -31,6 +32,10 @@ public:
 
   /// The expression of x, and the dimension that is normalised, or null.
   Node *match(Value result, int64_t &dim);
+  /// The exponential that `value`, a tensor of this type, is, or is a multiple or a selection of.
+  Node *exponential(Value value);
+  /// Whether the exponential's argument is x less the maximum of x along `dim`.
+  bool isLessMaximum(const Node *exponential, int64_t dim, Node *&x);
   /// The layout of the tensor behind the expression of x, if it can be brought to the result's.
   std::optional<std::pair<Layout, Layout>> layouts(const Node *x) const;
 
@@ -84,16 +89,35 @@ Node *SoftmaxMatcher::match(Value result, int64_t &dim) {
   Node *summed = reduced(sum, Reduction::Sum, dim);
   if (!summed || !sameExpr(summed, e))
     return nullptr;
+  Node *x = nullptr;
+  return isLessMaximum(e, dim, x) && x->type == type.getElementType() && layouts(x) ? x : nullptr;
+}
+
+bool SoftmaxMatcher::isLessMaximum(const Node *exponential, int64_t dim, Node *&x) {
   // Without the maximum the exponentials overflow where a softmax does not.
-  Node *difference = e->operands[0];
+  Node *difference = exponential->operands[0];
   if (!isOp<arith::SubFOp>(difference))
-    return nullptr;
-  Node *x = difference->operands[0];
+    return false;
+  x = difference->operands[0];
   int64_t maxDim = -1;
   Node *largest = reduced(difference->operands[1], Reduction::Max, maxDim);
-  if (!largest || maxDim != dim || !sameExpr(largest, x))
-    return nullptr;
-  return x->type == type.getElementType() && layouts(x) ? x : nullptr;
+  return largest && maxDim == dim && sameExpr(largest, x);
+}
+
+Node *SoftmaxMatcher::exponential(Value value) {
+  SmallVector<Node *> worklist{tracer.trace(value, whole)};
+  llvm::SmallPtrSet<Node *, 8> seen;
+  while (!worklist.empty()) {
+    Node *node = worklist.pop_back_val();
+    if (!seen.insert(node).second)
+      continue;
+    if (isOp<math::ExpOp>(node) || isOp<math::Exp2Op>(node))
+      return node;
+    if (isOp<arith::MulFOp>(node) || isOp<arith::SelectOp>(node) || isOp<arith::ExtFOp>(node) ||
+        isOp<arith::TruncFOp>(node))
+      llvm::append_range(worklist, node->operands);
+  }
+  return nullptr;
 }
 
 std::optional<std::pair<Layout, Layout>> SoftmaxMatcher::layouts(const Node *x) const {
@@ -108,6 +132,20 @@ std::optional<std::pair<Layout, Layout>> SoftmaxMatcher::layouts(const Node *x) 
   return std::pair(*from, *to);
 }
 
+void eraseDead(Operation *op) {
+  llvm::SetVector<Operation *> worklist;
+  worklist.insert(op);
+  while (!worklist.empty()) {
+    Operation *next = worklist.pop_back_val();
+    if (!isOpTriviallyDead(next))
+      continue;
+    for (Value operand : next->getOperands())
+      if (Operation *producer = operand.getDefiningOp())
+        worklist.insert(producer);
+    next->erase();
+  }
+}
+
 int64_t raiseSoftmaxes(func::FuncOp function) {
   SmallVector<Operation *> quotients;
   function.walk([&](Operation *op) {
@@ -118,7 +156,7 @@ int64_t raiseSoftmaxes(func::FuncOp function) {
         (isa<arith::DivFOp, arith::MulFOp>(op) || (generic && generic.getNumReductionLoops() == 0)))
       quotients.push_back(op);
   });
-  int64_t raised = 0;
+  SmallVector<Operation *> replaced;
   for (Operation *op : quotients) {
     auto type = cast<RankedTensorType>(op->getResult(0).getType());
     SoftmaxMatcher matcher(type);
@@ -135,9 +173,30 @@ int64_t raiseSoftmaxes(func::FuncOp function) {
     Value softmax =
         tfm::SoftmaxOp::create(builder, op->getLoc(), type, input, builder.getI64IntegerAttr(dim));
     op->getResult(0).replaceAllUsesWith(softmax);
-    ++raised;
+    replaced.push_back(op);
   }
-  return raised;
+  for (Operation *op : replaced)
+    eraseDead(op);
+  return replaced.size();
+}
+
+SmallVector<UnnamedSoftmax> findUnnamedSoftmaxes(func::FuncOp function) {
+  SmallVector<UnnamedSoftmax> found;
+  function.walk([&](Operation *op) {
+    std::optional<Reduction> reduction = reductionOf(op);
+    if (!reduction || reduction->kind != Reduction::Sum)
+      return;
+    SoftmaxMatcher matcher(cast<RankedTensorType>(reduction->input.getType()));
+    Node *e = matcher.exponential(reduction->input), *x;
+    if (!e)
+      return;
+    bool isPlain = isOp<math::ExpOp>(e) && matcher.isLessMaximum(e, reduction->dim, x);
+    found.push_back({op, reduction->input,
+                     isPlain ? "exponentials and their sum, but no quotient of the two is a softmax"
+                             : "a sum of exponentials of something else than scores less the "
+                               "largest of their row, so no softmax"});
+  });
+  return found;
 }
 
 } // namespace ingot

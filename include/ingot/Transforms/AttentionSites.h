@@ -21,13 +21,14 @@ enum class NotRaised {
   OtherAxis,        ///< the product sums over another axis than the softmax
   NoScores,         ///< no product of queries and keys in the scores
   Layout,           ///< an axis of the operands cannot be told from another
-  DynamicHeads      ///< the number of heads or the head size is not known
+  DynamicHeads,     ///< the number of heads or the head size is not known
+  NoSoftmax         ///< exponentials and their sum meet values, but are not those of a softmax
 };
 
 /// One word for each, for reports.
 llvm::StringRef stringifyNotRaised(NotRaised reason);
 
-/// The record of one softmax.
+/// The record of one softmax, or of what would be one.
 struct AttentionSite {
   /// Name of the function that it is in, and how often the entry points run that function.
   std::string function;

@@ -143,7 +143,8 @@ def RaiseAttention : Pass<"raise-attention", "::mlir::ModuleOp"> {
     With -inf a graph gives such a row no value (NaN), and the mask region is used.
 
     A softmax may itself be written as exponentials divided by their sum; it becomes `tfm.softmax`
-    first. Nothing may happen between the softmax and the product with the values but moving elements and
+    first. Exponentials that are summed up and enter a product, but do not make a softmax, are a site
+    that is not raised. Nothing may happen between the softmax and the product with the values but moving elements and
     casts. The reason is in the record for each site that is not raised, see
     `ingot/Transforms/AttentionSites.h`; the record is the module attribute `tfm.attention_sites`.
 
