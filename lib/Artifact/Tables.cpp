@@ -8,7 +8,6 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/Support/Path.h"
 
 using namespace mlir;
 using namespace ingot;
@@ -21,7 +20,7 @@ using namespace ingot::artifact;
 namespace {
 /// What a location names, each once, in order.
 struct LocationParts {
-  llvm::SmallVector<std::string> names, callers, files;
+  llvm::SmallVector<std::string> names, callers, places;
 
   static void add(llvm::SmallVectorImpl<std::string> &to, const std::string &text) {
     if (!llvm::is_contained(to, text))
@@ -45,9 +44,9 @@ struct LocationParts {
         })
         .Case<OpaqueLoc>([&](OpaqueLoc opaque) { collect(opaque.getFallbackLocation()); })
         .Case<FileLineColRange>([&](FileLineColRange file) {
-          add(files, (llvm::sys::path::filename(file.getFilename().strref()) + ":" +
-                      llvm::Twine(file.getStartLine()) + ":" + llvm::Twine(file.getStartColumn()))
-                         .str());
+          add(places, ("line " + llvm::Twine(file.getStartLine()) + ":" +
+                       llvm::Twine(file.getStartColumn()))
+                          .str());
         });
   }
 };
@@ -56,7 +55,7 @@ struct LocationParts {
 std::string artifact::describeLocation(Location location) {
   LocationParts parts;
   parts.collect(location);
-  const auto &names = parts.names.empty() ? parts.files : parts.names;
+  const auto &names = parts.names.empty() ? parts.places : parts.names;
   std::string text = llvm::join(names, ", ");
   if (!parts.callers.empty())
     text += (text.empty() ? "" : " at ") + llvm::join(parts.callers, ", ");

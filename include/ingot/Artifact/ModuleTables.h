@@ -17,8 +17,8 @@ struct ModuleTables {
 };
 
 /// Names of a location for people: config fields and checkpoint tensors ("layers.*.self_attn.q_proj
-/// at model.layers.3"), else file names without folders, lines and columns; empty if it has
-/// neither. It does not depend on where the input lies.
+/// at model.layers.3"), else "line 9:8" of the file that was read; empty if it has neither. It
+/// does not depend on what the input is called or where it lies.
 std::string describeLocation(mlir::Location location);
 
 /// Serialises the plan.kernels and plan.programs of a module, which plan-buffers has flattened.

@@ -113,7 +113,7 @@ TEST(ModuleTables, HoldALanguageModel) {
   EXPECT_EQ(tables.weights[2].length, 160u);
 
   EXPECT_EQ(head.locations, (std::vector<std::string>{"embed", "layers.0.append",
-                                                      "q, k at layers.0", "m.mlir:3:4"}));
+                                                      "q, k at layers.0", "line 3:4"}));
 
   for (const auto &program : head.programs) {
     ASSERT_EQ(program->inputs.size(), 1u);
