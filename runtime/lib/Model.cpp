@@ -93,6 +93,7 @@ Error ingot_model::checkHashes() {
 
 //===-- Targets ------------------------------------------------------------------------------===//
 
+/// Finds out what each target needs and chooses one, which a model that is only looked at can lack.
 Error ingot_model::chooseTarget() {
   const auto &list = *artifact.root().targets();
   for (const fb::Target *target : list) {
@@ -132,6 +133,8 @@ Error ingot_model::chooseTarget() {
       }))
     return makeError(INGOT_NOT_FOUND, "%s: no code for target %s, only for %s", path(),
                      targetName.c_str(), names.c_str());
+  if (options.inspect_only)
+    return nullptr;
   return makeError(INGOT_UNSUPPORTED,
                    "%s: compiled for other processors than this one (%s); compile again with "
                    "another --target",
@@ -143,7 +146,8 @@ Error ingot_model::chooseTarget() {
 /// Copies what a run reads from the head into flat arrays, with kernels as addresses.
 void ingot_model::planPrograms() {
   const fb::Artifact &root = artifact.root();
-  const fb::Target &target = *root.targets()->Get(static_cast<unsigned>(chosenTarget));
+  const fb::Target *target =
+      options.inspect_only ? nullptr : root.targets()->Get(static_cast<unsigned>(chosenTarget));
   for (unsigned i = 0; root.weights() && i < root.weights()->size(); ++i) {
     const fb::Weight *weight = root.weights()->Get(i);
     weights.push_back(artifact.segmentData(weight->segment()) + weight->offset());
@@ -165,7 +169,7 @@ void ingot_model::planPrograms() {
     for (unsigned d = 0; source->dispatches() && d < source->dispatches()->size(); ++d) {
       const fb::Dispatch *dispatch = source->dispatches()->Get(d);
       DispatchPlan out;
-      out.function = code.kernel(dispatch->kernel());
+      out.function = target ? code.kernel(dispatch->kernel()) : nullptr;
       out.grid = dispatch->grid();
       out.batch = dispatch->batch();
       out.bufferBegin = static_cast<uint32_t>(plan.buffers.size());
@@ -180,7 +184,8 @@ void ingot_model::planPrograms() {
       for (unsigned i = 0; dispatch->cost() && i < dispatch->cost()->size(); ++i)
         plan.costs.push_back(*dispatch->cost()->Get(i));
       out.costEnd = static_cast<uint32_t>(plan.costs.size());
-      plan.scratchBytes = std::max(plan.scratchBytes, target.scratch()->Get(dispatch->kernel()));
+      if (target)
+        plan.scratchBytes = std::max(plan.scratchBytes, target->scratch()->Get(dispatch->kernel()));
       plan.dispatches.push_back(out);
     }
     programs.push_back(std::move(plan));
@@ -194,7 +199,8 @@ Error ingot_model::load(const char *path) {
   INGOT_TRY(checkHashes());
   const char *perf = getenv("INGOT_PERF_MAP");
   bool perfMap = options.perf_map || (perf && strcmp(perf, "0") != 0 && *perf);
-  INGOT_TRY(code.load(artifact, static_cast<unsigned>(chosenTarget), perfMap));
+  if (!options.inspect_only)
+    INGOT_TRY(code.load(artifact, static_cast<unsigned>(chosenTarget), perfMap));
   if (code.isCopied() && !perfMap)
     log(INGOT_LOG_WARNING, std::string(path) + ": on a file system without execution: the code was "
                                                "copied to memory");
@@ -215,8 +221,11 @@ Error ingot_model::load(const char *path) {
                                 segment->length(), text));
   }
   log(INGOT_LOG_INFO,
-      std::string(path) + ": code for " +
-          artifact.root().targets()->Get(static_cast<unsigned>(chosenTarget))->name()->str() +
+      std::string(path) + ": " +
+          (options.inspect_only
+               ? "no code"
+               : "code for " +
+                     root.targets()->Get(static_cast<unsigned>(chosenTarget))->name()->str()) +
           ", " + std::to_string(pool.size()) + " threads");
   return nullptr;
 }
@@ -247,6 +256,8 @@ void ingot_model::returnContext(std::unique_ptr<Context> context) {
 }
 
 Error ingot_model::makeControl(const ingot_run_options &run, Control &control) const {
+  if (options.inspect_only)
+    return makeError(INGOT_UNSUPPORTED, "%s: was opened to be inspected, not to be run", path());
   control.threads = run.threads ? std::min(run.threads, pool.size()) : pool.size();
   control.cancel = run.cancel;
   if (run.timeout_ns) {

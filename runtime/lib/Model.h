@@ -70,7 +70,7 @@ struct ingot_model {
   ingot::Allocator allocator;
   ingot::Artifact artifact;
   std::vector<ingot::TargetFacts> targets;
-  size_t chosenTarget = 0;
+  size_t chosenTarget = SIZE_MAX;
   ingot::Code code;
   ingot::Pool pool;
   std::vector<const void *> weights;

@@ -30,6 +30,8 @@ private:
   Error bindInputs(const ingot_tensor *tensors, size_t count);
   Error bindOutputs(Context &context, ingot_tensor *tensors, size_t count);
   const char *name() const { return program.source->name()->c_str(); }
+  Error noSuchTensor(const char *kind, const char *wanted,
+                     const flatbuffers::Vector<flatbuffers::Offset<fb::Tensor>> *list) const;
   /// Memory that lives as long as the run.
   Error borrow(uint64_t bytes, void *&memory) {
     blocks.emplace_back(model.allocator);
@@ -52,6 +54,16 @@ private:
   std::vector<Copy> copies;
 };
 
+Error TensorRun::noSuchTensor(
+    const char *kind, const char *wanted,
+    const flatbuffers::Vector<flatbuffers::Offset<fb::Tensor>> *list) const {
+  std::string names;
+  for (unsigned i = 0; list && i < list->size(); ++i)
+    names += (i ? ", " : "") + list->Get(i)->name()->str();
+  return makeError(INGOT_NOT_FOUND, "%s has no %s %s; it has %s", name(), kind,
+                   wanted ? wanted : "without a name", names.empty() ? "none" : names.c_str());
+}
+
 Error TensorRun::bindInputs(const ingot_tensor *tensors, size_t count) {
   const auto *list = program.source->inputs();
   size_t expected = list ? list->size() : 0;
@@ -62,8 +74,7 @@ Error TensorRun::bindInputs(const ingot_tensor *tensors, size_t count) {
     for (unsigned i = 0; tensors[t].name && i < expected; ++i)
       known |= list->Get(i)->name()->string_view() == tensors[t].name;
     if (!known)
-      return makeError(INGOT_NOT_FOUND, "%s has no input %s", name(),
-                       tensors[t].name ? tensors[t].name : "without a name");
+      return noSuchTensor("input", tensors[t].name, list);
   }
   for (size_t i = 0; i < expected; ++i) {
     const fb::Tensor &wanted = *list->Get(static_cast<unsigned>(i));
@@ -147,8 +158,7 @@ Error TensorRun::bindOutputs(Context &context, ingot_tensor *tensors, size_t cou
   }
   for (size_t t = 0; t < count; ++t)
     if (!named[t])
-      return makeError(INGOT_NOT_FOUND, "%s has no output %s", name(),
-                       tensors[t].name ? tensors[t].name : "without a name");
+      return noSuchTensor("output", tensors[t].name, list);
   return nullptr;
 }
 

@@ -21,6 +21,7 @@ struct LoadOptions {
   uint32_t threads = 0;
   uint64_t pageBudget = 0; // MiB
   bool trust = false;
+  bool inspectOnly = false;
 };
 
 /// Loads a model; shows progress on a terminal when it takes long.

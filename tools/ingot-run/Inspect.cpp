@@ -294,7 +294,9 @@ void printHuman(const Json &json, const InspectOptions &options) {
 } // namespace
 
 int runInspect(const InspectOptions &options) {
-  Model model = loadModel(options.load);
+  LoadOptions load = options.load;
+  load.inspectOnly = true;
+  Model model = loadModel(load);
   Json json = describe(model);
   if (options.json)
     print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -29,6 +29,7 @@ int runTokenize(const TokenizeOptions &options) {
     LoadOptions load;
     load.path = options.path;
     load.trust = true; // weights are not looked at
+    load.inspectOnly = true;
     ingot::Model model = loadModel(load);
     for (size_t i = 0; i < model.info().segment_count; ++i) {
       auto segment = ingot::Model::query<ingot_segment_info>(

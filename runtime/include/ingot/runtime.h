@@ -97,6 +97,7 @@ typedef struct ingot_model_options {
   size_t struct_size;
   bool trust;            /* skip the hashes of the weights (everything else is always checked) */
   bool perf_map;         /* name kernels in /tmp/perf-PID.map; also when INGOT_PERF_MAP=1 is set */
+  bool inspect_only;     /* maps no code: opens those for other processors too; every run fails */
   uint32_t threads;      /* 0: as many as affinity and cgroup allow */
   const char *target;    /* use the code of this target; NULL: the first that this processor runs */
   uint64_t page_budget;  /* most bytes of cache pages in use by all sessions; 0: no limit */
@@ -151,7 +152,7 @@ typedef struct ingot_model_info {
   size_t weight_count;
   size_t program_count;
   size_t metadata_count;
-  size_t chosen_target;      /* index of the target in use */
+  size_t chosen_target;      /* the one in use; SIZE_MAX: code for other processors only */
   uint32_t threads;          /* size of the thread pool, the caller's thread included */
   bool weights_checked;      /* false when loaded with `trust` */
   bool has_language_model;

@@ -796,6 +796,29 @@ TEST(Target, RefusesMissingFeatures) {
   EXPECT_EQ(statusOf(ingot_model_load(path.c_str(), &wanted, &model), &message), INGOT_NOT_FOUND);
 }
 
+TEST(Target, IsNotNeededToInspect) {
+  toy::LanguageModelOptions options;
+  options.feature = "flux-capacitor";
+  std::string path = toy::writeTemporary("feature.ingot", toy::languageModel(options));
+  ingot_model_options look = withThreads(1);
+  look.inspect_only = true;
+  ingot_model *model = nullptr;
+  ASSERT_EQ(statusOf(ingot_model_load(path.c_str(), &look, &model)), INGOT_OK);
+  ingot_model_info info;
+  ingot_model_info_init(&info);
+  ASSERT_EQ(statusOf(ingot_model_get_info(model, &info)), INGOT_OK);
+  EXPECT_EQ(info.chosen_target, SIZE_MAX);
+  ingot_model_destroy(model);
+  // Even code that this processor could run is not there.
+  path = toy::writeTemporary("graphs.ingot", toy::graphs());
+  ASSERT_EQ(statusOf(ingot_model_load(path.c_str(), &look, &model)), INGOT_OK);
+  std::string message;
+  EXPECT_EQ(statusOf(ingot_run(model, 0, nullptr, 0, nullptr, 0, nullptr), &message),
+            INGOT_UNSUPPORTED);
+  EXPECT_NE(message.find("opened to be inspected"), std::string::npos) << message;
+  ingot_model_destroy(model);
+}
+
 #if defined(__x86_64__)
 TEST(Target, KnowsThisProcessor) {
   // Features that the compiler of this test may use are those of the processor it runs on.
