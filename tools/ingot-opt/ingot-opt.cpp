@@ -1,5 +1,6 @@
 //===- ingot-opt.cpp - runs passes on MLIR text -----------------------------------------------===//
 
+#include "../MLIRTool.h"
 #include "ingot/CodeGen/CPU.h"
 #include "ingot/InitAll.h"
 #include "ingot/Reference/VerifyNumerics.h"
@@ -28,6 +29,16 @@ static cl::opt<double> tolerance("verify-numerics-tolerance", cl::init(1e-9), cl
 static cl::opt<std::string>
     parameters("verify-numerics-parameters", cl::cat(numerics), cl::value_desc("folder"),
                cl::desc("where the files of the weights are (default: weights are made up)"));
+
+static cl::extrahelp examples(R"(
+Examples:
+  ingot-compile model --compile-to=input -o graph.mlir     the plain mathematics of a model
+  ingot-opt graph.mlir --raise-attention                   one pass
+  ingot-opt graph.mlir --raise-attention="remarks=true" -o /dev/null   what was fused, and why not
+  ingot-opt graph.mlir --fuse-rotary --raise-attention --fuse-norms --canonicalize --verify-numerics
+  ingot-opt graph.mlir --raise-attention --mlir-print-ir-after-all --mlir-pass-statistics
+  ingot-compile graph.mlir --compile-to=dispatches -o -    the passes up to a stage
+)");
 
 /// As MlirOptMain, with a verifier on the pass manager of each piece of the input.
 static LogicalResult runVerified(StringRef inputName, StringRef outputName,
@@ -68,8 +79,9 @@ int main(int argc, char **argv) {
 #ifdef INGOT_TEST_PASSES
   ingot::test::registerTestPasses();
 #endif
-  auto [inputName, outputName] =
-      registerAndParseCLIOptions(argc, argv, "Ingot pass driver\n", registry);
+  ingot::initTool("ingot-opt", &numerics);
+  auto [inputName, outputName] = registerAndParseCLIOptions(
+      argc, argv, "Runs passes on a module of MLIR text and prints it.\n", registry);
   return asMainReturnCode(verifyNumerics
                               ? runVerified(inputName, outputName, registry)
                               : MlirOptMain(argc, argv, inputName, outputName, registry));

@@ -1,5 +1,6 @@
 //===- ingot-reduce.cpp - makes a module that shows a problem smaller -------------------------===//
 
+#include "../MLIRTool.h"
 #include "ingot/InitAll.h"
 #include "ingot/Reduce/Reducer.h"
 #include "mlir/IR/DialectRegistry.h"
@@ -48,7 +49,7 @@ int main(int argc, char **argv) {
   cl::opt<unsigned> timeout("timeout", cl::init(60), cl::value_desc("seconds"),
                             cl::desc("a script that takes longer does not show the problem"),
                             cl::cat(category));
-  cl::HideUnrelatedOptions(category);
+  ingot::initTool("ingot-reduce", &category);
   cl::ParseCommandLineOptions(argc, argv, kOverview);
 
   llvm::ErrorOr<std::string> script = llvm::sys::findProgramByName(test);

@@ -17,6 +17,7 @@ ingot::Model loadModel(const LoadOptions &options) {
   ingot_model_options model;
   ingot_model_options_init(&model);
   model.trust = options.trust;
+  model.inspect_only = options.inspectOnly;
   model.threads = options.threads;
   model.target = options.target.empty() ? nullptr : options.target.c_str();
   model.page_budget = options.pageBudget << 20;
@@ -141,11 +142,17 @@ std::vector<int32_t> parseIds(const std::string &text, const std::string &where)
   std::vector<int32_t> ids;
   const char *at = text.data(), *end = at + text.size();
   auto isSeparator = [](char c) { return c == ' ' || c == ',' || c == '\t' || c == '\r'; };
+  // One comma at most, and between two ids.
+  bool afterComma = true;
   while (at < end) {
     if (isSeparator(*at)) {
+      if (*at == ',' && afterComma)
+        throw Failure(where + ": expected an id before ','");
+      afterComma |= *at == ',';
       ++at;
       continue;
     }
+    afterComma = false;
     int32_t id = 0;
     auto [next, error] = std::from_chars(at, end, id);
     if (error == std::errc::result_out_of_range)
@@ -160,6 +167,8 @@ std::vector<int32_t> parseIds(const std::string &text, const std::string &where)
     ids.push_back(id);
     at = next;
   }
+  if (afterComma && !ids.empty())
+    throw Failure(where + ": expected an id after ','");
   return ids;
 }
 

@@ -52,6 +52,16 @@ int runTensors(const TensorOptions &options) {
   auto outputBindings = parseBindings(options.outputs, "--output");
   Model model = loadModel(options.load);
   size_t entry = findEntry(model, options.entry);
+  if (outputBindings.empty()) {
+    std::string names;
+    for (size_t i = 0; i < model.program(entry).output_count; ++i) {
+      auto output = Model::query<ingot_tensor_info>(
+          [&](auto *out) { return ingot_model_get_output(model.get(), entry, i, out); });
+      names += (i ? ", " : "") + std::string(output.name);
+    }
+    throw Failure(options.load.path + ": nothing to write; give --output NAME=FILE with one of " +
+                  names);
+  }
 
   std::vector<NpyArray> arrays(inputBindings.size());
   std::vector<ingot_tensor> inputs(inputBindings.size());

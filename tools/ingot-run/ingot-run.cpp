@@ -1,9 +1,6 @@
 //===- ingot-run.cpp - runs artifacts --------------------------------------------------------===//
+#include "../CommandLine.h"
 #include "Commands.h"
-
-#include <CLI/CLI.hpp>
-
-#include <cstdio>
 
 namespace {
 
@@ -53,15 +50,6 @@ CLI::Option *addStopOption(CLI::App &app, std::vector<std::string> &stops) {
       ->type_name("TEXT")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-}
-
-/// The parser's message, in the form of all others.
-int reportUsage(const CLI::ParseError &error) {
-  std::string what = error.what();
-  while (!what.empty() && (what.back() == '\n' || what.back() == '.'))
-    what.pop_back();
-  fprintf(stderr, "error: %s; see ingot-run --help\n", what.c_str());
-  return 1;
 }
 
 int run(int argc, char **argv) {
@@ -231,13 +219,9 @@ int run(int argc, char **argv) {
   benchApp->footer("\nExample:\n  ingot-run bench m.ingot --json -p 512 -n 128 --depth 1024\n");
 
   app.require_subcommand(0, 1);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success &success) {
-    return app.exit(success);
-  } catch (const CLI::ParseError &error) {
-    return reportUsage(error);
-  }
+  int code = 0;
+  if (!parseCommandLine(app, argc, argv, code))
+    return code;
 
   if (tokenizeApp->parsed())
     return runTokenize(tokenize);

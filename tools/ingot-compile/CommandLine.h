@@ -1,0 +1,22 @@
+//===- CommandLine.h - what ingot-compile is asked for --------------------------*- C++ -*-===//
+#ifndef INGOT_COMPILE_COMMANDLINE_H
+#define INGOT_COMPILE_COMMANDLINE_H
+
+#include "ingot/Pipeline/Compiler.h"
+
+/// Without `limits` in the options and `costs`: those are measured when they are wanted.
+struct CommandLine {
+  ingot::CompileOptions options;
+  /// Print what the model costs, and compile nothing.
+  bool costOnly = false;
+  ingot::CostOptions costs;
+  /// The rates of --limits.
+  std::optional<ingot::Limits> limits;
+  bool quiet = false;
+};
+
+/// Reads the command line. Returns whether there is something to do; otherwise help, the version or
+/// an error has been printed, and `code` is the exit code.
+bool readCommandLine(int argc, char **argv, CommandLine &line, int &code);
+
+#endif // INGOT_COMPILE_COMMANDLINE_H
