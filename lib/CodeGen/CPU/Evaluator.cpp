@@ -30,9 +30,7 @@ static Value bufferAt(KernelBuilder &kb, const plan::KernelInterface &interface,
   llvm_unreachable("not a buffer");
 }
 
-Value Evaluator::operandBuffer(unsigned operand) {
-  return bufferAt(kb, interface, false, operand);
-}
+Value Evaluator::operandBuffer(unsigned operand) { return bufferAt(kb, interface, false, operand); }
 Value Evaluator::resultBuffer(unsigned result) { return bufferAt(kb, interface, true, result); }
 
 static Value scalarAt(KernelBuilder &kb, unsigned number, Type type) {
@@ -192,7 +190,9 @@ static int64_t boundMul(int64_t bound, int64_t by) {
   int64_t product;
   return bound == INT64_MAX || llvm::MulOverflow(bound, by, product) ? INT64_MAX : product;
 }
-static int64_t alignOf(int64_t value) { return value ? std::min<int64_t>(value & -value, 4096) : 4096; }
+static int64_t alignOf(int64_t value) {
+  return value ? std::min<int64_t>(value & -value, 4096) : 4096;
+}
 
 Coord Evaluator::uniform(Value index, int64_t low, int64_t high, int64_t align) {
   IntegerAttr known;
@@ -231,8 +231,8 @@ Coord Evaluator::add(const Coord &a, const Coord &x) {
   int64_t high = x.high == INT64_MAX ? INT64_MAX : boundAdd(a.high, x.high - 1);
   if (a.indices || x.indices)
     return vectorCoord(kb.add(indices(a), indices(x)), a.low + x.low, high);
-  return {kb.add(a.base, x.base), {},  a.step + x.step, a.low + x.low, high,
-          std::gcd(a.align, x.align)};
+  return {kb.add(a.base, x.base), {},   a.step + x.step,
+          a.low + x.low,          high, std::gcd(a.align, x.align)};
 }
 
 Coord Evaluator::scale(const Coord &a, const Size &by) {
@@ -273,8 +273,8 @@ std::pair<Coord, Coord> Evaluator::divRem(const Coord &a, const Size &by) {
   if (!a.indices && known && by.known < (1 << 26) && a.step > 0 && a.step < (1 << 20)) {
     // Lane 0 exactly, then small numbers in 32 bits.
     Value quotient = kb.broadcast(kb.div(a.base, size)), first = kb.rem(a.base, size);
-    Value small = kb.add(kb.broadcast(kb.make<arith::TruncIOp>(kb.i32, first)),
-                         kb.iota(kb.i32, a.step));
+    Value small =
+        kb.add(kb.broadcast(kb.make<arith::TruncIOp>(kb.i32, first)), kb.iota(kb.i32, a.step));
     auto wide = [&](Value v) { return kb.make<arith::ExtUIOp>(kb.vec(kb.i64), v); };
     return {vectorCoord(kb.add(quotient, wide(kb.div(small, by.known))), low, high),
             vectorCoord(wide(kb.rem(small, by.known)), 0, top)};
@@ -367,10 +367,9 @@ LaneValue Evaluator::load(Value base, Type element, const Coord &offset, const P
     value = point.mask ? kb.maskedLoad(kb.vec(memory), pointer, point.mask)
                        : kb.load(kb.vec(memory), pointer);
   } else {
-    Value pointers = offset.indices
-                         ? kb.gep(base, offset.indices, memory)
-                         : kb.gep(kb.gep(base, offset.base, memory),
-                                  kb.iota(kb.i64, offset.step), memory);
+    Value pointers = offset.indices ? kb.gep(base, offset.indices, memory)
+                                    : kb.gep(kb.gep(base, offset.base, memory),
+                                             kb.iota(kb.i64, offset.step), memory);
     value = kb.gather(kb.vec(memory), pointers, point.mask);
   }
   if (element.isInteger(1))
@@ -503,7 +502,8 @@ void Evaluator::collectBreaks(Value tensor, unsigned dim, SmallVectorImpl<int64_
         .Default([&](Operation *op) {
           if (auto linalg = dyn_cast<linalg::LinalgOp>(op)) {
             SmallVector<AffineMap> maps = linalg.getIndexingMapsArray();
-            AffineMap out = maps[linalg.getNumDpsInputs() + cast<OpResult>(value).getResultNumber()];
+            AffineMap out =
+                maps[linalg.getNumDpsInputs() + cast<OpResult>(value).getResultNumber()];
             auto lane = dyn_cast<AffineDimExpr>(out.getResult(d));
             if (!lane)
               return;
