@@ -301,7 +301,7 @@ int runBench(const BenchOptions &options) {
   try {
     json = Bench(options, std::move(model)).measure();
   } catch (const Error &error) {
-    throw Failure(options.load.path + ": " + error.what());
+    throw failureIn(options.load.path, error.what());
   }
   if (options.json)
     print(json.dump(2) + "\n");

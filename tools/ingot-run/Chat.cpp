@@ -263,12 +263,7 @@ void Chat::turn(const std::string &text) {
   if (cancelled)
     ingot_error_destroy(error);
   else
-    try {
-      check(error);
-    } catch (const Error &failure) {
-      std::string message = failure.what();
-      throw Failure(message.rfind(path, 0) == 0 ? message : path + ": " + message);
-    }
+    checkRun(path, error);
   if (!answer.stops.stopped()) {
     show(answer, answer.stops.push(answer.text.finish()));
     if (!answer.stops.stopped())

@@ -13,6 +13,19 @@
 
 using namespace ingot;
 
+Failure failureIn(const std::string &path, const std::string &what) {
+  return Failure(what.rfind(path, 0) == 0 ? what : path + ": " + what);
+}
+
+void checkRun(const std::string &path, ingot_error *error) {
+  bool interrupted = ingot_error_status(error) == INGOT_CANCELLED;
+  try {
+    check(error);
+  } catch (const Error &failure) {
+    throw failureIn(path, interrupted ? "interrupted" : failure.what());
+  }
+}
+
 ingot::Model loadModel(const LoadOptions &options) {
   ingot_model_options model;
   ingot_model_options_init(&model);

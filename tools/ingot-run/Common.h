@@ -14,6 +14,12 @@ public:
   using std::runtime_error::runtime_error;
 };
 
+/// What went wrong with the file `path`, which is named once.
+Failure failureIn(const std::string &path, const std::string &what);
+
+/// Throws the error of a call on the model at `path`; what was cancelled is "interrupted".
+void checkRun(const std::string &path, ingot_error *error);
+
 /// Options of every subcommand that loads a model.
 struct LoadOptions {
   std::string path;

@@ -143,11 +143,8 @@ void setSources(const GenerateOptions &options, Model &model, const std::vector<
   ingot_run_options run;
   ingot_run_options_init(&run);
   run.cancel = interruptToken();
-  try {
-    check(ingot_set_sources(model.get(), handles.data(), sequences.data(), sequences.size(), &run));
-  } catch (const Error &failure) {
-    throw Failure(options.load.path + ": " + failure.what());
-  }
+  checkRun(options.load.path, ingot_set_sources(model.get(), handles.data(), sequences.data(),
+                                                sequences.size(), &run));
 }
 
 } // namespace
@@ -256,15 +253,7 @@ int runGenerate(const GenerateOptions &options) {
   if (asText && (!error || interrupted))
     show(output, output.pending + output.stops.push(output.text.finish()) +
                      (output.stops.stopped() ? "" : output.stops.finish()) + "\n");
-  try {
-    check(error);
-  } catch (const Error &failure) {
-    if (interrupted)
-      throw Failure(options.load.path + ": interrupted");
-    std::string message = failure.what();
-    throw Failure(message.rfind(options.load.path, 0) == 0 ? message
-                                                           : options.load.path + ": " + message);
-  }
+  checkRun(options.load.path, error);
   if (!output.failure.empty())
     throw Failure(output.failure);
   if (output.logits)

@@ -269,7 +269,7 @@ int runProfile(const ProfileOptions &options) {
     else if (!model.info().has_sequence_model)
       profileGraph(options, model, run, profile);
   } catch (const Error &error) {
-    throw Failure(options.load.path + ": " + error.what());
+    throw failureIn(options.load.path, error.what());
   }
   Limits limits = measureLimits(model.info().threads);
   Ceiling ceiling = ceilingOf(model, limits);

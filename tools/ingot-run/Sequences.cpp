@@ -12,17 +12,6 @@ using namespace ingot;
 
 namespace {
 
-/// The error of a call, with the model's path in front.
-void checkRun(const std::string &path, ingot_error *error) {
-  bool interrupted = ingot_error_status(error) == INGOT_CANCELLED;
-  try {
-    check(error);
-  } catch (const Error &failure) {
-    std::string message = interrupted ? "interrupted" : failure.what();
-    throw Failure(message.rfind(path, 0) == 0 ? message : path + ": " + message);
-  }
-}
-
 std::vector<int32_t> encodeText(const Model &model, const std::string &text,
                                 const std::string &where) {
   std::vector<int32_t> ids;

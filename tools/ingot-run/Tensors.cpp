@@ -89,12 +89,8 @@ int runTensors(const TensorOptions &options) {
   ingot_run_options run;
   ingot_run_options_init(&run);
   run.cancel = interruptToken();
-  try {
-    check(ingot_run(model.get(), entry, inputs.data(), inputs.size(), outputs.data(),
-                    outputs.size(), &run));
-  } catch (const Error &error) {
-    throw Failure(options.load.path + ": " + error.what());
-  }
+  checkRun(options.load.path, ingot_run(model.get(), entry, inputs.data(), inputs.size(),
+                                        outputs.data(), outputs.size(), &run));
   for (size_t i = 0; i < outputs.size(); ++i)
     writeNpy(outputBindings[i].file, outputs[i]);
   return 0;

@@ -341,7 +341,7 @@ int runVerify(const VerifyOptions &options) {
         for (const std::string &problem : Verifier(options, model).entryPoint(p))
           problems.push_back(problem);
   } catch (const Error &error) {
-    throw Failure(load.path + ": " + error.what());
+    throw failureIn(load.path, error.what());
   }
   if (problems.empty())
     return 0;
