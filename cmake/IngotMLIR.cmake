@@ -53,6 +53,15 @@ function(ingot_compiler_library name)
   add_dependencies(${name} ${generated} ${ARG_DEPENDS})
 endfunction()
 
+# ingot_compiler_test(NAME sources... LINK libraries...): a GoogleTest program of the compiler.
+function(ingot_compiler_test name)
+  ingot_unit_test(${name} ${ARGN} IngotCompilerFlags)
+  # As the libraries, from which the precompiled header comes; CMake's own is -fPIE for a program.
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${name} PRIVATE -fPIC)
+  target_precompile_headers(${name} REUSE_FROM IngotPCH)
+endfunction()
+
 # ingot_compiler_tool(NAME sources... LINK libraries...)
 function(ingot_compiler_tool name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})

@@ -19,6 +19,15 @@ if(INGOT_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   add_link_options(--ld-path=${INGOT_LLD})
 endif()
 
+# ingot_precompile(NAME headers...): headers that most files of a target read, read once.
+function(ingot_precompile name)
+  target_precompile_headers(${name} PRIVATE ${ARGN})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    # Without time stamps, so that a compiler cache can find it again.
+    target_compile_options(${name} PRIVATE "SHELL:$<$<COMPILE_LANGUAGE:CXX>:-Xclang -fno-pch-timestamp>")
+  endif()
+endfunction()
+
 # ingot_library(NAME sources... LINK libraries...): a static library outside the compiler.
 function(ingot_library name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
