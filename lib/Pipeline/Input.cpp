@@ -99,7 +99,8 @@ static void nameInterface(ModuleOp module, const AsmParserState &state) {
     for (auto [index, value] : llvm::enumerate(block.getTerminator()->getOperands())) {
       StringRef name;
       if (auto argument = dyn_cast<BlockArgument>(value)) {
-        name = nameOf(arguments[argument.getArgNumber()]);
+        if (argument.getArgNumber() < arguments.size())
+          name = nameOf(arguments[argument.getArgNumber()]);
       } else {
         Operation *op = value.getDefiningOp();
         const AsmParserState::OperationDefinition *definition = state.getOpDef(op);
@@ -123,9 +124,9 @@ static llvm::Expected<Input> readMLIR(MLIRContext &context, const CompileOptions
       llvm::MemoryBuffer::getFile(options.input, /*IsText=*/false, /*RequiresNullTerminator=*/true);
   if (!buffer)
     return makeError(options.input + ": cannot be read (" + buffer.getError().message() + ")");
-  // Locations name the file without its folder: the result must not depend on where it lies.
-  auto copy = llvm::MemoryBuffer::getMemBuffer((*buffer)->getMemBufferRef().getBuffer(),
-                                               llvm::sys::path::filename(options.input));
+  // Locations are in the artifact, which must not depend on what the file is called or where it lies.
+  auto copy =
+      llvm::MemoryBuffer::getMemBuffer((*buffer)->getMemBufferRef().getBuffer(), "module.mlir");
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(copy), llvm::SMLoc());
   Block block;

@@ -87,17 +87,30 @@ static LogicalResult checkCalls(func::FuncOp function, SymbolTable &symbols,
 // The program
 //===----------------------------------------------------------------------===//
 
-/// The kernel that returns its input, a tensor of `type`.
+/// Whether an array of a program can have the type.
+static bool isArray(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor)
+    return false;
+  Type element = tensor.getElementType();
+  return isa<Float64Type, Float32Type, Float16Type, BFloat16Type>(element) ||
+         llvm::any_of(ArrayRef<unsigned>{1, 8, 16, 32, 64},
+                      [&](unsigned width) { return element.isInteger(width); });
+}
+
+/// The kernel that returns its input, a tensor of `type`. Only here, where calls are gone, is known
+/// what has to be copied.
 static plan::KernelOp getCopyKernel(RankedTensorType type, Location loc, SymbolTable &symbols) {
   auto module = cast<ModuleOp>(symbols.getOp());
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   FunctionType signature = builder.getFunctionType({type}, {type});
+  auto schedule = plan::ScheduleAttr::get(builder.getContext(), plan::ScheduleKind::Rows, 1, 1);
   for (plan::KernelOp kernel : module.getOps<plan::KernelOp>())
-    if (kernel.getFunctionType() == signature && llvm::hasSingleElement(kernel.getBody().front()))
+    if (kernel.getFunctionType() == signature && kernel.getScheduleAttr() == schedule &&
+        llvm::hasSingleElement(kernel.getBody().front()))
       return kernel;
   auto kernel = plan::KernelOp::create(builder, loc, "copy", signature);
-  kernel.setScheduleAttr(
-      plan::ScheduleAttr::get(builder.getContext(), plan::ScheduleKind::Rows, 1, 1));
+  kernel.setScheduleAttr(schedule);
   Block *body = builder.createBlock(&kernel.getBody());
   plan::YieldOp::create(builder, loc, body->addArgument(type, loc));
   symbols.insert(kernel);
@@ -132,11 +145,23 @@ FailureOr<plan::ProgramOp> ingot::flattenProgram(func::FuncOp function, SymbolTa
   OpBuilder builder(function);
   SmallVector<Type> results;
   SmallVector<unsigned> outputs;
-  for (auto [index, type] : llvm::enumerate(function.getResultTypes()))
-    if (!isa<CacheType>(type)) {
-      results.push_back(type);
-      outputs.push_back(index);
-    }
+  auto refuse = [&](StringRef kind, unsigned index, Type type) {
+    return function.emitError(kind) << " " << index << " of @" << function.getName()
+                                    << ": expected a ranked tensor of f64, f32, f16, bf16 or "
+                                       "integers of 1, 8, 16, 32 or 64 bits, got "
+                                    << type;
+  };
+  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes()))
+    if (!isa<CacheType, BatchType>(type) && !isArray(type))
+      return refuse("argument", index, type);
+  for (auto [index, type] : llvm::enumerate(function.getResultTypes())) {
+    if (isa<CacheType>(type))
+      continue;
+    if (!isArray(type))
+      return refuse("result", index, type);
+    results.push_back(type);
+    outputs.push_back(index);
+  }
   auto program =
       plan::ProgramOp::create(builder, function.getLoc(), function.getName(),
                               builder.getFunctionType(function.getArgumentTypes(), results));

@@ -1,5 +1,4 @@
-//===- PlanBuffers.cpp - slots, grids and costs of programs
-//--------------------------------------===//
+//===- PlanBuffers.cpp - slots, grids and costs of programs -----------------------------------===//
 
 #include "FlattenProgram.h"
 #include "Sizes.h"
@@ -101,9 +100,10 @@ Value ProgramPlanner::getDim(Value value, int64_t dim) {
 SymbolicBytes ProgramPlanner::getBytes(Value tensor) {
   auto type = cast<RankedTensorType>(tensor.getType());
   int64_t rank = type.getRank();
-  SymbolicBytes bytes{(type.getElementTypeBitWidth() + 7) / 8, {}};
+  Type element = type.getElementType();
+  SymbolicBytes bytes{element.isIntOrFloat() ? (element.getIntOrFloatBitWidth() + 7) / 8 : 8, {}};
   // Blocks are counted by the row, whose size is static.
-  if (auto block = dyn_cast<BlockType>(type.getElementType()))
+  if (auto block = dyn_cast<BlockType>(element))
     bytes.coefficient = formats::bytesOf(block.getFormat(), type.getDimSize(--rank));
   for (int64_t dim = 0; dim < rank; ++dim) {
     if (type.isDynamicDim(dim))

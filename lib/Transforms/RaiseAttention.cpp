@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------------------------===//
 
 #include "AttentionCandidate.h"
+#include "EraseDead.h"
 #include "RaiseSoftmax.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -36,7 +37,7 @@ static std::string describeLocation(Location loc) {
       return WalkResult::interrupt();
     }
     if (auto file = dyn_cast<FileLineColLoc>(part); file && text.empty())
-      text = std::to_string(file.getLine()) + ":" + std::to_string(file.getColumn());
+      text = "line " + std::to_string(file.getLine()) + ":" + std::to_string(file.getColumn());
     return WalkResult::advance();
   });
   return text.empty() ? "unknown" : text;
@@ -54,10 +55,12 @@ static void findProducts(Value result, SmallVectorImpl<OpOperand *> &products) {
         products.push_back(&use);
         continue;
       }
+      auto generic = dyn_cast<linalg::GenericOp>(user);
       bool follows =
           OpTrait::hasElementwiseMappableTraits(user) ||
-          isa<linalg::TransposeOp, linalg::BroadcastOp, linalg::GenericOp, tensor::CastOp,
-              tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp>(user);
+          (generic && generic.getNumReductionLoops() == 0) ||
+          isa<linalg::TransposeOp, linalg::BroadcastOp, tensor::CastOp, tensor::ExpandShapeOp,
+              tensor::CollapseShapeOp, tensor::ExtractSliceOp>(user);
       if (follows && user->getNumResults() == 1)
         values.insert(user->getResult(0));
     }
@@ -112,8 +115,9 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
         if (softmaxInput(op, dim))
           softmaxes.push_back(op);
       });
+      erased.clear();
       for (Operation *softmax : softmaxes) {
-        if (softmax->use_empty() || isRouter(softmax))
+        if (erased.contains(softmax) || softmax->use_empty() || isRouter(softmax))
           continue;
         AttentionSite &site = sites.emplace_back(describe(softmax, calls));
         failed |= !raise(softmax, site);
@@ -124,7 +128,7 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
         if (uses.empty())
           continue;
         AttentionSite &site = sites.emplace_back(describe(unnamed.sum, calls));
-        failed |= !reject(unnamed.sum, {NotRaised::NoSoftmax, unnamed.why}, site);
+        failed |= !reject(unnamed.sum, {NotRaised::NoSoftmax, unnamed.why.str()}, site);
       }
     }
     setAttentionSites(module, sites);
@@ -185,10 +189,13 @@ struct RaiseAttentionPass : ingot::impl::RaiseAttentionBase<RaiseAttentionPass> 
       if (remarks)
         emitRemark(loc) << "attention raised (" << site.detail << ")";
       for (Operation *op : replaced)
-        eraseDead(op);
+        eraseDead(op, erased);
       return true;
     }
     return reject(softmax, failure, site);
   }
+
+  /// What raising has erased of the function that is walked.
+  llvm::SmallPtrSet<Operation *, 16> erased;
 };
 } // namespace

@@ -7,6 +7,7 @@
 
 #include "RaiseSoftmax.h"
 #include "ElementExpr.h"
+#include "EraseDead.h"
 #include "Reductions.h"
 #include "Relayout.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
@@ -14,7 +15,6 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -34,8 +34,8 @@ public:
   Node *match(Value result, int64_t &dim);
   /// The exponential that `value`, a tensor of this type, is, or is a multiple or a selection of.
   Node *exponential(Value value);
-  /// Whether the exponential's argument is x less the maximum of x along `dim`.
-  bool isLessMaximum(const Node *exponential, int64_t dim, Node *&x);
+  /// x where the exponential's argument is x less the maximum of x along `dim`, else null.
+  Node *scoresOf(const Node *exponential, int64_t dim);
   /// The layout of the tensor behind the expression of x, if it can be brought to the result's.
   std::optional<std::pair<Layout, Layout>> layouts(const Node *x) const;
 
@@ -89,19 +89,19 @@ Node *SoftmaxMatcher::match(Value result, int64_t &dim) {
   Node *summed = reduced(sum, Reduction::Sum, dim);
   if (!summed || !sameExpr(summed, e))
     return nullptr;
-  Node *x = nullptr;
-  return isLessMaximum(e, dim, x) && x->type == type.getElementType() && layouts(x) ? x : nullptr;
+  Node *x = scoresOf(e, dim);
+  return x && x->type == type.getElementType() && layouts(x) ? x : nullptr;
 }
 
-bool SoftmaxMatcher::isLessMaximum(const Node *exponential, int64_t dim, Node *&x) {
+Node *SoftmaxMatcher::scoresOf(const Node *exponential, int64_t dim) {
   // Without the maximum the exponentials overflow where a softmax does not.
   Node *difference = exponential->operands[0];
   if (!isOp<arith::SubFOp>(difference))
-    return false;
-  x = difference->operands[0];
+    return nullptr;
+  Node *x = difference->operands[0];
   int64_t maxDim = -1;
   Node *largest = reduced(difference->operands[1], Reduction::Max, maxDim);
-  return largest && maxDim == dim && sameExpr(largest, x);
+  return largest && maxDim == dim && sameExpr(largest, x) ? x : nullptr;
 }
 
 Node *SoftmaxMatcher::exponential(Value value) {
@@ -130,20 +130,6 @@ std::optional<std::pair<Layout, Layout>> SoftmaxMatcher::layouts(const Node *x) 
   if (!canRelayout(*from, *to) || !canRelayout(*to, *from))
     return std::nullopt;
   return std::pair(*from, *to);
-}
-
-void eraseDead(Operation *op) {
-  llvm::SetVector<Operation *> worklist;
-  worklist.insert(op);
-  while (!worklist.empty()) {
-    Operation *next = worklist.pop_back_val();
-    if (!isOpTriviallyDead(next))
-      continue;
-    for (Value operand : next->getOperands())
-      if (Operation *producer = operand.getDefiningOp())
-        worklist.insert(producer);
-    next->erase();
-  }
 }
 
 int64_t raiseSoftmaxes(func::FuncOp function) {
@@ -175,26 +161,52 @@ int64_t raiseSoftmaxes(func::FuncOp function) {
     op->getResult(0).replaceAllUsesWith(softmax);
     replaced.push_back(op);
   }
+  llvm::SmallPtrSet<Operation *, 16> erased;
   for (Operation *op : replaced)
-    eraseDead(op);
+    eraseDead(op, erased);
   return replaced.size();
+}
+
+/// Whether something is divided by `sum`, which may be moved before.
+static bool isDivisor(Value sum) {
+  llvm::SetVector<Value> values;
+  values.insert(sum);
+  for (size_t k = 0; k < values.size(); ++k)
+    for (OpOperand &use : values[k].getUses()) {
+      Operation *user = use.getOwner();
+      if (isa<arith::DivFOp>(user) && use.getOperandNumber() == 1)
+        return true;
+      if (auto generic = dyn_cast<linalg::GenericOp>(user)) {
+        Value element = generic.getMatchingBlockArgument(&use);
+        if (llvm::any_of(element.getUsers(), [&](Operation *inner) {
+              return isa<arith::DivFOp>(inner) && inner->getOperand(1) == element;
+            }))
+          return true;
+      }
+      if (isa<linalg::BroadcastOp, linalg::TransposeOp, tensor::ExpandShapeOp,
+              tensor::CollapseShapeOp, tensor::CastOp, arith::ExtFOp, arith::TruncFOp>(user))
+        values.insert(user->getResult(0));
+    }
+  return false;
 }
 
 SmallVector<UnnamedSoftmax> findUnnamedSoftmaxes(func::FuncOp function) {
   SmallVector<UnnamedSoftmax> found;
   function.walk([&](Operation *op) {
     std::optional<Reduction> reduction = reductionOf(op);
-    if (!reduction || reduction->kind != Reduction::Sum)
+    if (!reduction || reduction->kind != Reduction::Sum || !isDivisor(op->getResult(0)))
       return;
     SoftmaxMatcher matcher(cast<RankedTensorType>(reduction->input.getType()));
-    Node *e = matcher.exponential(reduction->input), *x;
+    Node *e = matcher.exponential(reduction->input);
     if (!e)
       return;
-    bool isPlain = isOp<math::ExpOp>(e) && matcher.isLessMaximum(e, reduction->dim, x);
-    found.push_back({op, reduction->input,
-                     isPlain ? "exponentials and their sum, but no quotient of the two is a softmax"
-                             : "a sum of exponentials of something else than scores less the "
-                               "largest of their row, so no softmax"});
+    StringRef why = "a sum of exponentials of something else than scores less the largest of "
+                    "their row, so no softmax";
+    if (isOp<math::Exp2Op>(e))
+      why = "a sum of powers of 2, which is no softmax of their exponents";
+    else if (matcher.scoresOf(e, reduction->dim))
+      why = "exponentials and their sum, but no quotient of the two is a softmax";
+    found.push_back({op, reduction->input, why});
   });
   return found;
 }

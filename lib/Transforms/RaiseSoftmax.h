@@ -3,7 +3,6 @@
 #define INGOT_LIB_TRANSFORMS_RAISESOFTMAX_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include <string>
 
 namespace ingot {
 
@@ -11,15 +10,13 @@ namespace ingot {
 /// many there were.
 int64_t raiseSoftmaxes(mlir::func::FuncOp function);
 
-/// Erases an operation whose results are not used, and what only it used.
-void eraseDead(mlir::Operation *op);
-
-/// A sum of exponentials along a dimension that no softmax was made of.
+/// A sum of exponentials (or of multiples of them) along a dimension, which something is divided by,
+/// that no softmax was made of.
 struct UnnamedSoftmax {
   mlir::Operation *sum;
   mlir::Value exponentials;
   /// What keeps it from being a softmax.
-  std::string why;
+  llvm::StringRef why;
 };
 
 /// What `raiseSoftmaxes` left in `function`.

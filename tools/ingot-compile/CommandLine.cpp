@@ -1,9 +1,10 @@
 //===- CommandLine.cpp - what ingot-compile is asked for ----------------------------------===//
 #include "CommandLine.h"
-#include "../CommandLine.h"
+#include "../ParseCommandLine.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
 
 using namespace ingot;
 using llvm::StringRef;
@@ -29,12 +30,6 @@ struct Arguments {
   std::vector<std::string> targets, weights;
   std::string pastContext, compileTo, compileFrom = "input", limits;
   bool noKVCache = false;
-};
-
-class UsageError : public CLI::ParseError {
-public:
-  explicit UsageError(const std::string &what)
-      : ParseError("UsageError", what, CLI::ExitCodes::ValidationError) {}
 };
 
 } // namespace
@@ -209,8 +204,15 @@ static void readArguments(const CLI::App &app, const Arguments &arguments, Comma
     checkDecided(app, arguments);
     options.from = Stage::Phases;
   }
+  if (options.from != Stage::Input && llvm::sys::fs::is_directory(options.input))
+    throw wrongValue("compile-from", arguments.compileFrom,
+                     "a directory is a model as its framework left it; expected a file of MLIR");
   if (app.count("--compile-to"))
     options.to = readStage("compile-to", arguments.compileTo);
+  for (const char *option : {"report", "tune"})
+    if (options.to && app.count("--" + std::string(option)))
+      throw UsageError("--" + std::string(option) +
+                       ": expected an artifact to be made, not --compile-to");
   if (app.count("--limits")) {
     Limits limits;
     if (std::string wrong = parseLimits(arguments.limits, limits); !wrong.empty())

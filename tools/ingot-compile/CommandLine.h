@@ -3,14 +3,15 @@
 #define INGOT_COMPILE_COMMANDLINE_H
 
 #include "ingot/Pipeline/Compiler.h"
+#include <optional>
 
-/// Without `limits` in the options and `costs`: those are measured when they are wanted.
 struct CommandLine {
+  /// All but the limits, which are measured only when they are wanted.
   ingot::CompileOptions options;
   /// Print what the model costs, and compile nothing.
   bool costOnly = false;
   ingot::CostOptions costs;
-  /// The rates of --limits.
+  /// Those of --limits.
   std::optional<ingot::Limits> limits;
   bool quiet = false;
 };

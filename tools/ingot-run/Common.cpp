@@ -14,7 +14,7 @@
 using namespace ingot;
 
 Failure failureIn(const std::string &path, const std::string &what) {
-  return Failure(what.rfind(path, 0) == 0 ? what : path + ": " + what);
+  return Failure(what.rfind(path + ":", 0) == 0 ? what : path + ": " + what);
 }
 
 void checkRun(const std::string &path, ingot_error *error) {
@@ -155,17 +155,16 @@ std::vector<int32_t> parseIds(const std::string &text, const std::string &where)
   std::vector<int32_t> ids;
   const char *at = text.data(), *end = at + text.size();
   auto isSeparator = [](char c) { return c == ' ' || c == ',' || c == '\t' || c == '\r'; };
-  // One comma at most, and between two ids.
-  bool afterComma = true;
+  bool wantsId = true;
   while (at < end) {
     if (isSeparator(*at)) {
-      if (*at == ',' && afterComma)
+      if (*at == ',' && wantsId)
         throw Failure(where + ": expected an id before ','");
-      afterComma |= *at == ',';
+      wantsId |= *at == ',';
       ++at;
       continue;
     }
-    afterComma = false;
+    wantsId = false;
     int32_t id = 0;
     auto [next, error] = std::from_chars(at, end, id);
     if (error == std::errc::result_out_of_range)
@@ -180,7 +179,7 @@ std::vector<int32_t> parseIds(const std::string &text, const std::string &where)
     ids.push_back(id);
     at = next;
   }
-  if (afterComma && !ids.empty())
+  if (wantsId && !ids.empty())
     throw Failure(where + ": expected an id after ','");
   return ids;
 }

@@ -65,7 +65,7 @@ private:
   uint64_t started = 0;
 };
 
-/// Numbers separated by commas, blanks or tabs. `where` begins the message of a failure.
+/// Numbers separated by blanks, tabs or one comma between two of them. `where` begins the message of a failure.
 std::vector<int32_t> parseIds(const std::string &text, const std::string &where);
 
 /// One sequence per line; empty lines are errors (but for the end of the last line).

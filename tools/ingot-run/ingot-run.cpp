@@ -1,5 +1,5 @@
 //===- ingot-run.cpp - runs artifacts --------------------------------------------------------===//
-#include "../CommandLine.h"
+#include "../ParseCommandLine.h"
 #include "Commands.h"
 
 namespace {
@@ -196,21 +196,29 @@ int run(int argc, char **argv) {
   CLI::App *profileApp =
       app.add_subcommand("profile", "Time and share of the machine's limits, per dispatch");
   addLoadOptions(*profileApp, profile.load, true);
-  profileApp->add_option("-p,--prompt", profile.prompt, "Tokens to prefill; of an encoder, those of the longest of 32 sequences; of a graph, every dynamic size (default 128)");
-  profileApp->add_option("-n,--new-tokens", profile.newTokens, "Tokens to decode; of an encoder or a graph, runs (default 32)");
+  profileApp->add_option("-p,--prompt", profile.prompt,
+                         "Tokens to prefill; of an encoder, those of the longest of 32 sequences; "
+                         "of a graph, every dynamic size (default 128)");
+  profileApp->add_option("-n,--new-tokens", profile.newTokens,
+                         "Tokens to decode; of an encoder or a graph, runs (default 32)");
   profileApp->add_flag("--json", profile.json, "As JSON");
   profileApp->add_flag("--dispatches", profile.dispatches,
                        "Each dispatch in the order of the plan, not summed up by kernel");
   profileApp->footer("\nExample:\n  ingot-run profile m.ingot -p 512 -n 64\n");
 
   BenchOptions bench;
-  CLI::App *benchApp =
-      app.add_subcommand("bench", "Measures an encoder, prefill and decode beside the machine's limits");
+  CLI::App *benchApp = app.add_subcommand(
+      "bench", "Measures an encoder, prefill and decode beside the machine's limits");
   addLoadOptions(*benchApp, bench.load, true);
-  benchApp->add_option("-p,--prompt", bench.prompt, "Tokens to prefill (default 512); of an encoder, those of the longest sequence (default 128)");
+  benchApp->add_option("-p,--prompt", bench.prompt,
+                       "Tokens to prefill (default 512); of an encoder, those of the longest "
+                       "sequence (default 128)");
   benchApp->add_option("-n,--new-tokens", bench.newTokens, "Tokens to decode (default 128)");
   benchApp->add_option("--depth", bench.depth, "Positions in the cache before either (default 0)");
-  benchApp->add_option("--batch", bench.batch, "Sequences decoded together (default 1); of an encoder, sequences of different lengths (default 32)")
+  benchApp
+      ->add_option("--batch", bench.batch,
+                   "Sequences decoded together (default 1); of an encoder, sequences of different "
+                   "lengths (default 32)")
       ->check(CLI::Range(1, 4096));
   benchApp->add_option("--repeat", bench.repeat, "Measurements, of which the median (default 5)")
       ->check(CLI::Range(1, 1000));

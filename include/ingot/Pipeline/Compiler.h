@@ -14,7 +14,7 @@
 namespace ingot {
 
 struct CompileOptions : PipelineOptions {
-  /// A Hugging Face directory, a file of MLIR (text or bytecode), or an artifact, of which only the
+  /// A Hugging Face directory, a GGUF file, a file of MLIR (text or bytecode), or an artifact, of which only the
   /// targets change: what decides the plan (context, past_context, ...) was decided when it was
   /// made.
   std::string input;
@@ -54,7 +54,7 @@ struct CompileEvents {
   std::function<void(const std::string &)> warning;
 };
 
-/// What one phase of a program must move and compute, for the summary after a compile.
+/// What was decided, and what each phase must move and compute, in words.
 struct CompileSummary {
   std::string text;
 };

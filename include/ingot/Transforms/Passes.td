@@ -153,9 +153,9 @@ def RaiseAttention : Pass<"raise-attention", "::mlir::ModuleOp"> {
     multiplied at compile time.
   }];
   let options = [
-    Option<"remarks", "remarks", "bool", "false", "emit a remark for every softmax">,
+    Option<"remarks", "remarks", "bool", "false", "emit a remark for every site">,
     Option<"require", "require", "bool", "false",
-           "a softmax that does not become attention is an error">,
+           "a site that does not become attention is an error">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect", "::ingot::tfm::TransformerDialect"];
@@ -685,7 +685,8 @@ def PlanBuffers : Pass<"plan-buffers", "::mlir::ModuleOp"> {
     Every public function becomes a `plan.program`: calls are replaced by the dispatches of the callee, every
     size is expressed by dimensions of inputs and sizes of batches, dispatches get their grid and cost, values
     whose lives do not overlap share slots of the arena, and caches get their place in the pages of a group
-    (sites with the same sliding window share a page table).
+    (sites with the same sliding window share a page table). Every result is memory of its own that a dispatch
+    writes: an argument, a constant or a value that is returned again is copied.
 
     ```mlir
     plan.kernel @neg(%x: tensor<?x8xf32>) -> tensor<?x8xf32> attributes {schedule = #plan.schedule<rows>} {

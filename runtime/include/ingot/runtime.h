@@ -57,7 +57,7 @@ typedef enum ingot_status {
   INGOT_NOT_FOUND = 2,         /* no file, entry point or tensor of that name */
   INGOT_IO = 3,                /* the operating system refused a file */
   INGOT_CORRUPT = 4,           /* not an artifact, a truncated one, or a changed byte */
-  INGOT_UNSUPPORTED = 5,       /* another format version, or a processor that lacks features */
+  INGOT_UNSUPPORTED = 5,       /* another format version, a processor that lacks features, inspect_only */
   INGOT_OUT_OF_MEMORY = 6,     /* the allocator gave nothing */
   INGOT_BUDGET_EXCEEDED = 7,   /* the step needs more pages than the budget allows; nothing changed */
   INGOT_CONTEXT_FULL = 8,      /* more positions than the context under the policy `stop` */
@@ -97,7 +97,7 @@ typedef struct ingot_model_options {
   size_t struct_size;
   bool trust;            /* skip the hashes of the weights (everything else is always checked) */
   bool perf_map;         /* name kernels in /tmp/perf-PID.map; also when INGOT_PERF_MAP=1 is set */
-  bool inspect_only;     /* maps no code: opens those for other processors too; every run fails */
+  bool inspect_only;     /* map no code: any processor's artifact opens, every run is unsupported */
   uint32_t threads;      /* 0: as many as affinity and cgroup allow */
   const char *target;    /* use the code of this target; NULL: the first that this processor runs */
   uint64_t page_budget;  /* most bytes of cache pages in use by all sessions; 0: no limit */
@@ -117,7 +117,7 @@ static inline void ingot_model_options_init(ingot_model_options *options) {
  * from any thread at any time. Sessions hold the model alive: it may be destroyed before them. */
 typedef struct ingot_model ingot_model;
 
-/* Maps the artifact at `path`, checks it and chooses code for this processor. Weights are read in
+/* Maps the artifact at `path`, checks it and chooses code for this processor (see inspect_only). Weights are read in
  * place and shared with other processes. The file must not be changed while it is mapped. */
 INGOT_MUST_USE INGOT_API ingot_error *ingot_model_load(const char *path,
                                                        const ingot_model_options *options,
@@ -152,11 +152,11 @@ typedef struct ingot_model_info {
   size_t weight_count;
   size_t program_count;
   size_t metadata_count;
-  size_t chosen_target;      /* the one in use; SIZE_MAX: code for other processors only */
+  size_t chosen_target;      /* the one that runs use; SIZE_MAX: none is for this processor */
   uint32_t threads;          /* size of the thread pool, the caller's thread included */
   bool weights_checked;      /* false when loaded with `trust` */
-  bool has_language_model;
-  bool has_sequence_model;
+  bool has_language_model;   /* sessions, ingot_generate: decoders and encoder-decoders */
+  bool has_sequence_model;   /* ingot_run_sequences: encoders and encoder-decoders */
   bool has_tokenizer;
   bool code_copied;          /* the file system forbids execution: code was copied to memory */
   bool has_chat_template;
