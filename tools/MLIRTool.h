@@ -1,4 +1,4 @@
-//===- MLIRTool.h - the face of tools whose options are MLIR's ------------------*- C++ -*-===//
+//===- MLIRTool.h - the face of tools whose options are MLIR's --------------------*- C++ -*-===//
 #ifndef INGOT_TOOLS_MLIRTOOL_H
 #define INGOT_TOOLS_MLIRTOOL_H
 

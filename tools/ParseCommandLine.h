@@ -1,4 +1,4 @@
-//===- ParseCommandLine.h - usage errors of ingot-compile and ingot-run ----------*- C++ -*-===//
+//===- ParseCommandLine.h - usage errors of ingot-compile and ingot-run -----------*- C++ -*-===//
 #ifndef INGOT_TOOLS_PARSECOMMANDLINE_H
 #define INGOT_TOOLS_PARSECOMMANDLINE_H
 

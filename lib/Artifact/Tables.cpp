@@ -1,4 +1,4 @@
-//===- Tables.cpp - the tables that programs share --------------------------------------------===//
+//===- Tables.cpp - the tables that programs share ------------------------------------------===//
 
 #include "Tables.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

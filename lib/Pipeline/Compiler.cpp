@@ -1,4 +1,4 @@
-//===- Compiler.cpp - from a model's files to an ingot ----------------------------------------===//
+//===- Compiler.cpp - from a model's files to an ingot --------------------------------------===//
 
 #include "ingot/Pipeline/Compiler.h"
 #include "Input.h"
@@ -225,7 +225,12 @@ llvm::Error Compilation::writeArtifact() {
   artifact::WriteOptions write;
   write.threads = options.threads;
   write.progress = [&](uint64_t done, uint64_t total) { progress("packing weights", done, total); };
-  return artifact::writeArtifact(inputs, options.output, write);
+  std::string problem = llvm::toString(artifact::writeArtifact(inputs, options.output, write));
+  if (problem.empty())
+    return llvm::Error::success();
+  // What the plan cannot say names its program, everything else its file.
+  bool isOfPlan = problem.front() == '@';
+  return makeError(isOfPlan ? options.input + ": " + problem : problem);
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,4 +1,4 @@
-//===- Input.cpp - reads what is compiled -----------------------------------------------------===//
+//===- Input.cpp - reads what is compiled ---------------------------------------------------===//
 
 #include "Input.h"
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"

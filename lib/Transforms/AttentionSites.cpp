@@ -1,4 +1,4 @@
-//===- AttentionSites.cpp - the record of raise-attention -------------------------------------===//
+//===- AttentionSites.cpp - the record of raise-attention -----------------------------------===//
 
 #include "ingot/Transforms/AttentionSites.h"
 #include "mlir/IR/Builders.h"

@@ -1,4 +1,4 @@
-//===- EraseDead.h - erases what nothing uses any more -----------------------------*- C++ -*-===//
+//===- EraseDead.h - erases what nothing uses any more ----------------------------*- C++ -*-===//
 #ifndef INGOT_LIB_TRANSFORMS_ERASEDEAD_H
 #define INGOT_LIB_TRANSFORMS_ERASEDEAD_H
 

@@ -1,4 +1,4 @@
-//===- FlattenProgram.cpp - one list of dispatches of a function and all that it calls --------===//
+//===- FlattenProgram.cpp - one list of dispatches of a function and all that it calls ------===//
 
 #include "FlattenProgram.h"
 #include "ingot/Dialect/Transformer/IR/SourceAttr.h"

@@ -1,4 +1,4 @@
-//===- FormDispatches.cpp - cuts functions into dispatches of outlined kernels ----------------===//
+//===- FormDispatches.cpp - cuts functions into dispatches of outlined kernels --------------===//
 //
 // A function becomes a list of dispatches in three steps.
 //

@@ -1,4 +1,4 @@
-//===- PlanBuffers.cpp - slots, grids and costs of programs -----------------------------------===//
+//===- PlanBuffers.cpp - slots, grids and costs of programs ---------------------------------===//
 
 #include "FlattenProgram.h"
 #include "Sizes.h"

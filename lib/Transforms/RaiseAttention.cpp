@@ -1,4 +1,4 @@
-//===- RaiseAttention.cpp - the mathematics of attention becomes tfm.attention ----------------===//
+//===- RaiseAttention.cpp - the mathematics of attention becomes tfm.attention --------------===//
 //
 // A site is a softmax. Each product that its probabilities can enter is a candidate
 // (AttentionCandidate.h); one that is raised makes the site raised. Exponentials that are summed up

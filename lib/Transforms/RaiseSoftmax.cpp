@@ -1,4 +1,4 @@
-//===- RaiseSoftmax.cpp - decomposed softmax becomes tfm.softmax ------------------------------===//
+//===- RaiseSoftmax.cpp - decomposed softmax becomes tfm.softmax ----------------------------===//
 //
 // An element of a softmax is e / sum(e), where e is the exponential of x minus the maximum of the
 // same row. Nothing else may be added to the sum.

@@ -1,4 +1,4 @@
-//===- Model.h - a loaded model ---------------------------------------------------------------===//
+//===- Model.h - a loaded model ---------------------------------------------------*- C++ -*-===//
 #ifndef INGOT_RUNTIME_MODEL_H
 #define INGOT_RUNTIME_MODEL_H
 

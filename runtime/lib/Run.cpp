@@ -1,4 +1,4 @@
-//===- Run.cpp - entry points on named tensors, profiles -------------------------------------===//
+//===- Run.cpp - entry points on named tensors, profiles ------------------------------------===//
 #include "Model.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- CommandLine.cpp - what ingot-compile is asked for ----------------------------------===//
+//===- CommandLine.cpp - what ingot-compile is asked for ------------------------------------===//
 #include "CommandLine.h"
 #include "../ParseCommandLine.h"
 

@@ -1,4 +1,4 @@
-//===- CommandLine.h - what ingot-compile is asked for --------------------------*- C++ -*-===//
+//===- CommandLine.h - what ingot-compile is asked for ----------------------------*- C++ -*-===//
 #ifndef INGOT_COMPILE_COMMANDLINE_H
 #define INGOT_COMPILE_COMMANDLINE_H
 

@@ -1,4 +1,4 @@
-//===- ingot-compile.cpp - compiles a model to an ingot ---------------------------------------===//
+//===- ingot-compile.cpp - compiles a model to an ingot -------------------------------------===//
 
 #include "CommandLine.h"
 #include "llvm/Support/InitLLVM.h"

@@ -1,4 +1,4 @@
-//===- ingot-lsp-server.cpp - MLIR's language server, for Ingot's dialects --------------------===//
+//===- ingot-lsp-server.cpp - MLIR's language server, for Ingot's dialects ------------------===//
 
 #include "../MLIRTool.h"
 #include "ingot/InitAll.h"

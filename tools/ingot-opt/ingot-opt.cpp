@@ -1,4 +1,4 @@
-//===- ingot-opt.cpp - runs passes on MLIR text -----------------------------------------------===//
+//===- ingot-opt.cpp - runs passes on MLIR text ---------------------------------------------===//
 
 #include "../MLIRTool.h"
 #include "ingot/CodeGen/CPU.h"

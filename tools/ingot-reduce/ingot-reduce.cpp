@@ -1,4 +1,4 @@
-//===- ingot-reduce.cpp - makes a module that shows a problem smaller -------------------------===//
+//===- ingot-reduce.cpp - makes a module that shows a problem smaller -----------------------===//
 
 #include "../MLIRTool.h"
 #include "ingot/InitAll.h"

@@ -1,4 +1,4 @@
-//===- Bench.cpp - rates beside the limits ---------------------------------------------------===//
+//===- Bench.cpp - rates beside the limits --------------------------------------------------===//
 #include "Commands.h"
 #include "ingot/Limits/Limits.h"
 

@@ -1,4 +1,4 @@
-//===- Chat.cpp - a conversation --------------------------------------------------------------===//
+//===- Chat.cpp - a conversation ------------------------------------------------------------===//
 //
 // Each turn the whole conversation is written with the chat template and encoded. What the session
 // already holds of it stays in the cache, so a turn costs what is new: the answer's own tokens are

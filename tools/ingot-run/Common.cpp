@@ -1,4 +1,4 @@
-//===- Common.cpp - loading, ids, progress ---------------------------------------------------===//
+//===- Common.cpp - loading, ids, progress --------------------------------------------------===//
 #include "Common.h"
 
 #include <algorithm>

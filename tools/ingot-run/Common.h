@@ -1,4 +1,4 @@
-//===- Common.h - what the subcommands of ingot-run share ------------------------------------===//
+//===- Common.h - what the subcommands of ingot-run share -------------------------*- C++ -*-===//
 #ifndef INGOT_RUN_COMMON_H
 #define INGOT_RUN_COMMON_H
 

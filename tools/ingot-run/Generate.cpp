@@ -1,4 +1,4 @@
-//===- Generate.cpp - text and ids -----------------------------------------------------------===//
+//===- Generate.cpp - text and ids ----------------------------------------------------------===//
 #include "Commands.h"
 
 #include "ingot/Chat/StopStrings.h"

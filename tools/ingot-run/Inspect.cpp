@@ -1,4 +1,4 @@
-//===- Inspect.cpp - what is in an artifact --------------------------------------------------===//
+//===- Inspect.cpp - what is in an artifact -------------------------------------------------===//
 #include "Commands.h"
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-//===- Profile.cpp - time per dispatch beside the limits -------------------------------------===//
+//===- Profile.cpp - time per dispatch beside the limits ------------------------------------===//
 #include "Commands.h"
 #include "ingot/Limits/Limits.h"
 

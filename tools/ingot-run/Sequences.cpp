@@ -1,4 +1,4 @@
-//===- Sequences.cpp - outputs of whole sequences, and embeddings ----------------------------===//
+//===- Sequences.cpp - outputs of whole sequences, and embeddings ---------------------------===//
 #include "Commands.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- Tensors.cpp - an entry point on arrays ------------------------------------------------===//
+//===- Tensors.cpp - an entry point on arrays -----------------------------------------------===//
 #include "Commands.h"
 #include "Npy.h"
 

@@ -1,4 +1,4 @@
-//===- Tokenize.cpp - text and ids, line by line ---------------------------------------------===//
+//===- Tokenize.cpp - text and ids, line by line --------------------------------------------===//
 #include "Commands.h"
 
 #if INGOT_HAS_TOKENIZER

@@ -1,4 +1,4 @@
-//===- Verify.cpp - the same bits, however it is run -----------------------------------------===//
+//===- Verify.cpp - the same bits, however it is run ----------------------------------------===//
 //
 // The promise: the logits of a token depend on the tokens before it and on nothing else. One run,
 // whole and on one thread, is the reference; every other way to come by the same rows is compared

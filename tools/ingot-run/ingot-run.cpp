@@ -1,4 +1,4 @@
-//===- ingot-run.cpp - runs artifacts --------------------------------------------------------===//
+//===- ingot-run.cpp - runs artifacts -------------------------------------------------------===//
 #include "../ParseCommandLine.h"
 #include "Commands.h"
 

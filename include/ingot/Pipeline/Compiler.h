@@ -1,4 +1,4 @@
-//===- Compiler.h - from a model's files to an ingot -------------------------------*- C++ -*-===//
+//===- Compiler.h - from a model's files to an ingot ------------------------------*- C++ -*-===//
 #ifndef INGOT_PIPELINE_COMPILER_H
 #define INGOT_PIPELINE_COMPILER_H
 

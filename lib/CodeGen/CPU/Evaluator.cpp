@@ -1,4 +1,4 @@
-//===- Evaluator.cpp - operands, coordinates, loads and loops ---------------------------------===//
+//===- Evaluator.cpp - operands, coordinates, loads and loops -------------------------------===//
 
 #include "Evaluator.h"
 #include "KernelABI.h"

@@ -1,4 +1,4 @@
-//===- EvaluatorElements.cpp - element-wise operations, linalg and their bodies ---------===//
+//===- EvaluatorElements.cpp - element-wise operations, linalg and their bodies -------------===//
 
 #include "EvaluatorSupport.h"
 #include "Math.h"

@@ -1,4 +1,4 @@
-//===- EvaluatorOperands.cpp - values of operands and constants -------------------------===//
+//===- EvaluatorOperands.cpp - values of operands and constants -----------------------------===//
 
 #include "BlockReader.h"
 #include "EvaluatorSupport.h"

@@ -1,4 +1,4 @@
-//===- EvaluatorPieces.cpp - concatenation, padding, insertion --------------------------===//
+//===- EvaluatorPieces.cpp - concatenation, padding, insertion ------------------------------===//
 
 #include "EvaluatorSupport.h"
 

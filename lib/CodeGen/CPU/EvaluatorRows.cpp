@@ -1,4 +1,4 @@
-//===- EvaluatorRows.cpp - values that need a whole row: sums, softmax, norms -----------===//
+//===- EvaluatorRows.cpp - values that need a whole row: sums, softmax, norms ---------------===//
 
 #include "EvaluatorSupport.h"
 #include "Math.h"

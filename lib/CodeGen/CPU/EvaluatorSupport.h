@@ -1,4 +1,4 @@
-//===- EvaluatorSupport.h - points and types, for the files of the evaluator ----*- C++ -*-===//
+//===- EvaluatorSupport.h - points and types, for the files of the evaluator ------*- C++ -*-===//
 #ifndef INGOT_LIB_CODEGEN_CPU_EVALUATORSUPPORT_H
 #define INGOT_LIB_CODEGEN_CPU_EVALUATORSUPPORT_H
 

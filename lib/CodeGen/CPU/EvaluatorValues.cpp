@@ -1,4 +1,4 @@
-//===- EvaluatorValues.cpp - the value of each operation at a point ---------------------===//
+//===- EvaluatorValues.cpp - the value of each operation at a point -------------------------===//
 
 #include "EvaluatorSupport.h"
 #include "KernelABI.h"

@@ -1,4 +1,4 @@
-//===- ModuleTablesTest.cpp - programs as tables ----------------------------------------------===//
+//===- ModuleTablesTest.cpp - programs as tables --------------------------------------------===//
 
 #include "ingot/Artifact/ModuleTables.h"
 #include "TestFiles.h"
