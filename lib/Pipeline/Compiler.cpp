@@ -270,6 +270,10 @@ llvm::Error Compilation::run(CompileSummary &summary) {
     auto choose = [&] { return manager.run(*input.module); };
     if (llvm::Error error = collectDiagnostics(context, options.input, events, choose))
       return error;
+  } else {
+    auto check = [&] { return checkModel(*input.module); };
+    if (llvm::Error error = collectDiagnostics(context, options.input, events, check))
+      return error;
   }
   readFormats(*input.module, options);
   if (llvm::Error error = runStages(from, last))

@@ -125,6 +125,10 @@ LogicalResult ingot::configureModel(ModuleOp module, const PipelineOptions &opti
   return success();
 }
 
+LogicalResult ingot::checkModel(ModuleOp module) {
+  return success(!isLanguageModel(module) || succeeded(ModelInfo::get(module)));
+}
+
 //===----------------------------------------------------------------------===//
 // Passes
 //===----------------------------------------------------------------------===//

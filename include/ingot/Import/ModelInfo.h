@@ -1,7 +1,8 @@
 //===- ModelInfo.h - what later stages need to know of a language model -------------*- C++ -*-===//
 //
 // The module attribute `tfm.model` is a dictionary with the fields below under the names of their
-// comments. Passes, the driver and the artifact read it through this struct.
+// comments. Importers write it, and the driver checks it, through this struct;
+// the driver adds what it decides (configureModel), passes read single fields of the dictionary.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_IMPORT_MODELINFO_H

@@ -61,6 +61,9 @@ struct PipelineOptions {
 /// a diagnostic where the options do not fit the model.
 mlir::LogicalResult configureModel(mlir::ModuleOp module, const PipelineOptions &options);
 
+/// Checks the `tfm.model`, if there is one, of a module that starts at a later stage.
+mlir::LogicalResult checkModel(mlir::ModuleOp module);
+
 /// Adds the pass that writes the chosen formats into a module of stage `input`.
 void buildFormatPipeline(mlir::PassManager &manager, const PipelineOptions &options);
 
