@@ -32,6 +32,9 @@ public:
 
 private:
   void equal(Operation *op, Dim a, Dim b);
+  void require(Operation *op, Value a, Value b, const Twine &message);
+  Value valueOf(Operation *op, OpFoldResult size);
+  void inside(OffsetSizeAndStrideOpInterface op, Value outer);
   void equalShapes(Operation *op, ValueRange values);
   void visitLinalg(linalg::LinalgOp op);
 
@@ -48,18 +51,59 @@ void ShapeChecker::equal(Operation *op, Dim a, Dim b) {
     return;
   if (!typeOf(a.tensor).isDynamicDim(a.index) && !typeOf(b.tensor).isDynamicDim(b.index))
     return;
-  Location loc = op->getLoc();
   builder.setInsertionPoint(op);
-  Value left = tensor::DimOp::create(builder, loc, a.tensor, a.index);
-  Value right = tensor::DimOp::create(builder, loc, b.tensor, b.index);
-  Value same = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, left, right);
-  std::string message = ("expected operands of '" + op->getName().getStringRef() +
-                         "' that agree in dimensions " + Twine(a.index) + " and " + Twine(b.index))
-                            .str();
-  cf::AssertOp::create(builder, loc, same, builder.getStringAttr(message));
+  require(op, tensor::DimOp::create(builder, op->getLoc(), a.tensor, a.index),
+          tensor::DimOp::create(builder, op->getLoc(), b.tensor, b.index),
+          "operands of '" + op->getName().getStringRef() + "' that agree in dimensions " +
+              Twine(a.index) + " and " + Twine(b.index));
+}
+
+/// Asserts before `op` that two sizes are equal.
+void ShapeChecker::require(Operation *op, Value a, Value b, const Twine &message) {
+  Value same = arith::CmpIOp::create(builder, op->getLoc(), arith::CmpIPredicate::eq, a, b);
+  cf::AssertOp::create(builder, op->getLoc(), same, builder.getStringAttr("expected " + message));
   ++numChecks;
 }
 
+Value ShapeChecker::valueOf(Operation *op, OpFoldResult size) {
+  if (auto value = dyn_cast<Value>(size))
+    return value;
+  return arith::ConstantIndexOp::create(builder, op->getLoc(), *getConstantIntValue(size));
+}
+
+/// What is cut out of `outer`, or put into it, lies inside.
+void ShapeChecker::inside(OffsetSizeAndStrideOpInterface op, Value outer) {
+  Location loc = op.getLoc();
+  builder.setInsertionPoint(op);
+  for (int64_t d = 0; d < typeOf(outer).getRank(); ++d) {
+    OpFoldResult offset = op.getMixedOffsets()[d], size = op.getMixedSizes()[d],
+                 stride = op.getMixedStrides()[d];
+    bool isStatic = getConstantIntValue(offset) && getConstantIntValue(size) &&
+                    getConstantIntValue(stride) && !typeOf(outer).isDynamicDim(d);
+    // The whole of a dimension, the most frequent.
+    auto whole =
+        dyn_cast<Value>(size) ? cast<Value>(size).getDefiningOp<tensor::DimOp>() : tensor::DimOp();
+    bool isWhole = isConstantIntValue(offset, 0) && isConstantIntValue(stride, 1) && whole &&
+                   whole.getSource() == outer && whole.getConstantIndex() == d;
+    if (isStatic || isWhole)
+      continue;
+    // offset + (size - 1) * stride < extent, without a difference that could be negative.
+    Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+    Value step = valueOf(op, stride);
+    Value end = arith::MulIOp::create(builder, loc, valueOf(op, size), step);
+    end = arith::AddIOp::create(builder, loc, valueOf(op, offset), end);
+    Value limit = tensor::DimOp::create(builder, loc, outer, d);
+    limit = arith::AddIOp::create(builder, loc, limit, step);
+    limit = arith::SubIOp::create(builder, loc, limit, one);
+    require(op, arith::MinSIOp::create(builder, loc, end, limit), end,
+            "'" + op->getName().getStringRef() + "' to end inside of dimension " + Twine(d));
+    if (!getConstantIntValue(offset)) {
+      Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+      require(op, arith::MinSIOp::create(builder, loc, valueOf(op, offset), zero), zero,
+              "'" + op->getName().getStringRef() + "' to begin inside of dimension " + Twine(d));
+    }
+  }
+}
 void ShapeChecker::equalShapes(Operation *op, ValueRange values) {
   SmallVector<Value> tensors;
   for (Value value : values)
@@ -112,6 +156,31 @@ void ShapeChecker::visit(Operation *op) {
       for (int64_t d = 0; d < typeOf(other).getRank(); ++d)
         if (d != int64_t(concat.getDim()))
           equal(op, {concat.getInputs().front(), d}, {other, d});
+  } else if (auto cast = dyn_cast<tensor::CastOp>(op)) {
+    auto to = dyn_cast<RankedTensorType>(cast.getType());
+    auto from = dyn_cast<RankedTensorType>(cast.getSource().getType());
+    builder.setInsertionPoint(op);
+    for (int64_t d = 0; to && from && d < to.getRank(); ++d)
+      if (from.isDynamicDim(d) && !to.isDynamicDim(d))
+        require(op, tensor::DimOp::create(builder, op->getLoc(), cast.getSource(), d),
+                arith::ConstantIndexOp::create(builder, op->getLoc(), to.getDimSize(d)),
+                "dimension " + Twine(d) + " of the size that 'tensor.cast' gives it");
+  } else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
+    inside(slice, slice.getSource());
+  } else if (auto slice = dyn_cast<tensor::InsertSliceOp>(op)) {
+    inside(slice, slice.getDest());
+  } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
+    builder.setInsertionPoint(op);
+    SmallVector<OpFoldResult> sizes = expand.getMixedOutputShape();
+    for (auto [d, group] : llvm::enumerate(expand.getReassociationIndices())) {
+      if (!typeOf(expand.getSrc()).isDynamicDim(d) || group.size() == 1)
+        continue;
+      Value product = valueOf(op, sizes[group.front()]);
+      for (int64_t part : llvm::drop_begin(group))
+        product = arith::MulIOp::create(builder, op->getLoc(), product, valueOf(op, sizes[part]));
+      require(op, product, tensor::DimOp::create(builder, op->getLoc(), expand.getSrc(), d),
+              "parts that make up dimension " + Twine(d) + " of what 'tensor.expand_shape' splits");
+    }
   } else if (OpTrait::hasElementwiseMappableTraits(op)) {
     equalShapes(op, op->getOperands());
   }

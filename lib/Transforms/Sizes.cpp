@@ -52,6 +52,16 @@ Value SizeResolver::getSize(Value value, int64_t dim) {
     }
     return product;
   }
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
+    if (dim != int64_t(concat.getDim()))
+      return getSize(concat.getInputs().front(), dim);
+    Value sum;
+    for (Value input : concat.getInputs()) {
+      Value part = getSize(input, dim);
+      sum = sum ? Value(arith::AddIOp::create(builder, loc, sum, part)) : part;
+    }
+    return sum;
+  }
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
     return resolve(expand.getMixedOutputShape()[dim], loc);
   if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op);

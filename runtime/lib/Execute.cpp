@@ -256,7 +256,7 @@ Error Context::prepare(const ProgramPlan &newProgram, const int64_t *const *inpu
     for (const fb::SizeCheck *check : *checks)
       if (sizes[check->a()] != sizes[check->b()])
         return makeError(
-            INGOT_INVALID_ARGUMENT, "%s: dimensions that must be equal are %lld and %lld",
+            INGOT_INVALID_ARGUMENT, "%s: sizes that the graph takes to be equal are %lld and %lld",
             program->source->name()->c_str(), static_cast<long long>(sizes[check->a()]),
             static_cast<long long>(sizes[check->b()]));
   for (const DispatchPlan &dispatch : program->dispatches)

@@ -69,6 +69,9 @@ CASES = [
      %a = tensor.extract_slice %x[0, 3] [%n, 11] [1, 1] : tensor<?x40xf32> to tensor<?x11xf32>
      %b = tensor.extract_slice %x[0, 17] [%n, 18] [1, 1] : tensor<?x40xf32> to tensor<?x18xf32>
      %o = tensor.concat dim(1) %b, %a : (tensor<?x18xf32>, tensor<?x11xf32>) -> tensor<?x29xf32>""", [(5, 40)]),
+    ("concat_of_rows", "%x: tensor<?x5xf32>, %y: tensor<?x5xf32>", "tensor<?x5xf32>", """
+     %0 = arith.negf %y : tensor<?x5xf32>
+     %o = tensor.concat dim(0) %x, %0 : (tensor<?x5xf32>, tensor<?x5xf32>) -> tensor<?x5xf32>""", [(4, 5), (3, 5)]),
     ("reduce_and_broadcast", "%x: tensor<?x23xf32>", "tensor<?x23xf32>", """
      %c0 = arith.constant 0 : index
      %n = tensor.dim %x, %c0 : tensor<?x23xf32>

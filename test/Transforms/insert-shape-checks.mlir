@@ -43,3 +43,38 @@ func.func @negative_static(%a: tensor<5x3xf32>, %b: tensor<5x3xf32>) -> tensor<5
   %0 = arith.mulf %a, %b : tensor<5x3xf32>
   return %0 : tensor<5x3xf32>
 }
+
+// CHECK-LABEL: func.func @cast
+func.func @cast(%a: tensor<?x?x3xf32>) -> tensor<5x?x3xf32> {
+  // CHECK: cf.assert %{{.*}}, "expected dimension 0 of the size that 'tensor.cast' gives it"
+  // CHECK-NOT: cf.assert
+  %0 = tensor.cast %a : tensor<?x?x3xf32> to tensor<5x?x3xf32>
+  return %0 : tensor<5x?x3xf32>
+}
+
+// CHECK-LABEL: func.func @slice
+func.func @slice(%a: tensor<?x?x3xf32>, %n: index) -> tensor<2x?x3xf32> {
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to end inside of dimension 0"
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to end inside of dimension 1"
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to begin inside of dimension 1"
+  // CHECK-NOT: cf.assert
+  %0 = tensor.extract_slice %a[4, %n, 0] [2, %n, 3] [3, 1, 1] : tensor<?x?x3xf32> to tensor<2x?x3xf32>
+  return %0 : tensor<2x?x3xf32>
+}
+
+// CHECK-LABEL: func.func @negative_whole
+func.func @negative_whole(%a: tensor<?x6xf32>) -> tensor<?x3xf32> {
+  // CHECK-NOT: cf.assert
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %a, %c0 : tensor<?x6xf32>
+  %0 = tensor.extract_slice %a[0, 3] [%n, 3] [1, 1] : tensor<?x6xf32> to tensor<?x3xf32>
+  return %0 : tensor<?x3xf32>
+}
+
+// CHECK-LABEL: func.func @expand
+func.func @expand(%a: tensor<?x3xf32>, %n: index) -> tensor<?x2x3xf32> {
+  // CHECK: cf.assert %{{.*}}, "expected parts that make up dimension 0 of what 'tensor.expand_shape' splits"
+  // CHECK-NOT: cf.assert
+  %0 = tensor.expand_shape %a [[0, 1], [2]] output_shape [%n, 2, 3] : tensor<?x3xf32> into tensor<?x2x3xf32>
+  return %0 : tensor<?x2x3xf32>
+}

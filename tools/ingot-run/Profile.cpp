@@ -244,6 +244,7 @@ void profileGraph(const ProfileOptions &options, Model &model, ingot_run_options
           results[o].resize(outputs[o].bytes);
           ingot_tensor_release(&outputs[o]);
           outputs[o].data = results[o].data();
+          outputs[o].bytes = results[o].size();
         }
       }
       run.profile = i ? profile.get() : nullptr;

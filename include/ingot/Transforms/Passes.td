@@ -339,8 +339,9 @@ def InsertShapeChecks : Pass<"insert-shape-checks", "::mlir::func::FuncOp"> {
   let summary = "writes down what a graph assumes of the shapes of its inputs";
   let description = [{
     Types with dynamic dimensions do not say which of them are equal, but operations assume it: element-wise
-    operands, keys and values, the inner sizes of a product. Each such equality becomes a `cf.assert`;
-    those that follow from the graph fold away, the others are checked by the runtime before a program
+    operands, keys and values, the inner sizes of a product, the parts of a split dimension; a cast says
+    what size there is, a slice that it lies inside (which is an equality, of the lesser of two sizes and
+    one of them). Each such equality becomes a `cf.assert`; those that follow from the graph fold away, the others are checked by the runtime before a program
     runs, so that no input can make a kernel read beyond a buffer.
 
     ```mlir

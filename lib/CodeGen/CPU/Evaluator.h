@@ -138,6 +138,11 @@ private:
   LaneValue unsupported(Value tensor, const llvm::Twine &why, const Point &point);
   LaneValue dummy(Type element);
   LaneValue loadOperand(Value buffer, Value tensor, const Point &point);
+  /// The value where `indices`, which come from data, take the place of the first coordinates.
+  /// Outside of the tensor nothing is read; the value is NaN, or 0 of an integer.
+  LaneValue atGiven(Value tensor, const Point &point, llvm::ArrayRef<Value> indices);
+  /// The element at `indices`, the values of the operation's, of a point without coordinates.
+  LaneValue extract(mlir::tensor::ExtractOp op, Point point, llvm::ArrayRef<Value> indices);
   LaneValue packed(Value buffer, mlir::RankedTensorType type, const Point &point);
   LaneValue packedBlock(Value buffer, const plan::PanelLayout &layout, const Coord &panel,
                         const Coord &lanes, const Coord &inLine, const Point &point);

@@ -143,18 +143,14 @@ SmallVector<LaneValue> Evaluator::run(Block &block, DenseMap<Value, LaneValue> &
       Point point;
       point.mask = mask;
       point.guarded = static_cast<bool>(mask);
-      bool varies = false;
-      for (Value index : extract.getIndices()) {
-        LaneValue value = get(index);
-        varies |= !value.isUniform();
-        point.coords.push_back(value.isUniform() ? uniform(value.value)
-                                                 : vectorCoord(value.value, 0, INT64_MAX));
-      }
-      if (!varies) { // one element for all lanes, of which at least one is active
+      SmallVector<Value> indices;
+      for (Value index : extract.getIndices())
+        indices.push_back(get(index).value);
+      if (llvm::none_of(indices, KernelBuilder::isVector)) { // one element for all lanes, of which at least one is active
         point.mask = {};
         point.guarded = false;
       }
-      env[extract.getResult()] = at(extract.getTensor(), point);
+      env[extract.getResult()] = this->extract(extract, point, indices);
       continue;
     }
     if (auto size = dyn_cast<tensor::DimOp>(op)) {

@@ -101,6 +101,66 @@ LaneValue Evaluator::constantAt(arith::ConstantOp op, const Point &point) {
   return load(kb.constantData(data), element, linearize(point.coords, sizes(op)), point);
 }
 
+/// Whether an element of a tensor decides the index, and not positions alone.
+static bool isFromData(Value index) {
+  SmallVector<Value> worklist{index};
+  llvm::SmallPtrSet<void *, 8> seen;
+  while (!worklist.empty()) {
+    Value value = worklist.pop_back_val();
+    if (!seen.insert(value.getAsOpaquePointer()).second)
+      continue;
+    if (auto argument = dyn_cast<BlockArgument>(value)) {
+      if (isa<linalg::LinalgOp>(argument.getOwner()->getParentOp()))
+        return true;
+      continue;
+    }
+    Operation *op = value.getDefiningOp();
+    if (isa<tensor::ExtractOp>(op))
+      return true;
+    if (!isa<linalg::IndexOp, tensor::DimOp, tfm::BatchDimOp>(op))
+      worklist.append(op->operand_begin(), op->operand_end());
+  }
+  return false;
+}
+
+LaneValue Evaluator::atGiven(Value tensor, const Point &point, ArrayRef<Value> indices) {
+  Point inside = point;
+  Value valid;
+  for (auto [d, given] : llvm::enumerate(indices)) {
+    Value index = given;
+    bool varies = KernelBuilder::isVector(index);
+    Value size = dim(tensor, d).value;
+    Value fits = kb.cmp(CmpIPredicate::ult, index, varies ? kb.broadcast(size) : size);
+    index = kb.select(fits, index, kb.zero(index.getType()));
+    inside.coords[d] = varies ? vectorCoord(index, 0, INT64_MAX) : uniform(index);
+    if (valid && KernelBuilder::isVector(valid) != varies)
+      (varies ? valid : fits) = kb.broadcast(varies ? valid : fits);
+    valid = valid ? kb.andi(valid, fits) : fits;
+  }
+  LaneValue value = at(tensor, inside);
+  if (!valid)
+    return value;
+  if (KernelBuilder::isVector(valid) && value.isUniform())
+    value.value = kb.broadcast(value.value);
+  Type held = getElementTypeOrSelf(value.value.getType());
+  Value none = kb.zero(held);
+  if (auto type = dyn_cast<FloatType>(held))
+    none = kb.constant(FloatAttr::get(type, APFloat::getNaN(type.getFloatSemantics())));
+  else if (elementOf(tensor).isBF16()) // held as its bits
+    none = kb.constantInt(held, 0x7FC0);
+  if (!value.isUniform())
+    none = kb.broadcast(none);
+  return {kb.select(valid, value.value, none)};
+}
+
+LaneValue Evaluator::extract(tensor::ExtractOp op, Point point, ArrayRef<Value> indices) {
+  for (Value index : indices)
+    point.coords.push_back(KernelBuilder::isVector(index) ? vectorCoord(index, 0, INT64_MAX)
+                                                          : uniform(index));
+  return llvm::any_of(op.getIndices(), isFromData) ? atGiven(op.getTensor(), point, indices)
+                                                   : at(op.getTensor(), point);
+}
+
 Value Evaluator::scalar(Value value) {
   auto found = scalars.find(value);
   if (found != scalars.end() && kb.depthOf(found->second))
@@ -113,10 +173,10 @@ Value Evaluator::scalar(Value value) {
     if (auto size = dyn_cast<tensor::DimOp>(op); size && size.getConstantIndex()) {
       result = dim(size.getSource(), *size.getConstantIndex()).value;
     } else if (auto extract = dyn_cast<tensor::ExtractOp>(op)) {
-      Point point;
+      SmallVector<Value> indices;
       for (Value index : extract.getIndices())
-        point.coords.push_back(uniform(scalar(index)));
-      result = at(extract.getTensor(), point).value;
+        indices.push_back(scalar(index));
+      result = this->extract(extract, Point(), indices).value;
     } else if (auto size = dyn_cast<tfm::BatchDimOp>(op)) {
       int64_t offset = size.getKind() == tfm::BatchDimKind::Tokens      ? abi::kBatchTokenCount
                        : size.getKind() == tfm::BatchDimKind::Sequences ? abi::kBatchSequenceCount

@@ -123,8 +123,7 @@ LaneValue Evaluator::compute(Value tensor, const Point &point) {
         Value id = at(op.getIds(), withCoords(point, coords[0])).value;
         if (!elementOf(op.getIds()).isInteger(64))
           id = kb.make<arith::ExtSIOp>(kb.shapedAs(id, kb.i64), id);
-        Coord row = KernelBuilder::isVector(id) ? vectorCoord(id, 0, INT64_MAX) : uniform(id);
-        LaneValue value = at(op.getTable(), withCoords(point, {row, coords[1]}));
+        LaneValue value = atGiven(op.getTable(), withCoords(point, {fixed(0), coords[1]}), id);
         Type element = elementOf(tensor);
         Value wide = kb.extend(value.value, computeType(kb, element), elementOf(op.getTable()));
         return LaneValue{kb.truncate(wide, element)};

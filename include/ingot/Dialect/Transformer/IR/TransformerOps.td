@@ -175,8 +175,9 @@ def Transformer_PromptLengthsOp : Transformer_Op<"prompt_lengths", [Pure, Reify,
 def Transformer_EmbeddingOp : Transformer_Op<"embedding", [Pure, Reify, Cost, Tokenwise]> {
   let summary = "rows of a table";
   let description = [{
-    `result[t, :] = table[ids[t], :]`. An id outside the table is undefined behaviour of the graph;
-    the runtime refuses ids outside the vocabulary before it runs anything.
+    `result[t, :] = table[ids[t], :]`. An id outside the table has no row: the interpreter
+    refuses it, compiled code reads nothing and gives NaN (0 of integers). Of a language model, the
+    runtime refuses ids outside the vocabulary before it runs anything.
 
     - C1: `result` has the shape `[ids, table columns]`.
     - C2: the result's element type is at least as wide as the table's (blocks count as f32).
