@@ -38,32 +38,34 @@ Batch Batch::uniform(int64_t sequences, int64_t rows, int64_t keys) {
 // Caches
 //===----------------------------------------------------------------------===//
 
-Cache::Cache(int64_t heads, int64_t keySize, int64_t valueSize, Type elementType, int64_t sequences)
-    : heads(heads), keySize(keySize), valueSize(valueSize), elementType(elementType),
-      storage(std::make_shared<Storage>()) {
+Cache::Cache(tfm::CacheType type, int64_t sequences)
+    : type(type), storage(std::make_shared<Storage>()) {
   storage->sequences.resize(sequences);
 }
 
 int64_t Cache::getLength(int64_t b) const {
-  return storage->sequences[b].keys.size() / (heads * keySize);
+  return storage->sequences[b].keys.size() / (getHeads() * getKeySize());
 }
 
 void Cache::append(int64_t b, int64_t position, ArrayRef<double> k, ArrayRef<double> v) {
   assert(position <= getLength(b));
   Sequence &sequence = storage->sequences[b];
-  sequence.keys.resize(position * heads * keySize);
-  sequence.values.resize(position * heads * valueSize);
+  sequence.keys.resize(position * k.size());
+  sequence.values.resize(position * v.size());
   sequence.keys.insert(sequence.keys.end(), k.begin(), k.end());
   sequence.values.insert(sequence.values.end(), v.begin(), v.end());
 }
 
 ArrayRef<double> Cache::getKey(int64_t b, int64_t position, int64_t head) const {
-  return ArrayRef(storage->sequences[b].keys).slice((position * heads + head) * keySize, keySize);
+  int64_t size = getKeySize();
+  return ArrayRef(storage->sequences[b].keys).slice((position * getHeads() + head) * size, size);
 }
 
 ArrayRef<double> Cache::getValue(int64_t b, int64_t position, int64_t head) const {
-  return ArrayRef(storage->sequences[b].values)
-      .slice((position * heads + head) * valueSize, valueSize);
+  int64_t size = getValueSize();
+  if (type.getValuesInKeys())
+    return getKey(b, position, head).take_front(size);
+  return ArrayRef(storage->sequences[b].values).slice((position * getHeads() + head) * size, size);
 }
 
 Cache Cache::clone() const {
@@ -72,7 +74,8 @@ Cache Cache::clone() const {
   return copy;
 }
 
-/// Rows of a cache of i8 as they are read back: whole multiples of the largest magnitude / 127, in f32.
+/// Rows of a cache of i8 as they are read back: whole multiples of the largest magnitude / 127, in
+/// f32.
 static void quantise(std::vector<double> &rows, int64_t size) {
   for (auto head = rows.begin(); head != rows.end(); head += size) {
     float largest = 0, check = 0;
@@ -88,19 +91,20 @@ static void quantise(std::vector<double> &rows, int64_t size) {
 
 static LogicalResult executeAppend(Interpreter::Impl &impl, tfm::CacheAppendOp op, Frame &frame) {
   Cache cache = frame.cache(op.getCache());
-  const Tensor &k = frame.tensor(op.getK()), &v = frame.tensor(op.getV());
+  const Tensor &k = frame.tensor(op.getK());
+  const Tensor *v = op.getV() ? &frame.tensor(op.getV()) : nullptr;
   const Batch &batch = frame.batch(op.getBatch());
   if (cache.isStale())
     return impl.fail(op, "appends to a version of the cache that was appended to before");
-  if (k.getDim(0) != batch.getTokens() || v.getDim(0) != batch.getTokens())
+  if (k.getDim(0) != batch.getTokens() || (v && v->getDim(0) != batch.getTokens()))
     return impl.fail(op, "expected one row per token of the batch, " + Twine(batch.getTokens()) +
-                             ", got " + k.describe() + " and " + v.describe());
+                             ", got " + k.describe() + (v ? " and " + v->describe() : ""));
   if (int64_t(batch.sequences.size()) > cache.getSequences())
     return impl.fail(op, "expected a cache for " + Twine(batch.sequences.size()) +
                              " sequences, got one for " + Twine(cache.getSequences()));
   NumberKind kind = *getNumberKind(cache.getElementType());
   std::vector<double> keys(cache.getHeads() * cache.getKeySize()),
-      values(cache.getHeads() * cache.getValueSize());
+      values(v ? cache.getHeads() * cache.getValueSize() : 0);
   for (auto [b, sequence] : llvm::enumerate(batch.sequences))
     for (int64_t i = 0; i < sequence.rowCount; ++i) {
       int64_t row = sequence.rowBegin + i, position = sequence.position + i;
@@ -108,7 +112,8 @@ static LogicalResult executeAppend(Interpreter::Impl &impl, tfm::CacheAppendOp o
         return impl.fail(op, "appends position " + Twine(position) + " of sequence " + Twine(b) +
                                  " to a cache that holds " + Twine(cache.getLength(b)));
       k.read<double>(row * keys.size(), keys);
-      v.read<double>(row * values.size(), values);
+      if (v)
+        v->read<double>(row * values.size(), values);
       if (!kind.isFloat && impl.options.precision != Precision::F64) {
         quantise(keys, cache.getKeySize());
         quantise(values, cache.getValueSize());
@@ -331,10 +336,7 @@ LogicalResult Interpreter::Impl::executeAttention(Operation *op, Frame &frame) {
     tfm::CacheType type = create.getResult().getType();
     if (!getNumberKind(type.getElementType()))
       return unsupported(op);
-    return setResult(op, 0,
-                     Cache(type.getHeads(), type.getKeySize(), type.getValueSize(),
-                           type.getElementType(), frame.batch(create.getBatch()).sequences.size()),
-                     frame);
+    return setResult(op, 0, Cache(type, frame.batch(create.getBatch()).sequences.size()), frame);
   }
   if (auto append = dyn_cast<tfm::CacheAppendOp>(op))
     return executeAppend(*this, append, frame);

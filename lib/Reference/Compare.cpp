@@ -57,8 +57,7 @@ FailureOr<SmallVector<RuntimeValue>> makeInputs(FunctionOpInterface function,
       continue;
     }
     if (auto cache = dyn_cast<tfm::CacheType>(type)) {
-      inputs.push_back(Cache(cache.getHeads(), cache.getKeySize(), cache.getValueSize(),
-                             cache.getElementType(), options.batchRows.size()));
+      inputs.push_back(Cache(cache, options.batchRows.size()));
       continue;
     }
     auto shaped = dyn_cast<RankedTensorType>(type);

@@ -78,10 +78,7 @@ static std::optional<std::string> mismatch(Type type, const RuntimeValue &value)
     return std::holds_alternative<Batch>(value) ? std::nullopt : std::optional("no batch");
   if (auto cacheType = dyn_cast<tfm::CacheType>(type)) {
     auto *cache = std::get_if<Cache>(&value);
-    if (cache && cache->getHeads() == cacheType.getHeads() &&
-        cache->getKeySize() == cacheType.getKeySize() &&
-        cache->getValueSize() == cacheType.getValueSize() &&
-        cache->getElementType() == cacheType.getElementType())
+    if (cache && cache->getType() == cacheType)
       return std::nullopt;
     return cache ? "another cache" : "no cache";
   }

@@ -67,8 +67,7 @@ public:
   void makeCaches(FunctionOpInterface function) {
     for (Type type : function.getArgumentTypes())
       if (auto cache = dyn_cast<tfm::CacheType>(type))
-        caches.emplace_back(cache.getHeads(), cache.getKeySize(), cache.getValueSize(),
-                            cache.getElementType(), sequences.size());
+        caches.emplace_back(cache, sequences.size());
   }
 
   /// The next tokens of every sequence.

@@ -136,9 +136,12 @@ FailureOr<CacheType> Packer::getCacheType(AttentionOp op) {
     if (dims.get(value) >= 0 && !readsRowsAlone(op, value))
       return op.emitOpError("has a region that reads a tensor with one row per token, got ")
              << value.getType();
-  Type element = getCacheElementType(cacheType, getElementTypeOrSelf(op.getK().getType()));
-  return CacheType::get(op.getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
-                        element);
+  CacheType type = ingot::getCacheType(op, cacheType);
+  // What is computed for the source has a place for each.
+  if (ofSource && type.getValuesInKeys())
+    return CacheType::get(op.getContext(), type.getHeads(), type.getKeySize(), type.getValueSize(),
+                          type.getElementType(), /*valuesInKeys=*/false);
+  return type;
 }
 
 /// Replaces graph-form attention by an append and attention on the cache; returns the next version.
@@ -156,7 +159,7 @@ Value Packer::rewriteAttention(OpBuilder &builder, AttentionOp op, CacheType typ
   Value next = cache;
   if (!dims.isSource(op.getK()) || dims.isSource(op.getQ())) {
     Value k = swapHeadsAndTokens(builder, loc, op.getK());
-    Value v = swapHeadsAndTokens(builder, loc, op.getV());
+    Value v = type.getValuesInKeys() ? Value() : swapHeadsAndTokens(builder, loc, op.getV());
     next = CacheAppendOp::create(builder, loc, type, cache, k, v, batch);
   }
   SmallVector<int64_t> shape(cast<RankedTensorType>(q.getType()).getShape());
@@ -368,7 +371,8 @@ LogicalResult Packer::storeSources(func::FuncOp entry) {
     if (!k || !v || k.getRank() != 3 || v.getRank() != 3)
       return entry.emitOpError("expected pairs of keys and values, [tokens, heads, size]");
     auto type = CacheType::get(entry.getContext(), k.getDimSize(1), k.getDimSize(2),
-                               v.getDimSize(2), getCacheElementType(cacheType, k.getElementType()));
+                               v.getDimSize(2), getCacheElementType(cacheType, k.getElementType()),
+                               /*valuesInKeys=*/false);
     NamedAttribute attribute(mark, builder.getUnitAttr());
     unsigned argument = entry.getNumArguments();
     (void)entry.insertArgument(argument, type, builder.getDictionaryAttr(attribute),

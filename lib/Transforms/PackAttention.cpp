@@ -56,13 +56,12 @@ struct PackAttentionOp : OpRewritePattern<AttentionOp> {
     Value rows = size(op.getQ(), rank - 2), keys = size(op.getK(), rank - 2);
     Value keyBatch = UniformBatchOp::create(rewriter, loc, sequences, keys, keys);
     Value queryBatch = UniformBatchOp::create(rewriter, loc, sequences, rows, keys);
-    auto cacheType =
-        CacheType::get(getContext(), op.getKVHeads(), op.getKeySize(), op.getValueSize(),
-                       getCacheElementType(this->cacheType, getElementTypeOrSelf(op.getK().getType())));
+    CacheType cacheType = getCacheType(op, this->cacheType);
     Value cache = CacheCreateOp::create(rewriter, loc, cacheType, keyBatch);
-    cache =
-        CacheAppendOp::create(rewriter, loc, cacheType, cache, packRows(rewriter, loc, op.getK()),
-                              packRows(rewriter, loc, op.getV()), keyBatch);
+    Value k = packRows(rewriter, loc, op.getK()), v;
+    if (!cacheType.getValuesInKeys())
+      v = packRows(rewriter, loc, op.getV());
+    cache = CacheAppendOp::create(rewriter, loc, cacheType, cache, k, v, keyBatch);
     Value q = packRows(rewriter, loc, op.getQ());
     SmallVector<int64_t> shape(cast<RankedTensorType>(q.getType()).getShape());
     shape.back() = op.getValueSize();

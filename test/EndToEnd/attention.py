@@ -33,29 +33,39 @@ def product(shape):
     return count
 
 
-def case(number, queries, cache, size=None, value_size=None, group=None, rows=None, keys=None, form="auto"):
-    """One random graph; `queries` and `cache` are types. Forms but the default one need static sizes."""
+def case(number, queries, cache, size=None, value_size=None, group=None, rows=None, keys=None, form="auto", latent=False):
+    """One random graph; `queries` and `cache` are types. Forms but the default one need static sizes. With `latent` values are
+    parts of their keys."""
     size = size or random.choice([1, 2, 7, 8, 15, 16, 31, 33, 40, 64, 72, 80, 127, 128, 192, 255, 256])
     value_size = value_size or random.choice([size, size, random.randint(1, 100)])
     group = group or random.choice([1, 2, 3, 5, 8, 16])
-    kv_heads = random.choice([1, 2, 3])
+    kv_heads = 1 if latent else random.choice([1, 2, 3])
+    if latent:
+        value_size = random.randint(1, size - 1) if value_size >= size else value_size
     heads = group * kv_heads
     mask = random.choice(MASKS).format(w=random.randint(1, 150))
     rows = rows or random.choice([1, 2, 5, 17, 48, 49, 70, 130])
     keys = rows if mask else keys or random.choice([1, 5, 16, 63, 64, 65, 130, 300])
-    batch = random.choice([1, 2])
+    # Of several sequences of unknown length it is not seen that a value is a part of its key.
+    batch = 1 if latent and form == "auto" else random.choice([1, 2])
     score = random.choice(SCORES).format(h=heads)
     sinks = random.random() < 0.25
     q, k, v, o = (f"tensor<{batch}x{h}x{'?' if form == 'auto' else n}x{s}x{{t}}>" for h, n, s in (
         (heads, rows, size), (kv_heads, keys, size), (kv_heads, keys, value_size), (heads, rows, value_size)))
     arguments = [("q", q.format(t="f32"), (batch, heads, rows, size)), ("k", k.format(t="f32"), (batch, kv_heads, keys, size)),
-                 ("v", v.format(t="f32"), (batch, kv_heads, keys, value_size))]
+                 ("v", v.format(t="f32"), (batch, kv_heads, keys, value_size))][:2 if latent else 3]
     if "slopes" in score:
         arguments.append(("slopes", f"tensor<{heads}xf32>", (heads,)))
     if sinks:
         arguments.append(("sinks", f"tensor<{heads}xf32>", (heads,)))
     result = random.choice(["f32", "bf16"]) if queries == "bf16" else "f32"
     lines = ["%scale = arith.constant 0.3 : f32"]
+    if latent:
+        count = keys
+        if form == "auto":
+            lines += ["%c2 = arith.constant 2 : index", f"%count = tensor.dim %k, %c2 : {k.format(t='f32')}"]
+            count = "%count"
+        lines.append(f"%v = tensor.extract_slice %k[0, 0, 0, 0] [{batch}, 1, {count}, {value_size}] [1, 1, 1, 1] : {k.format(t='f32')} to {v.format(t='f32')}")
     if queries == "f32":
         lines.append("%n = arith.addf %q, %q : " + q.format(t="f32"))
     else:
@@ -77,6 +87,8 @@ def case(number, queries, cache, size=None, value_size=None, group=None, rows=No
         inputs.append(path)
     packed = folder / f"{name}-packed.mlir"
     run("ingot-opt", source, f"--pack-attention=cache={cache}", "-o", packed)
+    if latent and "values_in_keys" not in packed.read_text():
+        raise RuntimeError(f"{name}: keys do not hold the values")
     expected = []
     for precision in ("f64", "f32"):
         path = folder / f"{name}-{precision}.npy"
@@ -112,6 +124,12 @@ todo += [("bf16", "bf16", {"size": 64, "value_size": 64, "group": 3, "rows": 100
          # Few rows and several segments: keys are divided over threads.
          ("f32", "f32", {"size": 16, "rows": 1, "keys": 2500}), ("bf16", "bf16", {"size": 20, "rows": 2, "keys": 3100}),
          ("f32", "int8", {"size": 24, "rows": 1, "keys": 2049, "group": 8})]
+# Values in the keys: whole and partial tiles of 16 keys by 16 elements, odd sizes, several passes and segments.
+todo += [(queries, cache, {"latent": True, "size": size, "value_size": value_size})
+         for cache in ("f32", "bf16", "f16", "int8") for queries in ("f32", "bf16") for size, value_size in ((random.randint(2, 130), 200), (48, 32))]
+todo += [("f32", "f32", {"latent": True, "size": 576, "value_size": 512, "group": 16, "rows": 5, "keys": 70}),
+         ("bf16", "bf16", {"latent": True, "size": 72, "value_size": 65, "rows": 2, "keys": 2100}),
+         ("f32", "bf16", {"latent": True, "size": 31, "value_size": 15, "form": "blocked"}), ("f32", "int8", {"latent": True, "size": 40, "value_size": 33, "form": "math"})]
 for queries, cache, fixed in todo:
     count += 1
     try:

@@ -112,6 +112,13 @@ for number, (family, options) in enumerate(MODELS[:count]):
         printed, generated = logits(narrow, ids[:6], 9)
         expect(logits(narrow, printed[:-1], 0)[1] == generated, f"{name}: {cache} cache: decode and prefill have other bits")
 
+    # DeepSeek: of every token and layer the latent and the rotated key, once.
+    if family.startswith("deepseek"):
+        config = json.loads((checkpoint / "config.json").read_text())
+        bytes_per_token = 4 * (config["kv_lora_rank"] + config["qk_rope_head_dim"]) * config["num_hidden_layers"]
+        reported = json.loads(run("ingot-run", "inspect", model, "--json").stdout)["language_model"]["cache_bytes_per_token"]
+        expect(reported == bytes_per_token, f"{name}: {reported} bytes of cache per token, expected {bytes_per_token}")
+
     # The same bytes, whatever the folder and the number of jobs.
     elsewhere = folder / "elsewhere" / f"copy{number}"
     shutil.rmtree(elsewhere, ignore_errors=True)

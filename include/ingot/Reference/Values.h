@@ -2,6 +2,7 @@
 #ifndef INGOT_REFERENCE_VALUES_H
 #define INGOT_REFERENCE_VALUES_H
 
+#include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "ingot/Reference/Tensor.h"
 #include <variant>
 
@@ -39,18 +40,19 @@ struct Batch {
 class Cache {
 public:
   /// Empty. A number in it is rounded to `elementType` when it is appended, in Precision::F32.
-  Cache(int64_t heads, int64_t keySize, int64_t valueSize, mlir::Type elementType,
-        int64_t sequences);
+  Cache(tfm::CacheType type, int64_t sequences);
 
-  int64_t getHeads() const { return heads; }
-  int64_t getKeySize() const { return keySize; }
-  int64_t getValueSize() const { return valueSize; }
-  mlir::Type getElementType() const { return elementType; }
+  tfm::CacheType getType() const { return type; }
+  int64_t getHeads() const { return type.getHeads(); }
+  int64_t getKeySize() const { return type.getKeySize(); }
+  int64_t getValueSize() const { return type.getValueSize(); }
+  mlir::Type getElementType() const { return type.getElementType(); }
   int64_t getSequences() const { return storage->sequences.size(); }
   bool isStale() const { return version != storage->version; }
 
   /// The next version, in which position `position` of sequence `b` holds the rows `k`
-  /// [heads * keySize] and `v` [heads * valueSize]; positions after it are forgotten.
+  /// [heads * keySize] and `v` [heads * valueSize], which is empty where keys hold the values;
+  /// positions after it are forgotten.
   void append(int64_t b, int64_t position, llvm::ArrayRef<double> k, llvm::ArrayRef<double> v);
   /// Positions of sequence `b` that are held: [0, length).
   int64_t getLength(int64_t b) const;
@@ -76,8 +78,7 @@ private:
     std::vector<Sequence> sequences;
     uint64_t version = 0;
   };
-  int64_t heads, keySize, valueSize;
-  mlir::Type elementType;
+  tfm::CacheType type;
   std::shared_ptr<Storage> storage;
   uint64_t version = 0;
 };

@@ -92,6 +92,8 @@ bool AttentionEmitter::prepare() {
   maxima = emission.scratch(rowLimit * kLanes * 4);
   factors = emission.scratch(rowLimit * 4);
   tops = emission.scratch(kLanes * kLanes * 4);
+  if (layout.valuesInKeys)
+    turnedValues = emission.scratch(kPage * layout.valueSize * layout.elementBytes + 64);
   return true;
 }
 
@@ -298,7 +300,7 @@ void AttentionEmitter::visit(Value slot, Value number, Value endBlock,
     Visit at;
     Value page = kb.load(kb.ptr, kb.gep(pages, number, kb.ptr));
     at.keys = kb.gep(kb.gep(page, layerOffset, kb.i8), kb.mul(kvHead, layout.headBytes), kb.i8);
-    at.values = kb.gep(at.keys, layout.valuesOffset, kb.i8);
+    at.values = layout.valuesInKeys ? turnedValues : kb.field(at.keys, layout.valuesOffset);
     at.partial = kb.ori(kind.mayDrop, kb.cmp(CmpIPredicate::sge, lastKey, keyEnd));
     auto neededPanels = [&] {
       Value panels = kb.c(1);
@@ -332,7 +334,7 @@ void AttentionEmitter::visit(Value slot, Value number, Value endBlock,
 
 void AttentionEmitter::block(Value number, const Visit &at) {
   emission.rowTiles(rowCount, tileRows, [&](Value r, int64_t count) {
-    scoreTile(r, count, at.keys, at.panels, at.values);
+    scoreTile(r, count, at.keys, at.panels, layout.valuesInKeys ? at.next : at.values);
   });
   auto allRows = [&](bool isPartial) {
     kb.loop(kb.c(0), rowCount, kb.c(kLanes),
@@ -341,9 +343,7 @@ void AttentionEmitter::block(Value number, const Visit &at) {
   };
   kb.branch(
       at.partial, TypeRange{}, [&] { return allRows(true); }, [&] { return allRows(false); });
-  emission.rowTiles(rowCount, tileRows, [&](Value r, int64_t count) {
-    valueTile(r, count, at.values, at.panels, at.next);
-  });
+  values(at);
 }
 
 //===----------------------------------------------------------------------===//

@@ -55,6 +55,7 @@ struct AttentionEmitter {
   // output. Of the rows of a head, which start at a multiple of 16: maxima, and the factors of this
   // block.
   Value q{}, scores{}, segments{}, totals{}, maxima{}, factors{}, tops{}, rowTops{};
+  Value turnedValues{}; ///< of a block, where keys hold the values
   static constexpr int64_t kSums = 64, kOutput = 128; ///< bytes from the start of a record
 
   // The work item.
@@ -71,7 +72,7 @@ struct AttentionEmitter {
 
   /// A block that the mask does not leave empty.
   struct Visit {
-    Value keys, values; ///< of the head
+    Value keys, values; ///< of the head; values of the keys are there when `values` has run
     Value panels;       ///< of keys, from the first on, beyond which nothing is kept
     Value partial;      ///< whether something is dropped
     Value next;         ///< what is read next
@@ -100,6 +101,8 @@ private:
   // AttentionProducts.cpp
   void scoreTile(Value row, int64_t count, Value keys, Value panels, Value prefetch);
   void valueTile(Value row, int64_t count, Value values, Value panels, Value prefetch);
+  void values(const Visit &at);
+  void turnValues(Value keys, Value panels);
   mlir::SmallVector<Value, 2> loadLine(Value pointer);
   mlir::SmallVector<Value, 2> loadFactor(Value pointer);
   Value multiplyAdd(Value factor, Value line, Value sum);

@@ -96,9 +96,7 @@ void AttentionEmitter::wholeRows() {
   });
   forBlocks([&](Value slot, Value number) {
     visit(slot, number, endBlock, [&](const Visit &at) {
-      emission.rowTiles(rowCount, tileRows, [&](Value r, int64_t count) {
-        valueTile(r, count, at.values, at.panels, at.next);
-      });
+      values(at);
     });
   });
   forHeads([&](Value) { forRows([&](Value r) { fold(r, recordOf(r)); }); });

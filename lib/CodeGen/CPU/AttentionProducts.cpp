@@ -9,6 +9,9 @@
 // next are prefetched as fast as lines are used: the two products read from different places, and
 // the processor's own prefetching starts anew at each change.
 //
+// Where keys hold the values (attention on a latent), a block's panels are turned into lines of
+// values first: the product then is what it always is, to the bit.
+//
 //===----------------------------------------------------------------------------------------===//
 
 #include "Attention.h"
@@ -69,15 +72,17 @@ Value AttentionEmitter::multiplyAdd(Value factor, Value line, Value sum) {
   return kb.make<LLVM::CallIntrinsicOp>(sum.getType(), name, ValueRange{sum, factor, line});
 }
 
-/// Vectors that a tile of `count` rows is wide, at most `most`: what fits into the registers beside a line and
-/// a factor. A line that only one row uses is an operand in memory, unless it must be widened.
+/// Vectors that a tile of `count` rows is wide, at most `most`: what fits into the registers beside
+/// a line and a factor. A line that only one row uses is an operand in memory, unless it must be
+/// widened.
 static int64_t tileWidth(const AttentionEmitter &emitter, int64_t count, int64_t most) {
   bool wide = emitter.emission.target.hasAVX512();
   int64_t registers = wide ? 32 : 16, perVector = wide ? 1 : 2;
   bool pairs = emitter.product == AttentionEmitter::Product::PairsAsF32;
   int64_t lines = pairs ? 2 : count == 1 ? 0 : 1;
   int64_t fit = (registers - 2) / (perVector * (count + lines));
-  return std::clamp<int64_t>(std::min(fit, emitter.tileRows * emitter.tileVectors / count), 1, most);
+  return std::clamp<int64_t>(std::min(fit, emitter.tileRows * emitter.tileVectors / count), 1,
+                             most);
 }
 
 /// scores[row][key] = q[row] . K[key] for some rows and the first `panels` panels.
@@ -172,4 +177,78 @@ void AttentionEmitter::valueTile(Value r, int64_t count, Value values, Value pan
   kb.loop(kb.c(0), kb.c(whole), kb.c(width), [&](Value first) { columns(first, width); });
   if (whole < valueVectors)
     columns(kb.c(whole), valueVectors - whole);
+}
+
+//===----------------------------------------------------------------------===//
+// Values that are parts of their keys
+//===----------------------------------------------------------------------===//
+
+/// n vectors of n units, turned: unit j of vector i becomes unit i of vector j.
+static void turn(KernelBuilder &kb, KernelBuilder::Values &rows) {
+  int64_t n = rows.size();
+  for (int64_t distance = n / 2; distance; distance /= 2) {
+    SmallVector<int64_t> lower(n), upper(n);
+    for (int64_t unit = 0; unit < n; ++unit) {
+      bool high = unit & distance;
+      lower[unit] = high ? n + unit - distance : unit;
+      upper[unit] = high ? n + unit : unit + distance;
+    }
+    for (int64_t i = 0; i < n; ++i)
+      if (!(i & distance)) {
+        Value a = rows[i], x = rows[i + distance];
+        rows[i] = kb.make<vector::ShuffleOp>(a, x, lower);
+        rows[i + distance] = kb.make<vector::ShuffleOp>(a, x, upper);
+      }
+  }
+}
+
+/// The values of the first `panels` panels into scratch memory, as values lie in a page: tiles of
+/// 16 keys by 16 elements. What is turned is an element, or the two elements of two keys each.
+void AttentionEmitter::turnValues(Value keys, Value panels) {
+  int64_t perLine = layout.perLine(), lane = layout.laneBytes(), units = kLanes / perLine;
+  Type element = kb.b.getIntegerType(layout.elementBytes * 8);
+  auto lineType = VectorType::get({kLanes * perLine}, element);
+  auto tile = [&](Value panel, Value first, int64_t count) {
+    Value line = kb.gep(at(keys, panel, layout.panelBytes),
+                        kb.mul(kb.div(first, perLine), kLanes * lane), kb.i8);
+    Values rows;
+    for (int64_t unit = 0; unit < units; ++unit) {
+      // Behind the last value there may be nothing.
+      Value row = unit * perLine < count
+                      ? kb.loadScratch(lineType, kb.field(line, unit * kLanes * lane))
+                      : kb.zero(lineType);
+      if (layout.pairs) {
+        SmallVector<int64_t> swapped;
+        for (int64_t i = 0; i < 2 * kLanes; i += 4)
+          swapped.append({i, i + 2, i + 1, i + 3});
+        row = kb.make<vector::ShuffleOp>(row, row, swapped);
+        row = kb.make<LLVM::BitcastOp>(VectorType::get({units}, kb.i64), row);
+      }
+      rows.push_back(row);
+    }
+    turn(kb, rows);
+    Value into = kb.gep(at(turnedValues, panel, units * layout.valueSize * lane),
+                        kb.mul(first, lane), kb.i8);
+    for (auto [number, row] : llvm::enumerate(rows)) {
+      if (layout.pairs)
+        row = kb.make<LLVM::BitcastOp>(kb.vec(kb.i32), row);
+      kb.store(row, kb.field(into, number * layout.valueSize * lane),
+               count < kLanes ? kb.firstLanes(count) : Value());
+    }
+  };
+  int64_t whole = layout.valueSize / kLanes * kLanes;
+  kb.loop(kb.c(0), panels, kb.c(1), [&](Value panel) {
+    kb.loop(kb.c(0), kb.c(whole), kb.c(kLanes), [&](Value first) { tile(panel, first, kLanes); });
+    if (whole < layout.valueSize)
+      tile(panel, kb.c(whole), layout.valueSize - whole);
+  });
+}
+
+/// out[row] = out[row] * factor + p[row] . V for the rows of the pass.
+void AttentionEmitter::values(const Visit &at) {
+  if (layout.valuesInKeys)
+    turnValues(at.keys, at.panels);
+  emission.rowTiles(rowCount, tileRows, [&](Value r, int64_t count) {
+    valueTile(r, count, at.values, at.panels, at.next);
+  });
 }

@@ -421,6 +421,40 @@ func.func @cache_element(%c: !tfm.cache<2x8x8xi32>) { return }
 
 // -----
 
+// expected-error @+1 {{expected values in keys to be at most as long as the keys, got 9 of 8}}
+func.func @cache_values(%c: !tfm.cache<2x8x9xf32, values_in_keys>) { return }
+
+// -----
+
+// expected-error @+1 {{expected 'values_in_keys'}}
+func.func @cache_keyword(%c: !tfm.cache<2x8x8xf32, values>) { return }
+
+// -----
+
+func.func @cache_append_c2(%c: !tfm.cache<2x8x8xf32, values_in_keys>, %k: tensor<?x2x8xf32>, %b: !tfm.batch) {
+  // expected-error @+1 {{expected values unless the cache has them in its keys, got values and '!tfm.cache<2x8x8xf32, values_in_keys>'}}
+  %0 = tfm.cache_append %c, %k, %k batch(%b) : !tfm.cache<2x8x8xf32, values_in_keys>, tensor<?x2x8xf32>, tensor<?x2x8xf32>
+  return
+}
+
+// -----
+
+func.func @cache_append_no_values(%c: !tfm.cache<2x8x8xf32>, %k: tensor<?x2x8xf32>, %b: !tfm.batch) {
+  // expected-error @+1 {{expected values unless the cache has them in its keys, got none and}}
+  %0 = tfm.cache_append %c, %k batch(%b) : !tfm.cache<2x8x8xf32>, tensor<?x2x8xf32>
+  return
+}
+
+// -----
+
+func.func @cache_append_keys(%c: !tfm.cache<2x8x8xf32, values_in_keys>, %k: tensor<?x2x7xf32>, %b: !tfm.batch) {
+  // expected-error @+1 {{expected keys [tokens, 2, 8], got}}
+  %0 = tfm.cache_append %c, %k batch(%b) : !tfm.cache<2x8x8xf32, values_in_keys>, tensor<?x2x7xf32>
+  return
+}
+
+// -----
+
 func.func @cache_append_c1(%c: !tfm.cache<2x8x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x7xf32>, %b: !tfm.batch) {
   // expected-error @+1 {{expected keys [tokens, 2, 8] and values [tokens, 2, 8]}}
   %0 = tfm.cache_append %c, %k, %v batch(%b) : !tfm.cache<2x8x8xf32>, tensor<?x2x8xf32>, tensor<?x2x7xf32>

@@ -176,6 +176,9 @@ func.func @phase_form(%n: index, %q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %
   %next = tfm.cache_append %cache, %k, %v batch(%batch) : !tfm.cache<2x8x5xf32>, tensor<?x2x8xf32>, tensor<?x2x5xf32>
   // CHECK: tfm.attention %{{.*}}, %{{.*}} batch(%[[BATCH]]) causal : tensor<?x4x8xf32>, !tfm.cache<2x8x5xf32> -> tensor<?x4x5xf32>
   %o = tfm.attention %q, %next batch(%batch) causal : tensor<?x4x8xf32>, !tfm.cache<2x8x5xf32> -> tensor<?x4x5xf32>
+  // CHECK: tfm.cache_append %{{.*}}, %{{.*}} batch(%[[BATCH]]) : <2x8x5xbf16, values_in_keys>, tensor<?x2x8xf32>
+  %latent = tfm.cache_create %batch : !tfm.cache<2x8x5xbf16, values_in_keys>
+  %later = tfm.cache_append %latent, %k batch(%batch) : !tfm.cache<2x8x5xbf16, values_in_keys>, tensor<?x2x8xf32>
   // CHECK: tfm.packed_row %[[BATCH]][%{{.*}}, %{{.*}}]
   %row = tfm.packed_row %batch[%n, %0]
   // CHECK: tfm.gather_outputs %{{.*}} batch(%[[BATCH]]) : tensor<?x4x5xf32> -> tensor<?x4x5xf32>

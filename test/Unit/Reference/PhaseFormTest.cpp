@@ -26,6 +26,12 @@ const char kModule[] = R"(
     return %0, %next, %1, %2 : tensor<?x4x3xf32>, !tfm.cache<2x5x3xf32>, tensor<?xi32>, tensor<?x4x3xf32>
   })";
 
+/// The cache of @step.
+Cache makeCache(Program &program, int64_t sequences) {
+  mlir::Type f32 = program.f32();
+  return Cache(ingot::tfm::CacheType::get(f32.getContext(), 2, 5, 3, f32, false), sequences);
+}
+
 /// One sequence: numbers by (position, head, element), token-major.
 struct Sequence {
   int64_t length;
@@ -57,7 +63,7 @@ TEST(PhaseForm, raggedStepsEqualWholeSequences) {
   Program program(kModule);
   std::vector<Sequence> sequences = {{13, 1}, {1, 4}, {9, 7}};
   std::vector<std::vector<double>> got(3);
-  RuntimeValue cache = Cache(2, 5, 3, program.f32(), 3);
+  RuntimeValue cache = makeCache(program, 3);
   // Rows of each sequence in each step; some have none.
   int64_t steps[][3] = {{5, 0, 2}, {1, 1, 0}, {0, 0, 6}, {6, 0, 1}, {1, 0, 0}};
   int64_t position[3] = {0, 0, 0};
@@ -115,7 +121,7 @@ TEST(PhaseForm, forkAndTruncate) {
                                 program.tensor({rows, 2, 3}, part(from.v, 6)),
                                 Batch::pack(rows, begin), cache});
   };
-  Cache cache(2, 5, 3, program.f32(), 1);
+  Cache cache = makeCache(program, 1);
   std::vector<RuntimeValue> first = step(s, 0, 5, cache);
   EXPECT_TRUE(cache.isStale());
   Cache held = std::get<Cache>(first[1]), fork = held.clone();
@@ -146,6 +152,40 @@ TEST(PhaseForm, cacheRoundsToItsType) {
                                             Batch::uniform(1, 1, 1)};
   EXPECT_EQ(program.floats("f", inputs, Precision::F32), (std::vector<double>{0.333984375, 1}));
   EXPECT_EQ(program.floats("f", inputs, Precision::F64), (std::vector<double>{third, 1}));
+}
+
+TEST(PhaseForm, keysThatHoldTheValues) {
+  // Also in i8, where values then have the scale of their keys.
+  for (const char *element : {"f32", "bf16", "i8"}) {
+    std::string shared = std::string("!tfm.cache<2x5x3x") + element + ", values_in_keys>";
+    Program program(R"(
+      func.func @f(%q: tensor<?x4x5xf32>, %k: tensor<?x2x5xf32>, %batch: !tfm.batch) -> tensor<?x4x3xf32> {
+        %0 = tfm.cache_create %batch : )" +
+                    shared + R"(
+        %1 = tfm.cache_append %0, %k batch(%batch) : )" +
+                    shared + R"(, tensor<?x2x5xf32>
+        %2 = tfm.attention %q, %1 batch(%batch) causal : tensor<?x4x5xf32>, )" +
+                    shared + R"( -> tensor<?x4x3xf32>
+        return %2 : tensor<?x4x3xf32>
+      }
+      func.func @whole(%q: tensor<?x4x5xf32>, %k: tensor<?x2x5xf32>, %batch: !tfm.batch) -> tensor<?x4x5xf32> {
+        %0 = tfm.cache_create %batch : !tfm.cache<2x5x5x)" +
+                    element + R"(>
+        %1 = tfm.cache_append %0, %k, %k batch(%batch) : !tfm.cache<2x5x5x)" +
+                    element + R"(>, tensor<?x2x5xf32>, tensor<?x2x5xf32>
+        %2 = tfm.attention %q, %1 batch(%batch) causal : tensor<?x4x5xf32>, !tfm.cache<2x5x5x)" +
+                    element + R"(> -> tensor<?x4x5xf32>
+        return %2 : tensor<?x4x5xf32>
+      })");
+    llvm::SmallVector<RuntimeValue> inputs = {program.tensor({7, 4, 5}, randomNumbers(140, 1)),
+                                              program.tensor({7, 2, 5}, randomNumbers(70, 2)),
+                                              Batch::uniform(1, 7, 7)};
+    std::vector<double> part = program.floats("f", inputs, Precision::F32),
+                        whole = program.floats("whole", inputs, Precision::F32);
+    ASSERT_EQ(part.size(), 7u * 4 * 3);
+    for (size_t i = 0; i < part.size(); ++i)
+      EXPECT_EQ(part[i], whole[i / 3 * 5 + i % 3]) << element;
+  }
 }
 
 TEST(PhaseForm, crossAttentionThroughUniformBatches) {

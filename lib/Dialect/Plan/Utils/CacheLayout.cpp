@@ -16,6 +16,7 @@ llvm::Expected<CacheLayout> CacheLayout::get(tfm::CacheType type) {
   layout.elementBytes = type.getElementType().getIntOrFloatBitWidth() / 8;
   layout.pairs = type.getElementType().isBF16();
   layout.scaled = type.getElementType().isInteger(8);
+  layout.valuesInKeys = type.getValuesInKeys();
   // An upper bound of everything below: 8 bytes per element and 1 KiB per head.
   int64_t width = 0, bytes = 0;
   if (llvm::AddOverflow(layout.keySize, layout.valueSize, width) ||
@@ -29,11 +30,16 @@ llvm::Expected<CacheLayout> CacheLayout::get(tfm::CacheType type) {
   layout.keyDims = layout.pairs ? llvm::alignTo(layout.keySize, 2) : layout.keySize;
   layout.panelBytes = layout.keyDims * kPanelKeys * layout.elementBytes;
   layout.valuesOffset = kPagePositions / kPanelKeys * layout.panelBytes;
-  layout.headBytes = layout.valuesOffset + kPagePositions * layout.valueSize * layout.elementBytes;
+  layout.headBytes = layout.valuesOffset;
+  if (!layout.valuesInKeys)
+    layout.headBytes += kPagePositions * layout.valueSize * layout.elementBytes;
   if (layout.scaled) {
-    layout.keyScalesOffset = layout.headBytes;
-    layout.valueScalesOffset = layout.keyScalesOffset + kPagePositions * 4;
-    layout.headBytes = layout.valueScalesOffset + kPagePositions * 4;
+    layout.keyScalesOffset = layout.valueScalesOffset = layout.headBytes;
+    layout.headBytes += kPagePositions * 4;
+    if (!layout.valuesInKeys) {
+      layout.valueScalesOffset = layout.headBytes;
+      layout.headBytes += kPagePositions * 4;
+    }
   }
   layout.layerBytes = layout.heads * layout.headBytes;
   return layout;

@@ -47,13 +47,16 @@ void TransformerDialect::initialize() {
       >();
 }
 
-// <heads x keySize x valueSize x type>
+// <heads x keySize x valueSize x type> or <..., values_in_keys>
 Type CacheType::parse(AsmParser &parser) {
   SmallVector<int64_t> sizes;
   Type elementType;
   SMLoc loc = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseDimensionList(sizes, /*allowDynamic=*/false) ||
-      parser.parseType(elementType) || parser.parseGreater())
+      parser.parseType(elementType))
+    return {};
+  bool valuesInKeys = succeeded(parser.parseOptionalComma());
+  if ((valuesInKeys && parser.parseKeyword("values_in_keys")) || parser.parseGreater())
     return {};
   if (sizes.size() != 3) {
     parser.emitError(loc, "expected heads x key size x value size, got ")
@@ -61,21 +64,25 @@ Type CacheType::parse(AsmParser &parser) {
     return {};
   }
   return CacheType::getChecked([&] { return parser.emitError(loc); }, parser.getContext(), sizes[0],
-                               sizes[1], sizes[2], elementType);
+                               sizes[1], sizes[2], elementType, valuesInKeys);
 }
 
 void CacheType::print(AsmPrinter &printer) const {
   printer << '<' << getHeads() << 'x' << getKeySize() << 'x' << getValueSize() << 'x'
-          << getElementType() << '>';
+          << getElementType() << (getValuesInKeys() ? ", values_in_keys>" : ">");
 }
 
 LogicalResult CacheType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t heads,
-                                int64_t keySize, int64_t valueSize, Type elementType) {
+                                int64_t keySize, int64_t valueSize, Type elementType,
+                                bool valuesInKeys) {
   if (heads < 1 || keySize < 1 || valueSize < 1)
     return emitError() << "expected positive sizes of a cache, got " << heads << "x" << keySize
                        << "x" << valueSize;
   if (!isa<Float32Type, Float16Type, BFloat16Type>(elementType) && !elementType.isInteger(8))
     return emitError() << "expected f32, f16, bf16 or i8 cache elements, got " << elementType;
+  if (valuesInKeys && valueSize > keySize)
+    return emitError() << "expected values in keys to be at most as long as the keys, got "
+                       << valueSize << " of " << keySize;
   return success();
 }
 

@@ -479,10 +479,11 @@ LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder,
   return success();
 }
 
-/// Of one layer; two f32 scales per head beside i8.
+/// Of one layer; an f32 scale for each row of i8.
 static int64_t bytesPerPosition(CacheType cache) {
-  int64_t scales = cache.getElementType().isInteger(8) ? 8 : 0;
-  int64_t width = cache.getKeySize() + cache.getValueSize();
+  bool inKeys = cache.getValuesInKeys();
+  int64_t scales = cache.getElementType().isInteger(8) ? (inKeys ? 4 : 8) : 0;
+  int64_t width = cache.getKeySize() + (inKeys ? 0 : cache.getValueSize());
   return cache.getHeads() * (width * bytesOf(cache.getElementType()) + scales);
 }
 
@@ -528,7 +529,17 @@ void AttentionOp::getCost(SmallVectorImpl<CostTerm> &terms) {
 
 LogicalResult CacheAppendOp::verify() {
   CacheType cache = getCache().getType();
-  RankedTensorType k = typeOf(getK()), v = typeOf(getV());
+  if (!getV() != cache.getValuesInKeys()) // cache_append_c2
+    return emitOpError("expected values unless the cache has them in its keys, got ")
+           << (getV() ? "values" : "none") << " and " << cache;
+  RankedTensorType k = typeOf(getK());
+  if (!getV()) {
+    if (k.getDimSize(1) != cache.getHeads() || k.getDimSize(2) != cache.getKeySize())
+      return emitOpError("expected keys [tokens, ")
+             << cache.getHeads() << ", " << cache.getKeySize() << "], got " << k;
+    return success();
+  }
+  RankedTensorType v = typeOf(getV());
   if (k.getDimSize(1) != cache.getHeads() || k.getDimSize(2) != cache.getKeySize() ||
       v.getDimSize(1) != cache.getHeads() || v.getDimSize(2) != cache.getValueSize() ||
       differ(k.getDimSize(0), v.getDimSize(0))) // cache_append_c1
@@ -539,13 +550,15 @@ LogicalResult CacheAppendOp::verify() {
 }
 
 void CacheAppendOp::getCost(SmallVectorImpl<CostTerm> &terms) {
-  int64_t bytes = bytesOf(getCache().getType().getElementType());
-  for (Value rows : {Value(getK()), Value(getV())})
-    terms.push_back(costOfShape(CostClass::Cache, bytes, rows));
   CacheType cache = getCache().getType();
-  if (cache.getElementType().isInteger(8)) // its scales
-    terms.push_back(
-        {CostClass::Cache, 8 * cache.getHeads(), {{getBatch(), int64_t(BatchDimKind::Tokens)}}});
+  int64_t scales = 0, bytes = bytesOf(cache.getElementType());
+  for (Value rows : {Value(getK()), Value(getV())})
+    if (rows) {
+      terms.push_back(costOfShape(CostClass::Cache, bytes, rows));
+      scales += 4 * cache.getHeads();
+    }
+  if (cache.getElementType().isInteger(8))
+    terms.push_back({CostClass::Cache, scales, {{getBatch(), int64_t(BatchDimKind::Tokens)}}});
 }
 
 LogicalResult GatherOutputsOp::verify() {

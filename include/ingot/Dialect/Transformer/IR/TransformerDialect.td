@@ -66,7 +66,9 @@ def Transformer_CacheType : Transformer_Type<"Cache", "cache"> {
     of the cache and a linear handle: it is appended to at most once, and reads of it come before
     that (the `check-caches` pass proves it), so no version is ever copied.
 
-    Written `!tfm.cache<heads x keySize x valueSize x type>`.
+    Written `!tfm.cache<heads x keySize x valueSize x type>`. With `, values_in_keys` a value is the first
+    `valueSize` elements of the key of its token and head as they are stored, and has no place of its own:
+    attention on a latent, whose keys are the latent and a rotated part.
 
     ```mlir
     func.func @f(%cache: !tfm.cache<4x64x64xf32>, %k: tensor<?x4x64xf32>, %v: tensor<?x4x64xf32>,
@@ -78,7 +80,7 @@ def Transformer_CacheType : Transformer_Type<"Cache", "cache"> {
     ```
   }];
   let parameters = (ins "int64_t":$heads, "int64_t":$keySize, "int64_t":$valueSize,
-                        "::mlir::Type":$elementType);
+                        "::mlir::Type":$elementType, "bool":$valuesInKeys);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }

@@ -627,7 +627,10 @@ def Transformer_CacheAppendOp : Transformer_Op<"cache_append", [Pure, Cost,
     back as u * n, n the integer nearest to x / u (ties to even), or as 0 where u is 0; a row with a
     number that is not finite is read back as NaN.
 
+    A cache with `values_in_keys` has no `v`: a value is read back as the first elements of its key are.
+
     - C1: `k` is `[tokens, heads, keySize]`, `v` is `[tokens, heads, valueSize]` of the cache.
+    - C2: There is a `v` unless the cache has its values in the keys.
 
     ```mlir
     func.func @f(%cache: !tfm.cache<4x64x64xf32>, %k: tensor<?x4x64xf32>, %v: tensor<?x4x64xf32>,
@@ -641,11 +644,11 @@ def Transformer_CacheAppendOp : Transformer_Op<"cache_append", [Pure, Cost,
   let arguments = (ins
     Arg<Transformer_CacheType, "the cache so far">:$cache,
     Arg<3DTensorOf<[F32, F16, BF16]>, "keys, [tokens, heads, keySize]">:$k,
-    Arg<3DTensorOf<[F32, F16, BF16]>, "values, [tokens, heads, valueSize]">:$v,
+    Arg<Optional<3DTensorOf<[F32, F16, BF16]>>, "values, [tokens, heads, valueSize]">:$v,
     Arg<Transformer_BatchType, "where the rows belong">:$batch);
   let results = (outs Res<Transformer_CacheType, "the next version">:$result);
   let assemblyFormat = [{
-    $cache `,` $k `,` $v `batch` `(` $batch `)` attr-dict `:` type($cache) `,` type($k) `,` type($v)
+    $cache `,` $k (`,` $v^)? `batch` `(` $batch `)` attr-dict `:` type($cache) `,` type($k) (`,` type($v)^)?
   }];
   let hasVerifier = 1;
 }
