@@ -154,14 +154,15 @@ private:
       return fail("unknown pre-tokeniser");
     if (!all(blob.decoder(), [](auto &step) { return step.kind() <= fb::DecoderKind::MAX; }))
       return fail("unknown decoder");
-    if (!all(blob.post_processor(), [&](auto &piece) {
-          if (piece.ids())
-            for (uint32_t id : *piece.ids())
-              if (!isId(id))
-                return false;
-          return true;
-        }))
-      return fail("the post-processor adds a token that does not exist");
+    for (auto *pieces : {blob.post_processor(), blob.pair_processor()})
+      if (!all(pieces, [&](auto &piece) {
+            if (piece.ids())
+              for (uint32_t id : *piece.ids())
+                if (!isId(id))
+                  return false;
+            return true;
+          }))
+        return fail("the post-processor adds a token that does not exist");
     return {};
   }
 

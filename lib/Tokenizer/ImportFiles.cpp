@@ -153,7 +153,7 @@ void addSurroundingTokens(TokenizerSpec &spec, const Surroundings &around,
   if (rules.hasFlags) {
     bool bos = around.boolean("add_bos_token", rules.addBos);
     bool eos = around.boolean("add_eos_token", rules.addEos);
-    spec.postProcessor = surround(bos ? spec.special.bos : -1, eos ? spec.special.eos : -1);
+    surround(spec, bos ? spec.special.bos : -1, eos ? spec.special.eos : -1);
     return;
   }
   auto add = [&](const std::vector<std::string> &names) {
@@ -173,6 +173,58 @@ void addSurroundingTokens(TokenizerSpec &spec, const Surroundings &around,
   add(rules.before);
   spec.postProcessor.push_back({true, {}});
   add(rules.after);
+  // Pairs are BERT's, or RoBERTa's where the separator is spelled like hers; those of other classes
+  // nobody makes.
+  if (rules.before == std::vector<std::string>{"cls_token"} &&
+      rules.after == std::vector<std::string>{"sep_token"})
+    separate(spec, spec.postProcessor.front().ids.front(), spec.postProcessor.back().ids.front(),
+             rules.names.at("sep_token") == "</s>");
+}
+
+/// The number of tokens that texts are cut to, as sentence-transformers has it.
+void addLimit(TokenizerSpec &spec, const Surroundings &around) {
+  fs::path config = around.directory / "tokenizer_config.json";
+  inFile(config, [&] {
+    // "No limit" is spelled as a number of thirty digits.
+    if (Field field = around.field("model_max_length");
+        !field.isNull() && field.number() >= 1 && field.number() < 1e9)
+      spec.maxTokens = uint32_t(field.number());
+    if (Field side = around.field("truncation_side"); !side.isNull()) {
+      spec.cutsFront = side.string() == "left";
+      if (!spec.cutsFront && side.string() != "right")
+        side.fail("expected left or right, got '" + side.string() + "'");
+    }
+    // Classes whose models take no token types do not make them.
+    if (Field inputs = around.field("model_input_names"); !inputs.isNull()) {
+      bool types = false;
+      for (size_t i = 0; i < inputs.arraySize(); ++i)
+        types |= inputs.at(i).string() == "token_type_ids";
+      for (auto *pieces : {&spec.postProcessor, &spec.pairProcessor})
+        for (TemplatePiece &piece : *pieces)
+          piece.type = types ? piece.type : 0;
+    }
+    return 0;
+  });
+  for (const char *kind :
+       {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
+    fs::path path = around.directory / ("sentence_" + std::string(kind) + "_config.json");
+    if (!isFile(path))
+      continue;
+    inFile(path, [&] {
+      json document = parseJson(readFile(path));
+      Field root(document, "");
+      if (Field field = root["max_seq_length"]; !field.isNull()) {
+        uint64_t tokens = field.unsignedInteger();
+        if (tokens < 1 || tokens > UINT32_MAX)
+          field.fail("expected a number of tokens of at least 1");
+        spec.maxTokens = uint32_t(tokens);
+      }
+      if (root["do_lower_case"].boolean(false))
+        spec.normalizer.insert(spec.normalizer.begin(), NormalizerStep(NormalizerKind::Lowercase));
+      return 0;
+    });
+    return;
+  }
 }
 
 void addChatTemplate(TokenizerSpec &spec, const Surroundings &around) {
@@ -222,6 +274,7 @@ TokenizerSpec readDirectory(const fs::path &directory) {
   bool says = !around.field("add_bos_token").isNull() || !around.field("add_eos_token").isNull();
   if (!complete || (isLlamaClass(around) && says))
     addSurroundingTokens(spec, around, rules);
+  addLimit(spec, around);
   addChatTemplate(spec, around);
   return spec;
 }

@@ -341,39 +341,48 @@ private:
 
   // The reference passes a list of encodings from one processor of a sequence to the next: the
   // text, at first; a template makes each of its pieces an encoding of its own. Here the sequence
-  // runs once, on descriptions of encodings.
+  // runs on descriptions of encodings: once for a text, once for a pair.
   using Encodings = std::vector<std::vector<TemplatePiece>>;
 
   void readPostProcessor(const Field &field) {
-    if (field.isNull())
-      return;
-    Encodings encodings{{{true, {}}}};
-    apply(field, encodings, 0);
-    for (auto &encoding : encodings)
-      for (TemplatePiece &piece : encoding)
-        spec.postProcessor.push_back(std::move(piece));
+    Encodings single{{{true, {}}}}, pair{{{true, {}}}, {{true, {}, true, 1}}};
+    if (!field.isNull()) {
+      apply(field, single, 1, 0);
+      apply(field, pair, 2, 0);
+    }
+    auto join = [](Encodings &encodings, std::vector<TemplatePiece> &pieces) {
+      for (auto &encoding : encodings)
+        for (TemplatePiece &piece : encoding)
+          pieces.push_back(std::move(piece));
+    };
+    join(single, spec.postProcessor);
+    join(pair, spec.pairProcessor);
     if (spec.postProcessor.size() == 1 && spec.postProcessor[0].isText)
       spec.postProcessor.clear();
     else if (spec.postProcessor.empty())
       spec.postProcessor.push_back({false, {}}); // a template that leaves the text out
   }
 
-  void apply(const Field &field, Encodings &encodings, unsigned depth) {
+  /// `texts`: what there was at first, 1 or 2.
+  void apply(const Field &field, Encodings &encodings, size_t texts, unsigned depth) {
     checkNesting(field, depth);
     const std::string &type = field["type"].string();
     if (type == "Sequence") {
       Field list = field["processors"];
       for (size_t i = 0; i < list.arraySize(); ++i)
-        apply(list.at(i), encodings, depth + 1);
+        apply(list.at(i), encodings, texts, depth + 1);
     } else if (type == "BertProcessing" || type == "RobertaProcessing") {
       int32_t separator = readTokenPair(field["sep"]), first = readTokenPair(field["cls"]);
+      bool doubled = type == "RobertaProcessing"; // and all of it is of one type
       for (size_t i = 0; i < encodings.size(); ++i) {
-        if (i == 0 || type == "RobertaProcessing")
+        if (doubled)
+          setType(encodings[i], 0);
+        if (i == 0 || doubled)
           encodings[i].insert(encodings[i].begin(), {false, {i == 0 ? first : separator}});
-        encodings[i].push_back({false, {separator}});
+        encodings[i].push_back({false, {separator}, false, uint8_t(i && !doubled)});
       }
     } else if (type == "TemplateProcessing") {
-      applyTemplate(field, encodings);
+      applyTemplate(field, encodings, texts);
     } else if (type != "ByteLevel") { // which only trims offsets
       field.fail("unknown post_processor '" + type + "'");
     }
@@ -385,17 +394,37 @@ private:
     return field.at(1).id();
   }
 
-  static void applyTemplate(const Field &field, Encodings &encodings) {
-    if (encodings.size() != 1)
+  static void setType(std::vector<TemplatePiece> &encoding, uint8_t type) {
+    for (TemplatePiece &piece : encoding)
+      piece.type = type;
+  }
+
+  static uint8_t readType(const Field &piece) {
+    Field field = piece["type_id"];
+    uint64_t type = field.isNull() ? 0 : field.unsignedInteger();
+    if (type > UINT8_MAX)
+      field.fail("expected a type of at most 255");
+    return uint8_t(type);
+  }
+
+  static void applyTemplate(const Field &field, Encodings &encodings, size_t texts) {
+    if (encodings.size() != texts)
       field.fail("a template behind another template");
     Encodings result;
-    Field single = field["single"];
-    for (size_t i = 0; i < single.arraySize(); ++i) {
-      Field piece = single.at(i);
+    Field form = field[texts == 1 ? "single" : "pair"];
+    if (texts == 2 && form.isNull()) { // nothing is known of pairs
+      encodings.clear();
+      return;
+    }
+    for (size_t i = 0; i < form.arraySize(); ++i) {
+      Field piece = form.at(i);
       if (Field sequence = piece["Sequence"]; !sequence.isNull()) {
-        if (sequence["id"].string() != "A")
-          sequence.fail("expected sequence A, got '" + sequence["id"].string() + "'");
-        result.push_back(encodings[0]);
+        const std::string &name = sequence["id"].string();
+        if (name != "A" && (name != "B" || texts == 1))
+          sequence.fail(std::string("expected sequence A") + (texts == 1 ? "" : " or B") +
+                        ", got '" + name + "'");
+        result.push_back(encodings[name == "B"]);
+        setType(result.back(), readType(sequence));
         continue;
       }
       const std::string &name = piece["SpecialToken"]["id"].string();
@@ -405,6 +434,7 @@ private:
       TemplatePiece ids;
       for (size_t k = 0; k < token["ids"].arraySize(); ++k)
         ids.ids.push_back(token["ids"].at(k).id());
+      ids.type = readType(piece["SpecialToken"]);
       result.push_back({std::move(ids)});
     }
     encodings = std::move(result);

@@ -347,7 +347,7 @@ Result<TokenizerSpec> importLlama2c(std::string_view bytes) {
     model.hasUnknown = model.byteFallback = true;
     model.unknownId = 0;
     spec.special = {1, 2, 0, -1, -1, -1, -1};
-    spec.postProcessor = surround(1, -1);
+    surround(spec, 1, -1);
     NormalizerStep step;
     step.kind = NormalizerKind::SentencePiece;
     step.addDummyPrefix = step.escapeWhitespaces = true;

@@ -158,16 +158,30 @@ Charsmap parseCharsmap(std::string_view bytes) {
   return map;
 }
 
-std::vector<TemplatePiece> surround(int32_t before, int32_t after) {
-  std::vector<TemplatePiece> pieces;
-  if (before < 0 && after < 0)
-    return pieces;
-  if (before >= 0)
-    pieces.push_back({false, {before}});
-  pieces.push_back({true, {}});
-  if (after >= 0)
-    pieces.push_back({false, {after}});
-  return pieces;
+void surround(TokenizerSpec &spec, int32_t before, int32_t after) {
+  auto &single = spec.postProcessor, &pair = spec.pairProcessor;
+  single.clear();
+  pair.clear();
+  for (bool second : {false, true}) {
+    if (before >= 0)
+      pair.push_back({false, {before}, false, second});
+    pair.push_back({true, {}, second, second});
+    if (after >= 0)
+      pair.push_back({false, {after}, false, second});
+    if (!second && (before >= 0 || after >= 0))
+      single = pair;
+  }
+}
+
+void separate(TokenizerSpec &spec, int32_t first, int32_t separator, bool doubled) {
+  auto &single = spec.postProcessor, &pair = spec.pairProcessor;
+  uint8_t type = !doubled;
+  single = {{false, {first}}, {true, {}}, {false, {separator}}};
+  pair = single;
+  if (doubled)
+    pair.push_back({false, {separator}});
+  pair.push_back({true, {}, true, type});
+  pair.push_back({false, {separator}, false, type});
 }
 
 void addSentencePieceDecoder(TokenizerSpec &spec, const NormalizerStep &normalizer,

@@ -163,8 +163,12 @@ AddedToken readAddedToken(const Field &field);
 /// SentencePiece's precompiled_charsmap.
 Charsmap parseCharsmap(std::string_view bytes);
 
-/// <s> and </s> around the text; -1: nothing there.
-std::vector<TemplatePiece> surround(int32_t before, int32_t after);
+/// <s> and </s> around a text, and around each of a pair; -1: nothing there.
+void surround(TokenizerSpec &spec, int32_t before, int32_t after);
+
+/// BERT's [CLS] A [SEP] B [SEP], the second text with its [SEP] of type 1; or `doubled`, RoBERTa's
+/// <s> A </s></s> B </s>, all of one type.
+void separate(TokenizerSpec &spec, int32_t first, int32_t separator, bool doubled);
 
 /// What a tokenizer made with SentencePiece does around its model.
 void addSentencePieceDecoder(TokenizerSpec &spec, const NormalizerStep &normalizer,

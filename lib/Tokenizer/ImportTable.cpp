@@ -25,7 +25,8 @@ struct Recipe {
 
 const std::vector<Recipe> &recipes() {
   static const std::vector<Recipe> list = {
-      {{"", "default", "gpt-2", "phi-2", "mpt", "olmo", "jina-es", "jina-de", "roberta-bpe"},
+      {{"", "default", "gpt-2", "phi-2", "mpt", "olmo", "jina-es", "jina-de", "jina-v1-en",
+        "jina-v2-es", "jina-v2-de", "jina-v2-code", "roberta-bpe"},
        {},
        /*thenGpt2=*/true},
       {{"starcoder", "smollm", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
@@ -213,11 +214,20 @@ TokenizerSpec readTable(const TokenTable &table) {
       entry.special = token.kind == TokenKind::Control;
       added.add(entry);
     }
-  spec.postProcessor =
-      surround(table.addBos ? table.special.bos : -1, table.addEos ? table.special.eos : -1);
-  if (spec.model.kind == ModelKind::WordPiece)
-    spec.postProcessor = surround(table.special.cls >= 0 ? table.special.cls : table.special.bos,
-                                  table.special.sep >= 0 ? table.special.sep : table.special.eos);
+  const SpecialIds &special = table.special;
+  int32_t first = special.cls >= 0 ? special.cls : special.bos,
+          separator = special.sep >= 0 ? special.sep : special.eos;
+  // Others with both around a text are RoBERTa's and XLM-R's kin.
+  bool isBert = spec.model.kind == ModelKind::WordPiece,
+       isRoberta = !isBert && table.addBos && table.addEos;
+  if (isRoberta)
+    first = special.bos, separator = special.eos;
+  if ((isBert || isRoberta) && first >= 0 && separator >= 0)
+    separate(spec, first, separator, isRoberta);
+  else if (isBert)
+    surround(spec, first, separator);
+  else
+    surround(spec, table.addBos ? special.bos : -1, table.addEos ? special.eos : -1);
   return spec;
 }
 

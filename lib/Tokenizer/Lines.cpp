@@ -15,18 +15,40 @@ namespace ingot::tokenizer {
 
 using nlohmann::json;
 
-static MaybeError encodeLine(const Tokenizer &tokenizer, const json &line, std::ostream &out,
-                             bool addSpecial) {
-  if (!line.is_string())
-    return Error{std::string("expected a JSON string, got ") + line.type_name()};
-  Result<std::vector<int32_t>> ids =
-      tokenizer.encode(line.get_ref<const std::string &>(), addSpecial);
-  if (!ids)
-    return ids.takeError();
+static std::ostream &operator<<(std::ostream &out, const std::vector<int32_t> &ids) {
   out << '[';
-  for (size_t i = 0; i < ids->size(); ++i)
-    out << (i ? ", " : "") << (*ids)[i];
-  out << "]\n";
+  for (size_t i = 0; i < ids.size(); ++i)
+    out << (i ? ", " : "") << ids[i];
+  return out << ']';
+}
+
+static MaybeError encodeLine(const Tokenizer &tokenizer, const json &line, std::ostream &out,
+                             const LineOptions &options) {
+  bool isPair = line.is_array() && line.size() == 2 && line[0].is_string() && line[1].is_string();
+  if (!line.is_string() && !isPair)
+    return Error{std::string("expected a JSON string, or an array of two, got ") +
+                 line.type_name()};
+  if (!options.addSpecial) {
+    if (isPair || options.maxTokens != SIZE_MAX)
+      return Error{"pairs and texts that are cut have their special tokens"};
+    Result<std::vector<int32_t>> ids = tokenizer.encode(line.get_ref<const std::string &>(), false);
+    if (!ids)
+      return ids.takeError();
+    out << *ids << '\n';
+    return {};
+  }
+  std::optional<std::string_view> second;
+  if (isPair)
+    second = line[1].get_ref<const std::string &>();
+  const json &first = isPair ? line[0] : line;
+  auto sequence =
+      tokenizer.encodeSequence(first.get_ref<const std::string &>(), second, options.maxTokens);
+  if (!sequence)
+    return sequence.takeError();
+  if (isPair)
+    out << "{\"ids\": " << sequence->ids << ", \"types\": " << sequence->types << "}\n";
+  else
+    out << sequence->ids << '\n';
   return {};
 }
 
@@ -56,7 +78,7 @@ MaybeError tokenizeLines(const Tokenizer &tokenizer, std::istream &in, std::ostr
     else if (options.decode)
       error = decodeLine(tokenizer, line, out);
     else
-      error = encodeLine(tokenizer, line, out, options.addSpecial);
+      error = encodeLine(tokenizer, line, out, options);
     if (error)
       return Error{"line " + std::to_string(number) + ": " + error->message};
     out.flush();

@@ -62,11 +62,12 @@ private:
         if (id < 0 || size_t(id) >= tokens)
           return Error{"merge refers to token " + std::to_string(id) + " of " +
                        std::to_string(tokens)};
-    for (const TemplatePiece &piece : spec.postProcessor)
-      for (int32_t id : piece.ids)
-        if (!isId(id))
-          return Error{"post-processor adds token " + std::to_string(id) + " of " +
-                       std::to_string(vocabularySize())};
+    for (auto *pieces : {&spec.postProcessor, &spec.pairProcessor})
+      for (const TemplatePiece &piece : *pieces)
+        for (int32_t id : piece.ids)
+          if (!isId(id))
+            return Error{"post-processor adds token " + std::to_string(id) + " of " +
+                         std::to_string(vocabularySize())};
     const SpecialIds &special = spec.special;
     for (int32_t id : {model.unknownId, special.bos, special.eos, special.unk, special.pad,
                        special.sep, special.cls, special.mask})
@@ -254,17 +255,22 @@ private:
     auto normalizer = writeNormalizer(builder);
     auto preTokenizer = writePreTokenizer(builder);
     auto decoder = writeDecoder(builder);
-    std::vector<Offset<fb::TemplatePiece>> postProcessor;
-    for (const TemplatePiece &piece : spec.postProcessor)
-      postProcessor.push_back(fb::CreateTemplatePiece(
-          builder, piece.isText,
-          builder.CreateVector(std::vector<uint32_t>(piece.ids.begin(), piece.ids.end()))));
+    auto writePieces = [&](const std::vector<TemplatePiece> &pieces) {
+      std::vector<Offset<fb::TemplatePiece>> out;
+      for (const TemplatePiece &piece : pieces)
+        out.push_back(fb::CreateTemplatePiece(
+            builder, piece.isText,
+            builder.CreateVector(std::vector<uint32_t>(piece.ids.begin(), piece.ids.end())),
+            piece.isSecond, piece.type));
+      return builder.CreateVector(out);
+    };
 
     auto addedTokensOut = builder.CreateVector(addedTokens);
     auto charsmapsOut = builder.CreateVector(charsmaps);
     auto normalizerOut = builder.CreateVector(normalizer);
     auto preTokenizerOut = builder.CreateVector(preTokenizer);
-    auto postProcessorOut = builder.CreateVector(postProcessor);
+    auto postProcessorOut = writePieces(spec.postProcessor);
+    auto pairProcessorOut = writePieces(spec.pairProcessor);
     auto decoderOut = builder.CreateVector(decoder);
     auto prefixOut = string(builder, model.continuingPrefix);
     auto suffixOut = string(builder, model.endOfWordSuffix);
@@ -296,6 +302,9 @@ private:
     root.add_normalizer(normalizerOut);
     root.add_pre_tokenizer(preTokenizerOut);
     root.add_post_processor(postProcessorOut);
+    root.add_pair_processor(pairProcessorOut);
+    root.add_max_tokens(spec.maxTokens);
+    root.add_cuts_front(spec.cutsFront);
     root.add_decoder(decoderOut);
     root.add_bos(spec.special.bos);
     root.add_eos(spec.special.eos);

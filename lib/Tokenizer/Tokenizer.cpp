@@ -304,6 +304,67 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, bool addSp
   return ids;
 }
 
+/// How many tokens of each text stay where `room` are left for both: as the reference takes them
+/// away, one by one of the longer.
+static std::pair<size_t, size_t> shareRoom(size_t a, size_t b, size_t room) {
+  size_t shorter = std::min(a, b), longer = std::max(a, b);
+  if (a + b <= room)
+    return {a, b};
+  longer = shorter > room ? shorter : std::max(shorter, room - shorter);
+  if (shorter + longer > room) {
+    shorter = room / 2;
+    longer = room - shorter;
+  }
+  return a <= b ? std::pair(shorter, longer) : std::pair(longer, shorter);
+}
+
+Result<Tokenizer::Sequence> Tokenizer::encodeSequence(std::string_view text,
+                                                      std::optional<std::string_view> second,
+                                                      size_t maxTokens) const {
+  auto *pieces = second ? impl->blob->pair_processor() : impl->blob->post_processor();
+  bool isPlain = !pieces || pieces->size() == 0;
+  if (second && isPlain)
+    return Error{"the tokenizer has no form for pairs of texts"};
+  std::vector<int32_t> texts[2];
+  if (MaybeError error = impl->encodeText(text, texts[0]))
+    return std::move(*error);
+  if (second)
+    if (MaybeError error = impl->encodeText(*second, texts[1]))
+      return std::move(*error);
+  size_t added = 0;
+  if (!isPlain)
+    for (const fb::TemplatePiece *piece : *pieces)
+      added += piece->is_text() || !piece->ids() ? 0 : piece->ids()->size();
+  Sequence sequence;
+  auto kept = shareRoom(texts[0].size(), texts[1].size(), maxTokens - std::min(added, maxTokens));
+  auto cut = [&](std::vector<int32_t> &ids, size_t count) {
+    sequence.dropped += ids.size() - count;
+    if (impl->blob->cuts_front())
+      ids.erase(ids.begin(), ids.end() - ptrdiff_t(count));
+    else
+      ids.resize(count);
+  };
+  cut(texts[0], kept.first);
+  cut(texts[1], kept.second);
+  if (isPlain) {
+    sequence.ids = std::move(texts[0]);
+  } else {
+    for (const fb::TemplatePiece *piece : *pieces) {
+      if (piece->is_text()) {
+        const std::vector<int32_t> &ids = texts[piece->is_second()];
+        sequence.ids.insert(sequence.ids.end(), ids.begin(), ids.end());
+      } else if (piece->ids()) {
+        sequence.ids.insert(sequence.ids.end(), piece->ids()->begin(), piece->ids()->end());
+      }
+      sequence.types.resize(sequence.ids.size(), piece->type());
+    }
+  }
+  sequence.types.resize(sequence.ids.size(), 0);
+  return sequence;
+}
+
+size_t Tokenizer::maxTokens() const { return impl->blob->max_tokens(); }
+
 std::string Tokenizer::decode(const int32_t *ids, size_t count, bool skipSpecial) const {
   StreamDecoder stream(*this, skipSpecial);
   std::string text;

@@ -63,6 +63,8 @@ struct ingot_model {
         return true;
     return false;
   }
+  /// What texts are cut to, in tokens: the context, or less where the tokenizer says so.
+  uint64_t textTokens() const;
   const char *path() const { return artifact.path().c_str(); }
 
   ingot_model_options options;

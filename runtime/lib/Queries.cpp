@@ -249,6 +249,7 @@ ingot_error *ingot_model_get_sequence_model(const ingot_model *model,
     out.output_count = from->outputs()->size();
     out.pooling = static_cast<ingot_pooling>(from->pooling());
     out.normalize = from->normalize();
+    out.text_tokens = model->textTokens();
     return writeInfo(info, out);
   });
 }

@@ -172,6 +172,41 @@ for name, fields in (("bert", {}), ("bert", {"architectures": ["BertForTokenClas
         want = [[WORDS[i], names[row.index(max(row))], f"{max(row):.4f}"] for i, row in zip(ids, each)]
     expect(lines == want, f"labels of {fields}: {lines}, expected {want}")
 
+# A cross-encoder: the score of a pair of texts. The second text has type 1.
+ONE = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "score"}}
+for fields, score in ((ONE, lambda x: 1 / (1 + math.exp(-x))), ({**ONE, "problem_type": "regression"}, lambda x: x),
+                      ({**ONE, "sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, lambda x: x)):
+    config, checkpoint, model, graph = prepare("bert", **fields)
+    (checkpoint / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "model_max_length": 9}))
+    run("ingot-compile", checkpoint, "-o", model, "--quiet", "--activations=f32", TARGET, "--strict")
+    pairs = {("a b", "c"): ([2, 5, 6, 3, 7, 3], [0, 0, 0, 0, 1, 1]), ("", "d"): ([2, 3, 8, 3], [0, 0, 1, 1]),
+             ("a b c d e f", "g h"): ([2, 5, 6, 7, 8, 3, 11, 12, 3], [0] * 6 + [1] * 3)}
+    file = folder / "pairs.tsv"
+    file.write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    together = run("ingot-run", model, "--pairs-file", file)
+    expect(together.stderr.count("note:") == 1 and f"note: {file}: line 3: cut to 9 tokens, 2 more are not read" in together.stderr, f"pairs: {together.stderr}")
+    for ((a, b), (ids, types)), line in zip(pairs.items(), together.stdout.splitlines(), strict=True):
+        want = floats(rows(model, [ids], "classes", "--token-types=" + ",".join(map(str, types))))[0]
+        expect(line == f"score\t{score(want):.4f}", f"{fields}: {a} and {b}: {line}, expected {score(want):.4f}")
+        alone = run("ingot-run", model, "-p", a, "--pair", b)
+        expect(alone.stdout == line + "\n", f"{fields}: {a} and {b} alone: {alone.stdout}")
+for arguments, text in ((["--pair=a"], "--pair requires --prompt"), (["--pairs-file", folder / "bad.tsv"], "bad.tsv: line 1: expected two texts with a tab between")):
+    (folder / "bad.tsv").write_text("a\tb\tc\n")
+    done = run("ingot-run", model, *arguments, ok=False)
+    expect(done.returncode == 1 and text in done.stderr, f"{arguments}: {done.stderr}")
+
+# Texts are cut to what the checkpoint says, ids to nothing.
+(checkpoint / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 6}))
+run("ingot-compile", checkpoint, "-o", model, "--quiet", "--activations=f32", TARGET)
+done = run("ingot-run", "embed", model, "-p", "a b c d e f g")
+expect(done.stderr == "note: --prompt: cut to 6 tokens, 3 more are not read\n", f"embed: {done.stderr}")
+expect(done.stdout == run("ingot-run", "embed", model, "-p", "a b c d").stdout, "embed: another vector of a text that is cut")
+whole = run("ingot-run", "embed", model, "--ids=2,5,6,7,8,9,10,3")
+expect(not whole.stderr and whole.stdout != done.stdout, f"embed: ids are cut: {whole.stderr}")
+long = run("ingot-run", "embed", model, "--ids=" + ",".join(["5"] * (config["max_position_embeddings"] + 1)), ok=False)
+expect(long.returncode == 1 and "the context has" in long.stderr, f"embed: {long.stderr}")
+
 # Token types count, and only those that there are.
 config, checkpoint, model, graph = prepare("bert", architectures=["BertModel"])
 ids, types = ids_of(6, 3, 23), [0, 0, 1, 1, 0, 1]

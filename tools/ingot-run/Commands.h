@@ -30,6 +30,7 @@ struct SamplingArguments {
 struct GenerateOptions {
   LoadOptions load;
   std::optional<std::string> prompt, ids, idsFile, logits, tokenTypes;
+  std::optional<std::string> pair, pairsFile;            // of an encoder
   std::optional<std::string> decoderIds, decoderIdsFile; // of encoder-decoders
   std::string output;                                    // of an encoder
   std::optional<uint64_t> newTokens;
@@ -52,13 +53,21 @@ struct ChatOptions {
 };
 int runChat(const ChatOptions &options);
 
-/// Where sequences come from; exactly one is there.
+/// Where sequences come from; exactly one is there, and with a prompt its pair.
 struct SequenceInput {
-  std::optional<std::string> prompt, ids, idsFile, file; // file: one text per line
+  std::optional<std::string> prompt, ids, idsFile;
+  std::optional<std::string> file;      ///< one text per line
+  std::optional<std::string> pair;      ///< what `prompt` is the first text of a pair with
+  std::optional<std::string> pairsFile; ///< two texts per line, with a tab between
 };
-/// The ids of every sequence.
-std::vector<std::vector<int32_t>> readSequences(const SequenceInput &input,
-                                                const ingot::Model &model);
+/// The ids of every sequence; and the types of its tokens, where it is a text and the model has
+/// types.
+struct Sequences {
+  std::vector<std::vector<int32_t>> ids, types;
+};
+/// Texts that are longer than the model reads are cut, with a note; ids never.
+Sequences readSequences(const SequenceInput &input, const ingot::Model &model,
+                        const std::optional<std::string> &tokenTypes);
 /// The number of an output of whole sequences, if the model has it.
 std::optional<size_t> findSequenceOutput(const ingot::Model &model, const std::string &name);
 
@@ -117,6 +126,7 @@ int runProfile(const ProfileOptions &options);
 struct TokenizeOptions {
   std::string path;
   bool noSpecial = false, decode = false;
+  std::optional<uint64_t> maxTokens;
 };
 int runTokenize(const TokenizeOptions &options);
 

@@ -158,7 +158,8 @@ int runGenerate(const GenerateOptions &options) {
   if (model.info().has_sequence_model &&
       (!generates || (!options.output.empty() && options.output != "logits")))
     return runSequences({options.load,
-                         {options.prompt, options.ids, options.idsFile, std::nullopt},
+                         {options.prompt, options.ids, options.idsFile, std::nullopt, options.pair,
+                          options.pairsFile},
                          options.output,
                          options.logits,
                          options.tokenTypes},
@@ -167,6 +168,8 @@ int runGenerate(const GenerateOptions &options) {
     throw Failure(options.load.path + ": has no output '" + options.output + "', only logits");
   if (options.tokenTypes)
     throw Failure(options.load.path + ": takes no token types");
+  if (options.pair || options.pairsFile)
+    throw Failure(options.load.path + ": takes no pairs of texts: it is not an encoder");
   if (!model.info().has_language_model)
     throw Failure(options.load.path +
                   ": not a language model; give --input and --output (see ingot-run inspect)");

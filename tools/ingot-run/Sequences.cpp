@@ -12,17 +12,31 @@ using namespace ingot;
 
 namespace {
 
-std::vector<int32_t> encodeText(const Model &model, const std::string &text,
-                                const std::string &where) {
-  std::vector<int32_t> ids;
+/// Adds what the model reads of a text or a pair. Only encoders cut: what is translated is read
+/// whole.
+void addText(Sequences &to, const Model &model, const std::string &text, const std::string *second,
+             const std::string &where) {
+  if (second && model.info().has_language_model)
+    throw Failure(where + ": the model takes no pairs of texts: it is not an encoder");
   try {
-    ids = model.encode(text);
+    if (model.info().has_language_model) {
+      to.ids.push_back(model.encode(text));
+      to.types.emplace_back();
+    } else {
+      auto encoding = model.encodeSequence(text, second);
+      if (encoding.dropped)
+        fprintf(stderr, "note: %s: cut to %zu tokens, %zu more are not read\n", where.c_str(),
+                encoding.ids.size(), encoding.dropped);
+      to.ids.push_back(std::move(encoding.ids));
+      // Of one type all tokens are.
+      bool typed = model.sequenceModel().token_types > 1;
+      to.types.push_back(typed ? std::move(encoding.types) : std::vector<int32_t>());
+    }
   } catch (const Error &error) {
     throw Failure(error.what());
   }
-  if (ids.empty())
+  if (to.ids.back().empty())
     throw Failure(where + ": no tokens in it");
-  return ids;
 }
 
 /// A file that is complete or is not there.
@@ -68,29 +82,42 @@ std::string knownOutputs(const Model &model) {
 
 } // namespace
 
-std::vector<std::vector<int32_t>> readSequences(const SequenceInput &input, const Model &model) {
-  std::vector<std::vector<int32_t>> sequences;
+Sequences readSequences(const SequenceInput &input, const Model &model,
+                        const std::optional<std::string> &tokenTypes) {
+  Sequences sequences;
   if (input.ids) {
-    sequences = {parseIds(*input.ids, "--ids")};
-    if (sequences[0].empty())
+    sequences.ids = {parseIds(*input.ids, "--ids")};
+    if (sequences.ids[0].empty())
       throw Failure("--ids: no ids in it");
   } else if (input.idsFile) {
-    sequences = readIdsFile(*input.idsFile);
+    sequences.ids = readIdsFile(*input.idsFile);
   } else if (input.prompt) {
-    sequences = {encodeText(model, *input.prompt, "--prompt")};
-  } else if (input.file) {
-    std::string text = readFile(*input.file);
+    addText(sequences, model, *input.prompt, input.pair ? &*input.pair : nullptr, "--prompt");
+  } else if (input.file || input.pairsFile) {
+    const std::string &path = input.file ? *input.file : *input.pairsFile;
+    std::string text = readFile(path);
     for (size_t at = 0; at < text.size();) {
       size_t end = std::min(text.find('\n', at), text.size());
-      std::string where = *input.file + ": line " + std::to_string(sequences.size() + 1);
-      sequences.push_back(encodeText(model, text.substr(at, end - at), where));
+      std::string where = path + ": line " + std::to_string(sequences.ids.size() + 1);
+      std::string line = text.substr(at, end - at), second;
+      if (input.pairsFile) {
+        size_t tab = line.find('\t');
+        if (tab == std::string::npos || line.find('\t', tab + 1) != std::string::npos)
+          throw Failure(where + ": expected two texts with a tab between");
+        second = line.substr(tab + 1);
+        line.resize(tab);
+      }
+      addText(sequences, model, line, input.pairsFile ? &second : nullptr, where);
       at = end + 1;
     }
-    if (sequences.empty())
-      throw Failure(*input.file + ": no lines in it");
+    if (sequences.ids.empty())
+      throw Failure(path + ": no lines in it");
   } else {
     throw Failure("nothing to do; give -p TEXT, --file=FILE, --ids=IDS or --ids-file=FILE");
   }
+  if (tokenTypes)
+    sequences.types.assign(sequences.ids.size(), parseIds(*tokenTypes, "--token-types"));
+  sequences.types.resize(sequences.ids.size());
   return sequences;
 }
 
@@ -105,15 +132,15 @@ std::optional<size_t> findSequenceOutput(const Model &model, const std::string &
 
 namespace {
 
-/// Ids and types in the form of the C API; types are those of every sequence.
-std::vector<ingot_sequence> makeSequences(const std::vector<std::vector<int32_t>> &ids,
-                                          const std::vector<int32_t> &types) {
+/// Ids and types in the form of the C API.
+std::vector<ingot_sequence> makeSequences(const Sequences &from) {
   std::vector<ingot_sequence> sequences;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!types.empty() && types.size() != ids[i].size())
-      throw Failure("--token-types: expected one for each of the " + std::to_string(ids[i].size()) +
+  for (size_t i = 0; i < from.ids.size(); ++i) {
+    const std::vector<int32_t> &ids = from.ids[i], &types = from.types[i];
+    if (!types.empty() && types.size() != ids.size())
+      throw Failure("--token-types: expected one for each of the " + std::to_string(ids.size()) +
                     " tokens, got " + std::to_string(types.size()));
-    sequences.push_back({ids[i].data(), types.empty() ? nullptr : types.data(), ids[i].size()});
+    sequences.push_back({ids.data(), types.empty() ? nullptr : types.data(), ids.size()});
   }
   return sequences;
 }
@@ -134,6 +161,8 @@ std::vector<size_t> bestOf(const float *row, size_t width, size_t wanted) {
 /// itself.
 std::vector<double> probabilitiesOf(const float *row, size_t width, bool independent) {
   std::vector<double> result(row, row + width);
+  if (width == 1 && !independent) // no choice: the number is what the model says
+    return result;
   double top = *std::max_element(result.begin(), result.end()), sum = 0;
   for (double &value : result) {
     value = independent ? 1 / (1 + std::exp(-value)) : std::exp(value - top);
@@ -155,8 +184,9 @@ std::string nameLine(const std::string &name, double probability) {
 /// or of each of its tokens. Empty where they say nothing that has a name.
 class Reader {
 public:
-  Reader(const Model &model, size_t index, const std::vector<int32_t> &ids)
-      : model(model), index(index), output(model.sequenceOutput(index)), ids(ids) {
+  /// `brief`: of the labels of a text the likeliest alone, one text per line.
+  Reader(const Model &model, size_t index, const std::vector<int32_t> &ids, bool brief)
+      : model(model), index(index), output(model.sequenceOutput(index)), ids(ids), brief(brief) {
     if (std::string(output.name) == "logits" && output.width == model.sequenceModel().vocabulary)
       mask = model.specialId("mask");
   }
@@ -173,7 +203,7 @@ public:
       return text;
     std::vector<double> probabilities = probabilitiesOf(row, output.width, output.independent);
     bool all = output.first_row_only;
-    for (size_t i : bestOf(row, output.width, all ? output.width : 1))
+    for (size_t i : bestOf(row, output.width, all && !brief ? output.width : 1))
       text += (all ? "" : tokenText(ids[token]) + "\t") +
               nameLine(model.label(index, i), probabilities[i]);
     return text;
@@ -194,6 +224,7 @@ private:
   const size_t index;
   const ingot_sequence_output_info output;
   const std::vector<int32_t> &ids;
+  const bool brief;
   int32_t mask = -1;
 };
 
@@ -216,22 +247,21 @@ int runSequences(const SequenceOptions &options, Model &model) {
     name = model.sequenceOutput(*index).name;
   }
   ingot_sequence_output_info output = model.sequenceOutput(*index);
-  auto ids = readSequences(options.input, model);
-  std::vector<int32_t> types;
-  if (options.tokenTypes)
-    types = parseIds(*options.tokenTypes, "--token-types");
-  std::vector<ingot_sequence> sequences = makeSequences(ids, types);
+  Sequences input = readSequences(options.input, model, options.tokenTypes);
+  std::vector<ingot_sequence> sequences = makeSequences(input);
+  const auto &ids = input.ids;
 
   struct Sink {
     std::optional<RowsFile> file;
     std::vector<std::string> lines; // best id of every row, per sequence
-    std::optional<Reader> reader;   // of a text
+    std::vector<Reader> readers;    // of each text
     std::string words;
     size_t width;
     std::string failure;
   } sink;
-  if (options.input.prompt)
-    sink.reader.emplace(model, *index, ids.front());
+  if (options.input.prompt || options.input.pairsFile)
+    for (const std::vector<int32_t> &list : ids)
+      sink.readers.emplace_back(model, *index, list, /*brief=*/!options.input.prompt);
   sink.width = output.width;
   sink.lines.resize(ids.size());
   if (options.logits)
@@ -248,8 +278,8 @@ int runSequences(const SequenceOptions &options, Model &model) {
         sink.file->write(row, sink.width);
         return;
       }
-      if (sink.reader)
-        sink.words += sink.reader->read(token, row);
+      if (!sink.readers.empty())
+        sink.words += sink.readers[sequence].read(token, row);
       sink.lines[sequence] +=
           (token ? " " : "") + std::to_string(bestOf(row, sink.width, 1).front());
     } catch (const Failure &failure) {
@@ -306,11 +336,9 @@ int runEmbed(const EmbedOptions &options) {
   Model model = loadModel(options.load);
   if (!model.info().has_sequence_model)
     throw Failure(options.load.path + ": makes no embeddings: it is not an encoder");
-  auto ids = readSequences(options.input, model);
-  std::vector<int32_t> types;
-  if (options.tokenTypes)
-    types = parseIds(*options.tokenTypes, "--token-types");
-  std::vector<ingot_sequence> sequences = makeSequences(ids, types);
+  Sequences input = readSequences(options.input, model, options.tokenTypes);
+  std::vector<ingot_sequence> sequences = makeSequences(input);
+  const auto &ids = input.ids;
   ingot_embed_options embed;
   ingot_embed_options_init(&embed);
   ingot_run_options_init(&embed.run);

@@ -16,6 +16,8 @@ int runTokenize(const TokenizeOptions &options) {
   tk::LineOptions lines;
   lines.addSpecial = !options.noSpecial;
   lines.decode = options.decode;
+  if (options.maxTokens)
+    lines.maxTokens = *options.maxTokens;
   std::ios::sync_with_stdio(false);
   // An artifact holds its tokenizer as a segment; everything else is the tokenizer library's.
   bool isArtifact = false;

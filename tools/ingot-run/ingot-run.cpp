@@ -100,6 +100,15 @@ int run(int argc, char **argv) {
       ->excludes(decoderIds);
   app.add_option("--token-types", generate.tokenTypes, "Encoders: the type of every token")
       ->type_name("TYPES");
+  app.add_option("--pair", generate.pair, "Encoders: the second text of a pair, behind --prompt")
+      ->type_name("TEXT")
+      ->needs(prompt);
+  app.add_option("--pairs-file", generate.pairsFile,
+                 "Encoders: a pair of texts per line, with a tab between ('-': standard input)")
+      ->type_name("FILE")
+      ->excludes(prompt)
+      ->excludes(ids)
+      ->excludes(idsFile);
   auto *input = app.add_option("--input", tensors.inputs, "An input of an entry point, as .npy");
   auto *output = app.add_option(
       "--output", tensors.outputs,
@@ -114,11 +123,13 @@ int run(int argc, char **argv) {
 
   TokenizeOptions tokenize;
   CLI::App *tokenizeApp = app.add_subcommand(
-      "tokenize", "One JSON string per line in, one JSON array of ids per line out");
+      "tokenize",
+      "One JSON string per line in (or an array of two, a pair), one JSON array of ids per line out");
   tokenizeApp->add_option("path", tokenize.path, "An artifact or a tokenizer's file or directory")
       ->required();
   tokenizeApp->add_flag("--no-special", tokenize.noSpecial, "Add no begin and end ids");
   tokenizeApp->add_flag("--decode", tokenize.decode, "Arrays of ids in, strings out");
+  tokenizeApp->add_option("--max-tokens", tokenize.maxTokens, "Cut what is longer")->type_name("N");
   tokenizeApp->footer("\nExample:\n  echo '\"Hello\"' | ingot-run tokenize m.ingot\n");
 
   ChatOptions chat;
@@ -254,12 +265,12 @@ int run(int argc, char **argv) {
     tensors.outputs.clear();
   }
   if (!tensors.inputs.empty() || !tensors.outputs.empty()) {
-    if (generate.prompt || generate.ids || generate.idsFile)
+    if (generate.prompt || generate.ids || generate.idsFile || generate.pairsFile)
       throw Failure("--input and --output do not go with --prompt, --ids or --ids-file");
     tensors.load = generate.load;
     return runTensors(tensors);
   }
-  if (!generate.prompt && !generate.ids && !generate.idsFile)
+  if (!generate.prompt && !generate.ids && !generate.idsFile && !generate.pairsFile)
     throw Failure(generate.load.path +
                   ": nothing to do; give -p TEXT, --ids=IDS, --ids-file=FILE or --input NAME=FILE");
   return runGenerate(generate);

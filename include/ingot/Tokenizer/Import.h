@@ -45,9 +45,10 @@ struct TokenTable {
 };
 Result<TokenizerSpec> importTokenTable(const TokenTable &table);
 
-/// A file (tokenizer.json, *.model, *.bin, *.tiktoken, vocab.json or merges.txt with the other beside
-/// it, vocab.txt) or a directory. In a directory the first of tokenizer.json, a SentencePiece model
-/// (tokenizer.model, spiece.model, sentencepiece.bpe.model, sentencepiece.model, spm.model),
+/// A file (tokenizer.json, *.model, *.bin, *.tiktoken, vocab.json or merges.txt with the other
+/// beside it, vocab.txt) or a directory. In a directory the first of tokenizer.json, a
+/// SentencePiece model (tokenizer.model, spiece.model, sentencepiece.bpe.model,
+/// sentencepiece.model, spm.model),
 /// *.tiktoken, vocab.json with source.spm or merges.txt, and vocab.txt is read under the numbers of
 /// the class that tokenizer_config.json names, and then what that file, special_tokens_map.json,
 /// added_tokens.json and chat_template.jinja add to it.

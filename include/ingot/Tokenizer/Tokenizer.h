@@ -46,6 +46,22 @@ public:
   /// a pattern takes unreasonably many steps on it.
   Result<std::vector<int32_t>> encode(std::string_view text, bool addSpecial) const;
 
+  /// What a model reads: ids, a token type for each, and how many tokens of the texts were cut.
+  struct Sequence {
+    std::vector<int32_t> ids, types;
+    size_t dropped = 0;
+  };
+
+  /// `text`, or a pair of texts, with what the post-processor adds. It is cut to `maxTokens` ids,
+  /// added ones included: one text at its end (or beginning: TokenizerSpec::cutsFront), of a pair
+  /// the longer one first, until both are equally long. Also fails where the tokenizer has no form
+  /// for pairs.
+  Result<Sequence> encodeSequence(std::string_view text, std::optional<std::string_view> second,
+                                  size_t maxTokens = SIZE_MAX) const;
+
+  /// What texts are to be cut to; 0: the source does not say.
+  size_t maxTokens() const;
+
   /// The text of `ids`. Ids without a token (padding of the vocabulary) contribute nothing.
   std::string decode(const int32_t *ids, size_t count, bool skipSpecial) const;
   std::string decode(const std::vector<int32_t> &ids, bool skipSpecial) const {
@@ -103,12 +119,14 @@ private:
 
 struct LineOptions {
   bool addSpecial = true;
-  bool decode = false; ///< arrays of ids in, strings out
+  bool decode = false;         ///< arrays of ids in, strings out
+  size_t maxTokens = SIZE_MAX; ///< cut what is longer
 };
 
 /// The line protocol of `ingot-run tokenize`: one JSON string per line in, one JSON array of ids
-/// per line out; with `decode` the other way, special tokens included. Stops at the first line that
-/// fails; the message then names the line.
+/// per line out; of an array of two strings, a pair, an object of ids and types; with `decode` the
+/// other way, special tokens included. Stops at the first line that fails; the message then names
+/// the line.
 MaybeError tokenizeLines(const Tokenizer &tokenizer, std::istream &in, std::ostream &out,
                          const LineOptions &options);
 

@@ -149,8 +149,8 @@ struct ModelSpec {
   std::vector<Token> tokens;
   std::vector<Merge> merges;
   bool rankByResult = false; ///< the rank of a merge is the id that it makes
-  bool hasUnknown = false; ///< an unknown token is named ...
-  int32_t unknownId = -1;  ///< ... and exists
+  bool hasUnknown = false;   ///< an unknown token is named ...
+  int32_t unknownId = -1;    ///< ... and exists
   bool byteFallback = false;
   bool fuseUnknown = false;
   bool ignoreMerges = false;
@@ -163,6 +163,8 @@ struct ModelSpec {
 struct TemplatePiece {
   bool isText = false;
   std::vector<int32_t> ids;
+  bool isSecond = false; ///< the text is the second of a pair
+  uint8_t type = 0;      ///< the token type of all of it
 };
 
 enum class DecoderKind : uint8_t {
@@ -208,7 +210,12 @@ struct TokenizerSpec {
   std::vector<NormalizerStep> normalizer;
   std::vector<PreTokenizerStep> preTokenizer;
   std::vector<TemplatePiece> postProcessor; ///< empty: the text alone
-  std::vector<DecoderStep> decoder;         ///< empty: tokens joined by spaces
+  std::vector<TemplatePiece> pairProcessor; ///< of two texts; empty: the source does not say
+  /// Texts are cut to so many tokens, those of the post-processor included; 0: the source does not
+  /// say.
+  uint32_t maxTokens = 0;
+  bool cutsFront = false;           ///< a text that is cut loses its beginning
+  std::vector<DecoderStep> decoder; ///< empty: tokens joined by spaces
   SpecialIds special;
   std::string chatTemplate; ///< Jinja, uninterpreted
 };

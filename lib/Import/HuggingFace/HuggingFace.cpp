@@ -99,6 +99,11 @@ static std::vector<int64_t> readIds(Config &config, Config *generation, StringRe
   erase_if(ids, [&](int64_t id) {
     if (id < vocab)
       return false;
+    if (name == "eos_token_id") { // texts would not end
+      source->error(name, "expected ids below the vocabulary size " + Twine(vocab) + ", got " +
+                              Twine(id));
+      return true;
+    }
     source->getDiagnostics().warning(source->getFile(),
                                      "field " + quote(name) + ": " + Twine(id) +
                                          " is outside the vocabulary and was ignored");
@@ -123,6 +128,15 @@ static std::vector<std::string> readLabels(Config &config) {
     labels.push_back(name->str());
   }
   return labels;
+}
+
+/// Whether a CrossEncoder of sentence-transformers takes its scores as they are.
+static bool scoresAreRaw(Config &config) {
+  StringRef name = config.string("sbert_ce_default_activation_function", "");
+  if (const json::Value *value = config.value("sentence_transformers"))
+    if (const json::Object *fields = value->getAsObject())
+      name = fields->getString("activation_fn").value_or(name);
+  return name.ends_with("Identity");
 }
 
 /// The tensors of the checkpoint and of the folders beside it.
@@ -154,8 +168,11 @@ importEncoder(mlir::MLIRContext *context, StringRef directory, const EncoderFami
   if ((head == "ForSequenceClassification" || head == "ForTokenClassification") &&
       !spec.heads.empty()) {
     spec.heads.back().labels = readLabels(config);
+    // The score of one label is a number of its own, unless it is a measure of something.
+    StringRef problem = config.string("problem_type", "");
     spec.heads.back().independent =
-        config.string("problem_type", "") == "multi_label_classification";
+        problem == "multi_label_classification" ||
+        (spec.heads.back().labels.size() == 1 && problem != "regression" && !scoresAreRaw(config));
   }
   readSentenceTransformers(directory, spec, diagnostics);
   if (diagnostics.failed() ||
@@ -286,6 +303,9 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
     generation.emplace(pathOf("generation_config.json"), *generationFields, diagnostics);
   }
 
+  if (config.has("model_type") && !config.value("model_type"))
+    return diagnostics.error(configPath,
+                             "field 'model_type': expected the name of a family, got null");
   std::string head;
   if (const EncoderFamily *encoder = findEncoder(config, head))
     return importEncoder(context, directory, *encoder, head, config, options, diagnostics);

@@ -288,6 +288,8 @@ typedef struct ingot_sequence_model_info {
   size_t output_count;
   ingot_pooling pooling;     /* of embeddings, by default */
   bool normalize;            /* embeddings have length 1, by default */
+  uint64_t text_tokens;      /* texts are cut to so many tokens: the context, or fewer where the
+                                checkpoint says so */
 } ingot_sequence_model_info;
 
 typedef struct ingot_sequence_output_info {
@@ -657,6 +659,23 @@ INGOT_MUST_USE INGOT_API ingot_error *ingot_model_encode(const ingot_model *mode
                                                          size_t bytes, bool special,
                                                          int32_t **out_ids, size_t *out_count);
 INGOT_API void ingot_ids_destroy(int32_t *ids);
+
+typedef struct ingot_encode_options {
+  size_t struct_size;
+  const char *second;        /* the second text of a pair; NULL: there is none */
+  size_t second_bytes;
+  uint64_t max_tokens;       /* 0: text_tokens of ingot_sequence_model_info */
+} ingot_encode_options;
+INGOT_DEFINE_INIT(ingot_encode_options)
+
+/* Encodes a text or a pair of texts as an encoder reads it: with what the tokenizer puts around and
+ * between, the token type of each id, and not longer than `max_tokens`. What is too long loses its
+ * end (where the tokenizer says so its beginning), of a pair the longer text first; `out_dropped`
+ * (may be NULL) is the number of tokens that were cut. Free both arrays with ingot_ids_destroy. */
+INGOT_MUST_USE INGOT_API ingot_error *
+ingot_model_encode_sequence(const ingot_model *model, const char *text, size_t bytes,
+                            const ingot_encode_options *options, int32_t **out_ids,
+                            int32_t **out_types, size_t *out_count, size_t *out_dropped);
 
 /* Turns ids into text as they come; never splits a UTF-8 character. One thread at a time. */
 typedef struct ingot_text_stream ingot_text_stream;

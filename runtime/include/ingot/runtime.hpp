@@ -114,6 +114,29 @@ public:
     std::unique_ptr<int32_t, void (*)(int32_t *)> owner(ids, ingot_ids_destroy);
     return std::vector<int32_t>(ids, ids + count);
   }
+  struct Encoding {
+    std::vector<int32_t> ids, types;
+    size_t dropped = 0;
+  };
+  /// `second`: null where there is no pair.
+  Encoding encodeSequence(std::string_view text, const std::string *second = nullptr) const {
+    ingot_encode_options options;
+    ingot_encode_options_init(&options);
+    if (second) {
+      options.second = second->data();
+      options.second_bytes = second->size();
+    }
+    int32_t *ids = nullptr, *types = nullptr;
+    size_t count = 0;
+    Encoding result;
+    check(ingot_model_encode_sequence(get(), text.data(), text.size(), &options, &ids, &types,
+                                      &count, &result.dropped));
+    using Owner = std::unique_ptr<int32_t, void (*)(int32_t *)>;
+    Owner ownsIds(ids, ingot_ids_destroy), ownsTypes(types, ingot_ids_destroy);
+    result.ids.assign(ids, ids + count);
+    result.types.assign(types, types + count);
+    return result;
+  }
   int32_t specialId(const char *role) const {
     int32_t id = -1;
     check(ingot_model_get_special_id(get(), role, &id));

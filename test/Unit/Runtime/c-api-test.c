@@ -199,6 +199,20 @@ int main(int argc, char **argv) {
   size_t count = 0;
   succeed(ingot_model_encode(model, argv[2], strlen(argv[2]), false, &ids, &count));
 
+  // What is cut to three tokens is the beginning, and said to be.
+  ingot_encode_options cut;
+  ingot_encode_options_init(&cut);
+  cut.max_tokens = 3;
+  int32_t *short_ids = NULL, *types = NULL;
+  size_t short_count = 0, dropped = 0;
+  succeed(ingot_model_encode_sequence(model, argv[2], strlen(argv[2]), &cut, &short_ids, &types,
+                                      &short_count, &dropped));
+  EXPECT(short_count == 3 && dropped > 0 && types[0] == 0);
+  ingot_ids_destroy(short_ids);
+  ingot_ids_destroy(types);
+  ingot_error_destroy(ingot_model_encode_sequence(NULL, "a", 1, NULL, &short_ids, &types,
+                                                  &short_count, NULL));
+
   test_queries(model);
   test_sessions(model, ids, count, lm.vocabulary);
   test_generation(model, ids, count);

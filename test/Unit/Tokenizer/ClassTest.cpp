@@ -34,12 +34,18 @@ TEST_F(Classes, NumbersOfFairseq) {
   EXPECT_EQ(tokenizer.decode({0, 6, 6, 2}, true), "a a");
   EXPECT_EQ(tokenizer.specialIds().pad, 1);
   EXPECT_EQ(tokenizer.vocabSize(), 8u);
+  auto pair = tokenizer.encodeSequence("a", "b");
+  ASSERT_TRUE(pair);
+  EXPECT_EQ(pair->ids, (Ids{0, 6, 2, 2, 4, 3, 2}));
+  EXPECT_EQ(pair->types, Ids(7, 0));
 
   writeJson("tokenizer_config.json", tokenizerClass("CamembertTokenizer"));
   EXPECT_EQ(encode(open(), "a b<mask>", true), (Ids{5, 9, 7, 3, 10, 6}));
 
   writeJson("tokenizer_config.json", tokenizerClass("XGLMTokenizer"));
   EXPECT_EQ(encode(open(), "a", true), (Ids{2, 6}));
+  EXPECT_EQ(open().encodeSequence("a", "b").error(),
+            "the tokenizer has no form for pairs of texts");
 }
 
 TEST_F(Classes, Languages) {

@@ -267,6 +267,10 @@ TEST(TokenTable, WordPieces) {
   Result<Tokenizer> tokenizer = Tokenizer::fromSpec(*importTokenTable(table));
   ASSERT_TRUE(tokenizer);
   EXPECT_EQ(pieces(*tokenizer, "Hello", true), (Strings{"[CLS]", "he", "##llo", "[SEP]"}));
+  auto pair = tokenizer->encodeSequence("he", "he");
+  ASSERT_TRUE(pair);
+  EXPECT_EQ(pair->ids, (Ids{1, 3, 2, 3, 2}));
+  EXPECT_EQ(pair->types, (Ids{0, 0, 0, 1, 1}));
 }
 
 //===----------------------------------------------------------------------===//
@@ -398,6 +402,41 @@ TEST_F(Directory, WordPieceVocabulary) {
             (Strings{"[CLS]", "he", "##llo", "[UNK]", "[SEP]", "[SEP]"}));
   writeJson("tokenizer_config.json", json{{"do_lower_case", false}});
   EXPECT_EQ(pieces(open(), "Hello"), (Strings{"[UNK]"}));
+  auto pair = open().encodeSequence("he", "x");
+  ASSERT_TRUE(pair);
+  EXPECT_EQ(pair->ids, (Ids{2, 4, 3, 1, 3}));
+  EXPECT_EQ(pair->types, (Ids{0, 0, 0, 1, 1}));
+}
+
+TEST_F(Directory, WhatTextsAreCutTo) {
+  write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nhe\n##llo\n");
+  EXPECT_EQ(open().maxTokens(), 0u);
+  writeJson("tokenizer_config.json", json{{"model_max_length", 1e30}, {"do_lower_case", false}});
+  EXPECT_EQ(open().maxTokens(), 0u);
+  writeJson("tokenizer_config.json", json{{"model_max_length", 512}, {"do_lower_case", false}});
+  EXPECT_EQ(open().maxTokens(), 512u);
+  // What sentence-transformers stores counts more.
+  writeJson("sentence_bert_config.json", json{{"max_seq_length", 256}, {"do_lower_case", true}});
+  EXPECT_EQ(open().maxTokens(), 256u);
+  EXPECT_EQ(pieces(open(), "HeLLO"), (Strings{"he", "##llo"}));
+  writeJson("sentence_bert_config.json", json{{"max_seq_length", nullptr}});
+  EXPECT_EQ(open().maxTokens(), 512u);
+  writeJson("sentence_bert_config.json", json{{"max_seq_length", 0}});
+  EXPECT_EQ(error(), (path / "sentence_bert_config.json").string() +
+                         ": expected a number of tokens of at least 1 (at max_seq_length)");
+  fs::remove(path / "sentence_bert_config.json");
+  writeJson("tokenizer_config.json",
+            json{{"truncation_side", "left"}, {"model_input_names", {"input_ids"}}});
+  auto cut = open().encodeSequence("he hello he", std::nullopt, 4);
+  ASSERT_TRUE(cut);
+  EXPECT_EQ(cut->ids, (Ids{2, 5, 4, 3}));
+  // Types that no model of the class takes.
+  auto pair = open().encodeSequence("he", "he");
+  ASSERT_TRUE(pair);
+  EXPECT_EQ(pair->types, Ids(5, 0));
+  writeJson("tokenizer_config.json", json{{"truncation_side", "middle"}});
+  EXPECT_EQ(error(), (path / "tokenizer_config.json").string() +
+                         ": expected left or right, got 'middle' (at truncation_side)");
 }
 
 } // namespace

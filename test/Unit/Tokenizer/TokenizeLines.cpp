@@ -1,12 +1,13 @@
 //===- TokenizeLines.cpp - The line protocol as a program -------------------===//
 //
-// ingot-tokenize-lines PATH [--no-special] [--decode]
+// ingot-tokenize-lines PATH [--no-special] [--decode] [--max-tokens=N]
 //
 //===----------------------------------------------------------------------===//
 
 #include "ingot/Tokenizer/Import.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 
@@ -20,11 +21,13 @@ int main(int argc, char **argv) {
       options.addSpecial = false;
     else if (!std::strcmp(argv[i], "--decode"))
       options.decode = true;
+    else if (!std::strncmp(argv[i], "--max-tokens=", 13))
+      options.maxTokens = std::strtoull(argv[i] + 13, nullptr, 10);
     else
       path = argv[i];
   }
   if (!path) {
-    std::fprintf(stderr, "usage: ingot-tokenize-lines PATH [--no-special] [--decode]\n");
+    std::fprintf(stderr, "usage: ingot-tokenize-lines PATH [--no-special] [--decode] [--max-tokens=N]\n");
     return 2;
   }
   std::ios::sync_with_stdio(false);

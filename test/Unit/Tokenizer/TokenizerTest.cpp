@@ -186,6 +186,66 @@ TEST(PostProcessor, BertRobertaAndSequence) {
   EXPECT_EQ(pieces(load(doc), "x", true), (Strings{"x"}));
 }
 
+/// "ids / types", tokens as they are spelled.
+std::string sequenceOf(const Tokenizer &tokenizer, std::string_view text,
+                       std::optional<std::string_view> second, size_t maxTokens = SIZE_MAX) {
+  auto sequence = tokenizer.encodeSequence(text, second, maxTokens);
+  if (!sequence)
+    return sequence.error();
+  std::string tokens, types;
+  for (size_t i = 0; i < sequence->ids.size(); ++i) {
+    tokens += tokenizer.tokenBytes(sequence->ids[i]);
+    types += std::to_string(sequence->types[i]);
+  }
+  return tokens + " / " + types +
+         (sequence->dropped ? " -" + std::to_string(sequence->dropped) : "");
+}
+
+TEST(PostProcessor, Pairs) {
+  json doc = document(plainModel());
+  EXPECT_EQ(sequenceOf(load(doc), "xy", "z"), "xyz / 001");
+  EXPECT_EQ(sequenceOf(load(doc), "xy", std::nullopt), "xy / 00");
+  json bert = {{"type", "BertProcessing"}, {"sep", {"a", 1}}, {"cls", {"b", 2}}};
+  json roberta = {{"type", "RobertaProcessing"}, {"sep", {"a", 1}}, {"cls", {"b", 2}}};
+  doc["post_processor"] = bert;
+  EXPECT_EQ(sequenceOf(load(doc), "xy", "z"), "bxyaza / 000011");
+  doc["post_processor"] = roberta;
+  EXPECT_EQ(sequenceOf(load(doc), "xy", "z"), "bxyaaza / 0000000");
+  auto sequence = [](const char *name, int type) {
+    return json{{"Sequence", {{"id", name}, {"type_id", type}}}};
+  };
+  auto token = [](int type) { return json{{"SpecialToken", {{"id", "S"}, {"type_id", type}}}}; };
+  doc["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single", {sequence("A", 2), token(1)}},
+      {"pair", {sequence("B", 3), token(4), sequence("A", 0)}},
+      {"special_tokens", {{"S", {{"id", "S"}, {"ids", {1}}, {"tokens", {"a"}}}}}}};
+  EXPECT_EQ(sequenceOf(load(doc), "xy", "z"), "zaxy / 3400");
+  EXPECT_EQ(sequenceOf(load(doc), "xy", std::nullopt), "xya / 221");
+  doc["post_processor"]["pair"][0]["Sequence"]["id"] = "C";
+  EXPECT_EQ(refusal(doc), "expected sequence A or B, got 'C' (at post_processor.pair[0].Sequence)");
+  doc["post_processor"]["pair"] = nullptr;
+  EXPECT_EQ(sequenceOf(load(doc), "xy", "z"), "the tokenizer has no form for pairs of texts");
+  doc["post_processor"]["pair"] = {sequence("A", 256)};
+  EXPECT_EQ(refusal(doc),
+            "expected a type of at most 255 (at post_processor.pair[0].Sequence.type_id)");
+}
+
+TEST(PostProcessor, Cut) {
+  json doc = document(plainModel());
+  doc["post_processor"] = {{"type", "BertProcessing"}, {"sep", {"a", 1}}, {"cls", {"b", 2}}};
+  Tokenizer tokenizer = load(doc);
+  EXPECT_EQ(sequenceOf(tokenizer, "uvwxyz", std::nullopt, 8), "buvwxyza / 00000000");
+  EXPECT_EQ(sequenceOf(tokenizer, "uvwxyz", std::nullopt, 5), "buvwa / 00000 -3");
+  EXPECT_EQ(sequenceOf(tokenizer, "uvwxyz", std::nullopt, 1), "ba / 00 -6");
+  // The longer one first, then both; an odd token stays with the longer one.
+  EXPECT_EQ(sequenceOf(tokenizer, "uvwxyz", "mn", 8), "buvwamna / 00000111 -3");
+  EXPECT_EQ(sequenceOf(tokenizer, "mn", "uvwxyz", 8), "bmnauvwa / 00001111 -3");
+  EXPECT_EQ(sequenceOf(tokenizer, "uvwxyz", "mnop", 8), "buvwamna / 00000111 -5");
+  EXPECT_EQ(sequenceOf(tokenizer, "mnop", "uvwxyz", 8), "bmnauvwa / 00001111 -5");
+  EXPECT_EQ(sequenceOf(tokenizer, "uvwxyz", "mnop", 3), "baa / 001 -10");
+}
+
 //===----------------------------------------------------------------------===//
 // StreamDecoder
 //===----------------------------------------------------------------------===//
@@ -436,7 +496,7 @@ TEST(Lines, ErrorsNameTheLine) {
     MaybeError error = tokenizeLines(tokenizer, in, out, options);
     return error ? error->message : "";
   };
-  EXPECT_EQ(message("\"a\"\n[1]\n", false), "line 2: expected a JSON string, got array");
+  EXPECT_EQ(message("\"a\"\n[1]\n", false), "line 2: expected a JSON string, or an array of two, got array");
   EXPECT_EQ(message("nonsense\n", false), "line 1: expected a line of JSON");
   EXPECT_EQ(message("\"\\ud800\"\n", false), "line 1: expected a line of JSON");
   EXPECT_EQ(message("[1, -1]\n", true), "line 1: expected an id, got -1");

@@ -137,7 +137,9 @@ def post_processor(rng, ids):
         tokens = {k: {"id": k, "ids": rng.choices(ids, k=rng.randint(1, 2)), "tokens": []} for k in "pqr"}
         for t in tokens.values():
             t["tokens"] = ["x"] * len(t["ids"])
-        pair = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]
+        pair = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": rng.randint(0, 3)}}]
+        for _ in range(rng.randint(0, 4)):
+            pair.insert(rng.randint(0, len(pair)), {"SpecialToken": {"id": rng.choice("pqr"), "type_id": rng.randint(0, 2)}})
         return {"type": kind, "single": pieces, "pair": pair, "special_tokens": tokens}
     kind = rng.random()
     if kind < 0.3:
@@ -253,6 +255,25 @@ def compare(program, tokenizer, path, texts, ids, describe):
                 if bad <= 2:
                     print("ENCODE", describe, repr(text), "\n  want", [(i, tokenizer.id_to_token(i)) for i in want], "\n  have",
                           [(i, tokenizer.id_to_token(i)) for i in have])
+    # Pairs, and cut to a length: longer than what is added, which the reference does not survive.
+    pairs = list(zip(texts[:30], texts[30:60]))
+    for limit in (None, 17, 40):
+        if limit:
+            tokenizer.enable_truncation(limit)
+        if limit and max(tokenizer.num_special_tokens_to_add(False), tokenizer.num_special_tokens_to_add(True)) >= limit:
+            continue
+        expected = [(p, {"ids": e.ids, "types": e.type_ids}) for p in pairs if (e := attempt(tokenizer.encode, *p)) is not None]
+        expected += [(t, e.ids) for t in texts[:30] if (e := attempt(tokenizer.encode, t)) is not None]
+        got, stderr = run(program, path, [p for p, _ in expected], *([f"--max-tokens={limit}"] if limit else []))
+        if len(got) != len(expected):
+            print("FAILED", describe, stderr.strip()[-300:], "on", repr(expected[len(got):][:1]))
+            return bad + 1
+        for (pair, want), have in zip(expected, got):
+            if want != have:
+                bad += 1
+                if bad <= 2:
+                    print("PAIR", limit, describe, repr(pair), "\n  want", want, "\n  have", have)
+    tokenizer.no_truncation()
     expected = [(i, s) for i in ids if (s := attempt(tokenizer.decode, i, skip_special_tokens=False)) is not None]
     got, stderr = run(program, path, [i for i, _ in expected], "--decode")
     if len(got) != len(expected):
