@@ -64,7 +64,7 @@ struct NormSpec {
 };
 
 /// Attention with linear biases: scores get slope * (key position - query position), one slope for
-/// each head; without slopes they do not.
+/// each head; without slopes they do not. In encoders it is slope * -|that| and nothing else.
 struct AlibiSpec {
   std::vector<float> slopes;
   /// Biases are bfloat16(slope) * bfloat16(position), rounded to bfloat16, of key less query.

@@ -391,6 +391,29 @@ Value GraphBuilder::linearBiases(Value tokens, ArrayRef<float> slopes, bool roun
   return mul(broadcast(slope, shape, {1, 2}), broadcast(distance, shape, {0}));
 }
 
+Value GraphBuilder::distanceSlopes(Value tokens, ArrayRef<float> slopes) {
+  int64_t heads = slopes.size();
+  Value position = positions(tokens);
+  Value slope = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(f32({heads}), slopes));
+  RankedTensorType type = f32({heads, dynamic, dynamic});
+  SmallVector<AffineMap> maps;
+  for (unsigned dim = 0; dim < 3; ++dim)
+    maps.push_back(AffineMap::get(3, 0, b.getAffineDimExpr(dim)));
+  maps.push_back(b.getMultiDimIdentityMap(3));
+  SmallVector<utils::IteratorType> loops(3, utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             b, loc, type, ValueRange{slope, position, position}, empty(type), maps, loops,
+             [](OpBuilder &b, Location loc, ValueRange args) {
+               Value before = arith::SubIOp::create(b, loc, args[2], args[1]),
+                     after = arith::SubIOp::create(b, loc, args[1], args[2]);
+               Value distance = arith::MinSIOp::create(b, loc, before, after);
+               distance = arith::SIToFPOp::create(b, loc, b.getF32Type(), distance);
+               linalg::YieldOp::create(b, loc,
+                                       Value(arith::MulFOp::create(b, loc, args[0], distance)));
+             })
+      ->getResult(0);
+}
+
 Value GraphBuilder::attention(Value q, Value k, Value v, Value scale, double cap, int64_t window,
                               Value sinks, Value bias) {
   int64_t heads = typeOf(q).getDimSize(1), valueSize = typeOf(v).getDimSize(2);

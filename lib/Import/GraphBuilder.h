@@ -139,6 +139,9 @@ public:
   /// Biases of scores [H, S, S]: slope of the head * (position of the key - that of the query).
   /// `rounded`: differences of slope * position in bfloat16, of factors in bfloat16.
   mlir::Value linearBiases(mlir::Value tokens, llvm::ArrayRef<float> slopes, bool rounded);
+  /// Biases of scores [H, S, S] in both directions: slope of the head * -|position of the key -
+  /// that of the query|.
+  mlir::Value distanceSlopes(mlir::Value tokens, llvm::ArrayRef<float> slopes);
   /// softmax(mask(cap(q k^T * scale) + bias)) v of q [S, H, D] and k, v [S, KVH, D]: causal, only
   /// the last `window` keys (0: all), scores capped at `cap` (0: not). `scale` is f32, `bias`
   /// [H, S, S] or absent. With `sinks` [H] each softmax has one more score, which no value belongs

@@ -10,6 +10,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Regex.h"
 #include <set>
 
 using namespace llvm;
@@ -241,6 +242,29 @@ LogicalResult importer::readSafetensors(mlir::MLIRContext *context, StringRef di
   return success();
 }
 
+/// Of files that are numbered as parts, "model-00001-of-00003.safetensors", all must be there.
+static LogicalResult checkShards(StringRef indexPath, const std::set<StringRef> &files,
+                                 Diagnostics &diagnostics) {
+  Regex pattern("^(.*-)([0-9]{5})(-of-([0-9]{5})[.].*)$");
+  for (StringRef file : files) {
+    SmallVector<StringRef> parts;
+    unsigned count = 0;
+    if (!pattern.match(file, &parts) || parts[4].getAsInteger(10, count))
+      continue;
+    for (unsigned number = 1; number <= count; ++number) {
+      std::string digits = std::to_string(number);
+      std::string name =
+          parts[1].str() + std::string(5 - digits.size(), '0') + digits + parts[3].str();
+      if (!files.count(name))
+        return diagnostics.error(indexPath, "expected tensors in " + quote(StringRef(name)) +
+                                                ", one of the " + Twine(count) +
+                                                " parts that the name " + quote(file) +
+                                                " tells of, got none");
+    }
+  }
+  return success();
+}
+
 LogicalResult importer::readCheckpoint(mlir::MLIRContext *context, StringRef directory,
                                        TensorTable &table, Diagnostics &diagnostics) {
   auto exists = [&](StringRef file) {
@@ -282,6 +306,8 @@ LogicalResult importer::readCheckpoint(mlir::MLIRContext *context, StringRef dir
     fileOf[name] = *file;
     files.insert(*file);
   }
+  if (failed(checkShards(indexPath, files, diagnostics)))
+    return failure();
   for (StringRef file : files)
     if (failed(readSafetensors(context, directory, file, table, diagnostics)))
       return failure();
@@ -291,6 +317,17 @@ LogicalResult importer::readCheckpoint(mlir::MLIRContext *context, StringRef dir
       return diagnostics.error(indexPath, "tensor " + quote(name) + ": expected it in " +
                                               quote(file) + ", it is " +
                                               (info ? "in " + quote(info->file) : "in no file"));
+  }
+  // What the index does not know is not part of the model.
+  SmallVector<std::string> unknown;
+  for (const auto &[name, info] : table)
+    if (!fileOf.count(name))
+      unknown.push_back(name);
+  for (const std::string &name : unknown) {
+    diagnostics.warning(indexPath, "tensor " + quote(name) + " of " +
+                                       quote(table.find(name)->file) +
+                                       " is not in the weight_map and was ignored");
+    table.remove(name);
   }
   return success();
 }

@@ -89,6 +89,37 @@ bool StackBuilder::fits(const Body &body, const StackLayerSpec &layer) {
              : true;
 }
 
+/// What the structures can say but layers of a stack do not have; empty if it is nothing of that.
+static StringRef findUnsupported(const StackLayerSpec &layer) {
+  for (const AttentionSpec *attention : {&layer.attention, &layer.cross}) {
+    bool isCross = attention == &layer.cross;
+    if (isCross && !layer.hasCross)
+      continue;
+    if (attention->kvHeads != attention->heads || attention->groups != 1 || attention->valuesFirst)
+      return "key heads that several query heads share";
+    if (attention->queryNorm.kind != NormSpec::None || attention->keyNorm.kind != NormSpec::None)
+      return "norms of queries and keys";
+    if (attention->clip != 0 || attention->softcap != 0)
+      return "caps of scores, queries or keys";
+    if (!attention->sinks.empty())
+      return "sinks";
+    if (attention->latent.rank)
+      return "attention on a latent";
+    if (attention->window)
+      return "windows of the past";
+    if (attention->alibi.rounded || attention->alibi.scale != 1)
+      return "rounded or scaled linear biases";
+    if (isCross && (attention->fused || attention->rotary || !attention->alibi.slopes.empty()))
+      return "positions or a fused matrix in cross attention";
+  }
+  if (layer.feedForward.fused && !layer.feedForward.gated)
+    return "a fused matrix without a gate";
+  for (const NormSpec *norm : {&layer.attentionNorm, &layer.crossNorm, &layer.feedForwardNorm})
+    if (!norm->affine || norm->perHead)
+      return "norms without weights or by heads";
+  return "";
+}
+
 StackBuilder::Body *StackBuilder::bodyOf(const StackSpec &stack, const StackLayerSpec &layer,
                                          bool ofSource, int64_t size) {
   for (std::unique_ptr<Body> &body : bodies)
@@ -96,6 +127,12 @@ StackBuilder::Body *StackBuilder::bodyOf(const StackSpec &stack, const StackLaye
       return body.get();
   if (diagnostics.failed())
     return nullptr;
+  if (StringRef what = findUnsupported(layer); !what.empty()) {
+    (void)diagnostics.error(checkpoint.directory,
+                            "layer " + quote(StringRef(layer.name).drop_back(1)) + ": " + what +
+                                " are not supported in encoders and encoder-decoders");
+    return nullptr;
+  }
   GraphBuilder g(context);
   GraphBuilder::At at(g, prefix + StringRef(layer.name).drop_back(1));
   auto body = std::make_unique<Body>();
@@ -180,6 +217,8 @@ Value StackBuilder::emitSelfAttention(GraphBuilder &g, Body &body, Value x, Weig
                             RankedTensorType::get({distance.rows, attention.heads}, element));
       bias = g.distanceBias(x, table, distance.buckets);
     }
+    if (!attention.alibi.slopes.empty())
+      bias = g.distanceSlopes(x, attention.alibi.slopes);
     if (!body.stack->relative.table.empty())
       bias = emitRelativeBias(g, body, q, k, weight);
     int64_t reach = body.layer->reach;
@@ -223,9 +262,8 @@ Value StackBuilder::emitCross(GraphBuilder &g, Body &body, Value x, WeightFn wei
 Value StackBuilder::emitFeedForward(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
   const FeedForwardSpec &ff = body.layer->feedForward;
   Value inner;
-  if (ff.gated && ff.gate.name == ff.up.name) {
-    // Both halves are one matrix, the gate first.
-    Value both = emitLinear(g, ff.up, 2 * ff.size, x, weight);
+  if (ff.fused) {
+    Value both = emitLinear(g, ff.gate, 2 * ff.size, x, weight);
     inner = g.mul(g.activation(g.sliceLast(both, 0, ff.size), ff.activation),
                   g.sliceLast(both, ff.size, ff.size));
   } else {

@@ -65,7 +65,7 @@ struct StackLayerSpec {
   /// What the names of the layer stand behind, with its number.
   std::string name;
   bool postNorm = false;
-  /// Neither `window` nor `softcap` of these is used.
+  /// What stacks have of these is said by findUnsupported in Stack.cpp: anything else is an error.
   AttentionSpec attention;
   /// Keys at most so far away on either side are seen; -1: all.
   int64_t reach = -1;

@@ -56,6 +56,19 @@ for number, (family, changes, output) in enumerate(CASES[:count]):
     if not error <= 1e-5 * max(scale, 1) or scale < 1e-3:
         problems.append(f"{family} {changes}: {output} is off by {error:.1e} of {scale:.1e}")
 
+# Linear biases in both directions.
+IDS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
+for heads, fused in ((3, False), (4, True)):
+    reference = gguf_encoders.jina(folder / "jina.gguf", heads=heads, fused=fused)
+    run("ingot-compile", folder / "jina.gguf", "-o", folder / "fused.ingot", "--quiet", "--target=x86-64-v3", "--require-fused")
+    got, expected = rows(folder / "jina.gguf", folder / "jina.ingot", "hidden"), reference(IDS)
+    if not distance(got, expected) <= 2e-5 or len(got) != len(expected):
+        problems.append(f"jina-bert-v2 with {heads} heads is off by {distance(got, expected):.1e}")
+gguf_encoders.jina(folder / "jina.gguf", more=["blk.1.attn_q_norm.weight"])
+refused = run("ingot-compile", folder / "jina.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
+if refused.returncode != 1 or "tensor 'blk.1.attn_q_norm.weight': norms of queries, keys and sums are not supported in encoders" not in refused.stderr:
+    problems.append(f"jina-bert-v2 with a norm of queries: {refused.stderr}")
+
 # The file says how rows become a vector: pooling type 2 is the first row. A classifier is a head.
 hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
 done = run("ingot-run", "embed", folder / "1.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
@@ -69,8 +82,11 @@ for key, text in ((("bert.attention.causal", gguf.BOOL, True), "key 'bert.attent
                   (("bert.pooling_type", gguf.U32, 9), "key 'bert.pooling_type': expected an integer from 0 to 4"),
                   (("bert.attention.head_count", gguf.U32, 5), "expected a divisor of the embedding length 12, got 5"),
                   (("bert.attention.head_count_kv", gguf.U32, 1), "expected the 3 heads, nothing else is supported"),
+                  (("tokenizer.ggml.tokens", (gguf.ARRAY, gguf.STRING), [f"t{i}" for i in range(24)]),
+                   "expected at most 23 tokens, one for each row of the embedding table, got 24"),
                   (("bert.feed_forward_length", gguf.U32, 21), "tensor 'blk.0.ffn_up.weight': expected shape [21, 12] by the file's keys, got [20, 12]")):
-    gguf_encoders.convert(folder / "0", folder / "bad.gguf", [key])
+    model = [("tokenizer.ggml.model", gguf.STRING, "bert")] if "tokens" in key[0] else []
+    gguf_encoders.convert(folder / "0", folder / "bad.gguf", [key, *model])
     done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     if done.returncode != 1 or len(errors) != 1 or text not in errors[0]:

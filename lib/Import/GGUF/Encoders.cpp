@@ -10,7 +10,8 @@ using namespace ingot;
 using namespace ingot::importer;
 
 ArrayRef<StringLiteral> importer::encoderArchitectures() {
-  static constexpr StringLiteral names[] = {"bert", "nomic-bert", "t5", "t5encoder"};
+  static constexpr StringLiteral names[] = {"bert", "nomic-bert", "jina-bert-v2", "t5",
+                                            "t5encoder"};
   return names;
 }
 
@@ -81,11 +82,16 @@ FeedForwardSpec EncoderReader::readFeedForward(int64_t size, Activation gated,
                                                Activation plain) const {
   FeedForwardSpec ff;
   ff.size = size;
-  ff.gated = has(layer + "ffn_gate");
-  ff.activation = ff.gated ? gated : plain;
-  if (ff.gated)
-    ff.gate = linear("ffn_gate");
   ff.up = linear("ffn_up");
+  const TensorInfo *up = checkpoint.tensors.find(layer + "ffn_up.weight");
+  if (has(layer + "ffn_gate")) {
+    ff.gated = true;
+    ff.gate = linear("ffn_gate");
+  } else if (up && !up->shape.empty() && up->shape[0] == 2 * size) {
+    ff.gated = ff.fused = true;
+    ff.gate = ff.up;
+  }
+  ff.activation = ff.gated ? gated : plain;
   ff.down = linear("ffn_down");
   return ff;
 }
@@ -138,7 +144,8 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
     stack.typeTable = "token_types";
     stack.types = types->shape.empty() ? 1 : types->shape[0];
   }
-  bool nomic = metadata.architecture == "nomic-bert";
+  bool nomic = metadata.architecture == "nomic-bert",
+       jina = metadata.architecture == "jina-bert-v2";
   if (const TensorInfo *rows = checkpoint.tensors.find("position_embd.weight")) {
     stack.positionTable = "position_embd";
     stack.positionRows = rows->shape.empty() ? 1 : rows->shape[0];
@@ -153,6 +160,8 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
                                           size - size % 2, RotaryScaling());
     stack.rotaries.push_back(table);
     attention.rotary = 0;
+  } else if (jina) {
+    attention.alibi.slopes = alibiSlopes(attention.heads);
   } else {
     (void)metadata.getDiagnostics().error(metadata.getFile(),
                                           "tensor 'position_embd.weight' is missing");
@@ -163,6 +172,14 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
   for (auto [index, each] : enumerate(stack.layers)) {
     each.name = layer = ("blk." + Twine(index) + ".").str();
     each.postNorm = true;
+    for (StringRef other : {"attn_q_norm", "attn_k_norm", "attn_norm_2"})
+      if (has(Twine(layer) + other)) {
+        (void)metadata.getDiagnostics().error(
+            metadata.getFile(),
+            "tensor " + quote(layer + other.str() + ".weight") +
+                ": norms of queries, keys and sums are not supported in encoders");
+        return;
+      }
     each.attention = attention;
     each.attention.fused = has(layer + "attn_qkv");
     each.attention.query = linear(each.attention.fused ? "attn_qkv" : "attn_q");

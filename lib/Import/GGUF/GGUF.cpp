@@ -182,6 +182,18 @@ static std::optional<tokenizer::TokenTable> readTokenizer(Metadata &metadata) {
   return table;
 }
 
+/// Every token has a row of the embedding table.
+static void checkTokens(Metadata &metadata, const Checkpoint &checkpoint,
+                        const std::optional<tokenizer::TokenTable> &tokens) {
+  const TensorInfo *table = checkpoint.tensors.find("token_embd.weight");
+  if (!tokens || !table || table->shape.empty() ||
+      int64_t(tokens->tokens.size()) <= table->shape[0])
+    return;
+  metadata.error("tokenizer.ggml.tokens",
+                 "expected at most " + Twine(table->shape[0]) + " tokens, one for each row of " +
+                     "the embedding table, got " + Twine(tokens->tokens.size()));
+}
+
 /// The ids that end a text: of the end of a text, of a turn, of a message.
 static void readTokenIds(Metadata &metadata, DecoderSpec &spec) {
   spec.beginId = metadata.id("tokenizer.ggml.bos_token_id", spec.vocab);
@@ -219,6 +231,7 @@ mlir::FailureOr<GGUFModel> ingot::importGGUF(mlir::MLIRContext *context, StringR
     if (failed(module))
       return failure();
     model.tokens = readTokenizer(metadata);
+    checkTokens(metadata, checkpoint, model.tokens);
     metadata.reportUnread();
     if (diagnostics.failed())
       return failure();
@@ -233,10 +246,7 @@ mlir::FailureOr<GGUFModel> ingot::importGGUF(mlir::MLIRContext *context, StringR
   readTokenIds(metadata, spec);
   GGUFModel model;
   model.tokens = readTokenizer(metadata);
-  if (model.tokens && int64_t(model.tokens->tokens.size()) > spec.vocab)
-    metadata.error("tokenizer.ggml.tokens",
-                   "expected at most " + Twine(spec.vocab) + " tokens, one for each row of " +
-                       "the embedding table, got " + Twine(model.tokens->tokens.size()));
+  checkTokens(metadata, checkpoint, model.tokens);
   if (diagnostics.failed())
     return failure();
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =

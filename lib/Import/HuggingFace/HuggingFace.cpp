@@ -303,7 +303,8 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
     generation.emplace(pathOf("generation_config.json"), *generationFields, diagnostics);
   }
 
-  if (config.has("model_type") && !config.value("model_type"))
+  if (const json::Value *type = fields->get("model_type");
+      type && type->kind() == json::Value::Null)
     return diagnostics.error(configPath,
                              "field 'model_type': expected the name of a family, got null");
   std::string head;

@@ -30,7 +30,8 @@ void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec
   ff.size = config.integer("intermediate_size", 1, maxWidth);
   ff.gated = true;
   ff.activation = readActivation(config, "hidden_activation", "gelu");
-  ff.gate.name = ff.up.name = "mlp.Wi";
+  ff.fused = true;
+  ff.gate.name = "mlp.Wi";
   ff.down.name = "mlp.Wo";
   ff.setBias(config.flag("mlp_bias", false));
   layer.feedForwardNorm = norm.named("mlp_norm");

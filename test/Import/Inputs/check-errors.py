@@ -72,7 +72,9 @@ config("list of text", {"architectures": "LlamaForCausalLM"}, "field 'architectu
 config("list of numbers", {"architectures": [1]}, "field 'architectures': expected a list of strings, got \\[1\\]")
 config("object", {"rope_parameters": 3}, "field 'rope_parameters': expected an object, got 3")
 config("family", {"model_type": "nonesuch"}, "field 'model_type': expected one of .*llama.*, got 'nonesuch'")
-config("no family", {"model_type": None, "architectures": None}, "field 'model_type': expected one of .*, got ''")
+config("null family", {"model_type": None}, "field 'model_type': expected the name of a family, got null")
+checkpoint.write(directory, LLAMA, files={"config.json": json.dumps({k: v for k, v in LLAMA.items() if k not in ("model_type", "architectures")})})
+expect("no family", "/config.json: field 'model_type': expected one of .*, got ''")
 config("heads", {"num_key_value_heads": 4}, "field 'num_key_value_heads': expected a divisor of the 6 attention heads, got 4")
 config("head size", {"head_dim": None, "num_attention_heads": 5, "num_key_value_heads": 5},
        "field 'num_attention_heads': expected a divisor of the hidden size, 12, got 5")
@@ -98,8 +100,12 @@ for name, value, why in (("eos_token_id", "x", "expected an id or a list of ids,
 checkpoint.write(directory, LLAMA, files={"generation_config.json": "{"})
 expect("generation JSON", "/generation_config.json: not valid JSON .*")
 checkpoint.write(directory, LLAMA, files={"generation_config.json": '{"eos_token_id": [2, 4, 99]}'})
-expect("end id", "/generation_config.json: field 'eos_token_id': 99 is outside the vocabulary .*", "--strict")
-if "end_ids = array<i64: 2, 4>" not in run()[1] or not run()[2].startswith("warning: "):
+expect("end id", "/generation_config.json: field 'eos_token_id': expected ids below the vocabulary size 11, got 99")
+config("end id of the config", {"eos_token_id": 11}, "field 'eos_token_id': expected ids below the vocabulary size 11, got 11")
+checkpoint.write(directory, LLAMA, files={"generation_config.json": '{"bos_token_id": 99}'})
+expect("begin id", "/generation_config.json: field 'bos_token_id': 99 is outside the vocabulary and was ignored .*", "--strict")
+checkpoint.write(directory, LLAMA, files={"generation_config.json": '{"eos_token_id": [2, 4]}'})
+if "end_ids = array<i64: 2, 4>" not in run()[1]:
     failures.append("end ids of generation_config.json")
 os.remove(os.path.join(directory, "config.json"))
 expect("no config", "/config.json: No such file or directory")
@@ -212,6 +218,16 @@ for path in ("../x", "/etc/passwd", "a/b", "..", "", "a\0b", 3):
           lambda i: i["weight_map"].update({Q: path}))
 index("wrong shard", INDEX + f"tensor '{Q}': expected it in '{SHARD1}', it is in '{SHARD2}'",
       lambda i: i["weight_map"].update({Q: SHARD1}))
+def only_the_second(content):
+    for name in [n for n, file in content["weight_map"].items() if file == SHARD1]:
+        del content["weight_map"][name]
+
+
+index("tensor that the map leaves out", f": tensor '{Q}' of shape \\[24, 12\\] is missing", lambda i: i["weight_map"].pop(Q))
+if f"warning: {directory}{INDEX}tensor '{Q}' of '{SHARD2}' is not in the weight_map and was ignored" not in run()[2]:
+    failures.append(f"no warning of a tensor that the map leaves out: {run()[2]}")
+index("shard that the map leaves out", INDEX + f"expected tensors in '{SHARD1}', one of the 2 parts that the name '{SHARD2}' tells of, got none",
+      only_the_second)
 index("tensor in no shard", INDEX + f"tensor 'x': expected it in '{SHARD1}', it is in no file",
       lambda i: i["weight_map"].update({"x": SHARD1}))
 checkpoint.write(directory, LLAMA, shards=2)

@@ -81,10 +81,10 @@ def bert_shapes(c):
 
 
 def heads(s, c):
-    """With the head of the class, where it is one: of three classes, or those that have names."""
+    """With the head of the class, where it is one: of three classes, or of one, if one has a name."""
     if c["architectures"][0].endswith(("ForTokenClassification", "ForSequenceClassification")):
         s = {n: t for n, t in s.items() if not n.startswith(("cls.", "decoder."))}
-        linear(s, "classifier", len(c.get("id2label", "123")), c["hidden_size"])
+        linear(s, "classifier", 1 if len(c.get("id2label", [])) == 1 else 3, c["hidden_size"])
     return s
 
 

@@ -3,7 +3,9 @@
 Names change, the rows of learned positions before that of the first token go, and shapes are written innermost first.
 """
 import json
+import math
 import pathlib
+import random
 import re
 import struct
 
@@ -71,3 +73,72 @@ def convert(directory, path, changes=()):
     keys = {key: (key, kind, content) for key, kind, content in keys_of(config)}
     keys.update({key[0]: key for key in changes})
     gguf.write(path, list(keys.values()), tensors)
+
+
+def jina(path, heads=3, hidden=12, inner=10, layers=2, vocab=23, fused=False, changes=(), more=()):
+    """A made-up jina-bert-v2 file; returns a function from ids to the hidden states, which computes them as the model is defined:
+    scores have -slope * distance of query and key, in both directions, and the feed-forward network is gated by a GELU."""
+    random.seed(7)
+    weights, shapes = {}, {"token_embd.weight": [vocab, hidden], "token_types.weight": [2, hidden]}
+    for name in ["token_embd_norm"] + [f"blk.{i}.{n}" for i in range(layers) for n in ("attn_output_norm", "layer_output_norm")]:
+        shapes[name + ".weight"] = shapes[name + ".bias"] = [hidden]
+    for i in range(layers):
+        for name in "qkv":
+            shapes[f"blk.{i}.attn_{name}.weight"], shapes[f"blk.{i}.attn_{name}.bias"] = [hidden, hidden], [hidden]
+        shapes[f"blk.{i}.attn_output.weight"], shapes[f"blk.{i}.attn_output.bias"] = [hidden, hidden], [hidden]
+        shapes[f"blk.{i}.ffn_up.weight"] = [2 * inner if fused else inner, hidden]
+        if not fused:
+            shapes[f"blk.{i}.ffn_gate.weight"] = [inner, hidden]
+        shapes[f"blk.{i}.ffn_down.weight"], shapes[f"blk.{i}.ffn_down.bias"] = [hidden, inner], [hidden]
+    for name in more:
+        shapes[name] = [hidden]
+    for name, shape in shapes.items():
+        centre = 1 if name.endswith("norm.weight") else 0
+        weights[name] = [gguf.single(random.gauss(centre, 0.5)) for _ in range(math.prod(shape))]
+    keys = {"context_length": 64, "embedding_length": hidden, "block_count": layers, "feed_forward_length": inner, "attention.head_count": heads,
+            "attention.layer_norm_epsilon": 1e-12, "attention.causal": False, "pooling_type": 1}
+    table = [("general.architecture", gguf.STRING, "jina-bert-v2")]
+    table += [(f"jina-bert-v2.{k}", gguf.BOOL if isinstance(v, bool) else gguf.F32 if isinstance(v, float) else gguf.U32, v) for k, v in keys.items()]
+    gguf.write(path, table + list(changes), {n: ("F32", shapes[n][::-1], struct.pack(f"<{len(w)}f", *w)) for n, w in weights.items()})
+
+    def linear(x, name):
+        w, n = weights[name + ".weight"], len(x)
+        return [sum(a * b for a, b in zip(x, w[o * n:])) + bias for o, bias in enumerate(weights.get(name + ".bias", [0] * (len(w) // n)))]
+
+    def norm(x, name):
+        mean = sum(x) / len(x)
+        scale = 1 / math.sqrt(sum((v - mean) ** 2 for v in x) / len(x) + 1e-12)
+        return [(v - mean) * scale * w + b for v, w, b in zip(x, weights[name + ".weight"], weights[name + ".bias"])]
+
+    def add(a, b):
+        return [x + y for x, y in zip(a, b)]
+
+    def gelu(x):
+        return x * 0.5 * (1 + math.erf(x / math.sqrt(2)))
+
+    def run(ids):
+        size = hidden // heads
+        # Of three heads: those of two, 2^-4 and 2^-8, and the first of four, 2^-2.
+        slopes = [2 ** -4, 2 ** -8, 2 ** -2] if heads == 3 else [2 ** (-8 * (h + 1) / heads) for h in range(heads)]
+        rows = [norm(add(weights["token_embd.weight"][i * hidden:(i + 1) * hidden], weights["token_types.weight"][:hidden]), "token_embd_norm") for i in ids]
+        for layer in range(layers):
+            q, k, v = ([linear(x, f"blk.{layer}.attn_{name}") for x in rows] for name in "qkv")
+            attended = []
+            for i in range(len(ids)):
+                result = []
+                for h in range(heads):
+                    part = slice(h * size, (h + 1) * size)
+                    scores = [sum(a * b for a, b in zip(q[i][part], k[j][part])) / math.sqrt(size) - slopes[h] * abs(i - j) for j in range(len(ids))]
+                    p = [math.exp(s - max(scores)) for s in scores]
+                    result += [sum(w * v[j][e] for j, w in enumerate(p)) / sum(p) for e in range(h * size, (h + 1) * size)]
+                attended.append(result)
+            rows = [norm(add(x, linear(a, f"blk.{layer}.attn_output")), f"blk.{layer}.attn_output_norm") for x, a in zip(rows, attended)]
+            result = []
+            for x in rows:
+                up = linear(x, f"blk.{layer}.ffn_up")
+                gate = up[:inner] if fused else linear(x, f"blk.{layer}.ffn_gate")
+                y = [gelu(g) * u for g, u in zip(gate, up[inner:] if fused else up)]
+                result.append(norm(add(x, linear(y, f"blk.{layer}.ffn_down")), f"blk.{layer}.layer_output_norm"))
+            rows = result
+        return [value for row in rows for value in row]
+    return run
