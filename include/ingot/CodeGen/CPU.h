@@ -37,6 +37,10 @@ struct CPUTarget {
   bool has(llvm::StringRef feature) const;
   /// Whether a product of bf16 pairs (vdpbf16ps) is faster than the two multiply-adds that it replaces.
   bool multipliesPairsFast() const;
+  /// Lanes of the instruction that adds four products of bytes (vpdpbusd): 16, 8 or, where there is none, 0.
+  int64_t byteDotLanes() const;
+  /// How many panels of a matrix a thread reads by turns where it has one row.
+  int64_t streams() const;
   bool hasAVX512() const { return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq"); }
 
   /// `name` is a level ("x86-64-v3", "x86-64-v4"), a processor ("znver4", "sapphirerapids", ...) or
@@ -78,6 +82,8 @@ llvm::FailureOr<CompiledCode> compileKernels(llvm::ArrayRef<plan::KernelOp> kern
 /// wrote, or that follows from what the kernel contains, in a tile that fits the target's
 /// registers.
 plan::ScheduleAttr getDefaultSchedule(plan::KernelOp kernel, const CPUTarget &target);
+/// The tiles that are worth measuring, the default one first: one where a tile makes no difference.
+std::vector<plan::ScheduleAttr> getSchedules(plan::KernelOp kernel, const CPUTarget &target);
 
 /// Registers the passes of code generation: --emit-cpu-kernels{target=...}.
 void registerCPUPasses();

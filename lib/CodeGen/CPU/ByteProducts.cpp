@@ -36,10 +36,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
 
-/// How far ahead of its use a panel is asked for, in bytes: what a thread reads while memory
-/// answers.
-static constexpr int64_t kPrefetchAhead = 4096;
-
 namespace {
 
 /// Sums of products of bytes for the lanes of one vector.
@@ -220,7 +216,7 @@ void PanelProducts::widenBytes(Value panel, int64_t lanes, Steps steps) {
 
 /// sums[row][vector] += the products of `rows` rows with `vectors` vectors of lanes, group by
 /// group.
-void PanelProducts::byteTile(Value x, int64_t rows, int64_t vectors, const Source &source,
+void PanelProducts::byteTile(const Rows &x, int64_t rows, int64_t vectors, const Source &source,
                              Value into, Steps steps) {
   // Sixteen registers are too few for a row's sums of all vectors beside what takes numbers out of
   // words: a group is finished before the next vector's.
@@ -228,14 +224,8 @@ void PanelProducts::byteTile(Value x, int64_t rows, int64_t vectors, const Sourc
   int64_t together = isInOrder ? vectors : 1;
   Value first = kb.div(steps.begin, 32), last = kb.div(steps.end, 32);
   kb.loop(first, last, kb.c(1), [&](Value number) {
-    Value group = kb.gep(x, kb.mul(number, formats::kQ8XBytes), kb.i8);
+    Value group = kb.gep(x.first, kb.mul(number, formats::kQ8XBytes), kb.i8);
     Value inSource = source.slab ? kb.sub(number, first) : number;
-    // Then the processor does not see the one stream that a panel is.
-    if (together < vectors && !source.slab) {
-      int64_t bytes = source.lanes * layout.elementBytes / layout.block->groups;
-      Value ahead = kb.add(kb.mul(number, bytes), kPrefetchAhead);
-      kb.prefetch(kb.gep(source.panel, ahead, kb.i8), llvm::divideCeil(bytes, 64));
-    }
     for (int64_t v = 0; v < vectors; v += together)
       for (int64_t half = 0; half < halves(); ++half)
         multiplyGroup(group, rows, {source, inSource, v}, together, half,

@@ -81,8 +81,7 @@ bool LinearEmitter::prepare(Operation *op, Value x, Value matrix, Value biasOper
     return fail(linear, "expected a weight of f32, f16, bf16 or blocks and a result of f32");
   weight = eval.operandBuffer(weightArgument.getArgNumber());
   Type element = getElementTypeOrSelf(x.getType());
-  engine.emplace(emission, layout, weightType,
-                 PanelProducts::choose(element, weightType, emission.target));
+  engine.emplace(emission, layout, weightType, element);
   tile = emission.scratch(kBlockRows * layout.rows * 4);
 
   rowBegin = kb.c(0);
@@ -112,7 +111,8 @@ bool LinearEmitter::prepare(Operation *op, Value x, Value matrix, Value biasOper
   return true;
 }
 
-void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Value count) {
+void LinearEmitter::epilogue(Value number, int64_t partLanes, Value sums, Value firstRow,
+                             Value count) {
   int64_t perPanel = layout.panelPartRows();
   Value firstColumn = kb.mul(number, perPanel); // of each part
   kb.loop(kb.c(0), count, kb.c(1), [&](Value tileRow) {
@@ -126,7 +126,7 @@ void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Va
       eval.define(linear->getResult(0), [&](const Point &point) -> LaneValue {
         const Coord &at = point.coords.back();
         int64_t part = at.low / layout.partRows();
-        Value address = kb.gep(kb.gep(tile, kb.mul(tileRow, layout.rows), kb.f32),
+        Value address = kb.gep(kb.gep(sums, kb.mul(tileRow, layout.rows), kb.f32),
                                kb.add(lane, part * partLanes), kb.f32);
         Value sum = kb.loadScratch(kb.vec(kb.f32), address);
         if (bias) {
@@ -171,7 +171,7 @@ void LinearEmitter::epilogue(Value number, int64_t partLanes, Value firstRow, Va
   });
 }
 
-void LinearEmitter::panel(Value number, int64_t partLanes) {
+void LinearEmitter::panel(Value number, Value apart, Value panels, int64_t partLanes) {
   int64_t bytes = layout.lines() * layout.rows * layout.elementBytes * (layout.pairs ? 2 : 1);
   Value base = kb.gep(weight, kb.mul(number, bytes), kb.i8);
   if (expert)
@@ -179,8 +179,11 @@ void LinearEmitter::panel(Value number, int64_t partLanes) {
   kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
     Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
     Value rows = kb.gep(xRows, kb.mul(first, engine->rowBytes()), kb.i8);
-    engine->emit(rows, count, base, partLanes * layout.parts, tile);
-    epilogue(number, partLanes, kb.add(rowBegin, first), count);
+    engine->emit(rows, count, {base, kb.mul(apart, bytes), panels, partLanes * layout.parts}, tile);
+    kb.loop(kb.c(0), panels, kb.c(1), [&](Value index) {
+      epilogue(kb.add(number, kb.mul(index, apart)), partLanes,
+               kb.gep(tile, kb.mul(index, layout.rows), kb.f32), kb.add(rowBegin, first), count);
+    });
   });
 }
 
@@ -188,9 +191,21 @@ void LinearEmitter::panels(Value begin, Value end) {
   int64_t last = layout.numPanels() - 1;
   bool narrow = layout.partLanes(last) != layout.panelPartRows();
   Value wholeEnd = narrow ? kb.min(end, kb.c(last)) : end;
-  kb.loop(begin, wholeEnd, kb.c(1), [&](Value number) { panel(number, layout.panelPartRows()); });
+  // One row: as many ranges of panels as there are streams, each read in its order.
+  Value apart = kb.sub(wholeEnd, begin), one = kb.c(1);
+  int64_t streams = emission.target.streams();
+  if (streams > 1) {
+    Value share = kb.div(kb.add(apart, streams - 1), streams);
+    apart = kb.select(kb.cmp(arith::CmpIPredicate::eq, rowCount, one), share, apart);
+  }
+  kb.loop(begin, kb.add(begin, apart), one, [&](Value number) {
+    Value count = one;
+    if (streams > 1)
+      count = kb.div(kb.add(kb.sub(kb.sub(wholeEnd, number), one), apart), apart);
+    panel(number, apart, count, layout.panelPartRows());
+  });
   if (narrow)
-    kb.branch(kb.lt(kb.c(last), end), [&] { panel(kb.c(last), layout.partLanes(last)); });
+    kb.branch(kb.lt(kb.c(last), end), [&] { panel(kb.c(last), one, one, layout.partLanes(last)); });
 }
 
 void codegen::emitLinear(KernelEmission &emission) {

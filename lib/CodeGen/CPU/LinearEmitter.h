@@ -16,7 +16,7 @@ struct LinearEmitter {
   using Value = mlir::Value;
 
   /// Rows whose sums are kept in scratch memory: 64 KiB.
-  static constexpr int64_t kBlockRows = 256;
+  static constexpr int64_t kBlockRows = PanelProducts::kMaxRows;
   /// How many rows of so many bytes are evaluated into scratch memory at a time: about 1 MiB.
   static int64_t getEvaluatedRows(int64_t rowBytes) {
     return std::clamp<int64_t>((1 << 20) / rowBytes, 32, kBlockRows);
@@ -58,8 +58,9 @@ struct LinearEmitter {
 
 private:
   std::optional<int64_t> traceOffset(Value value, int64_t shift, llvm::DenseSet<Value> &seen);
-  void panel(Value number, int64_t partLanes);
-  void epilogue(Value number, int64_t partLanes, Value firstRow, Value count);
+  /// Panels `number`, `number` + apart, ...: `count` of them.
+  void panel(Value number, Value apart, Value count, int64_t partLanes);
+  void epilogue(Value number, int64_t partLanes, Value sums, Value firstRow, Value count);
 };
 
 } // namespace ingot::codegen

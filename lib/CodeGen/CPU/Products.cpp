@@ -6,32 +6,27 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::codegen;
 
-PanelProducts::Arithmetic PanelProducts::choose(Type x, Type weight, const CPUTarget &target) {
-  if (isa<tfm::BlockType>(x))
-    return Arithmetic::Bytes;
-  bool pairs = x.isBF16() && weight.isBF16() && target.multipliesPairsFast();
-  return pairs ? Arithmetic::Pairs : Arithmetic::Wide;
-}
-
 PanelProducts::PanelProducts(KernelEmission &emission, const plan::PanelLayout &layout, Type weight,
-                             Arithmetic arithmetic)
-    : emission(emission), kb(emission.kb), layout(layout), weight(weight), arithmetic(arithmetic),
+                             Type x)
+    : emission(emission), kb(emission.kb), layout(layout), weight(weight), row(x),
       tileRows(emission.schedule.getTileRows()), tileVectors(emission.schedule.getTileVectors()) {
-  if (arithmetic == Arithmetic::Wide)
-    slab = emission.scratch(kBlock * layout.rows * 4);
-  if (arithmetic != Arithmetic::Bytes)
-    return;
-  slab = emission.scratch(kBlock / 32 * layout.rows / kLanes * slabGroupBytes());
   const CPUTarget &target = emission.target;
-  if (target.hasAVX512() && target.has("avx512vnni"))
-    byteDot = ByteDot::Dot512;
-  else if (target.has("avxvnni"))
-    byteDot = ByteDot::Dot256;
-  // Each vector of sums is two registers of 16, beside the weights, a row and a product.
-  if (byteDot != ByteDot::Dot512) {
-    tileRows = std::min<int64_t>(tileRows, byteDot == ByteDot::Pairs ? 4 : 5);
-    tileVectors = 1;
+  if (isa<tfm::BlockType>(x)) {
+    arithmetic = Arithmetic::Bytes;
+    row = tfm::BlockType::get(x.getContext(), formats::Format::Q8_X);
+    if (int64_t dotLanes = target.byteDotLanes())
+      byteDot = dotLanes == kLanes ? ByteDot::Dot512 : ByteDot::Dot256;
+    slab = emission.scratch(kBlock / 32 * layout.rows / kLanes * slabGroupBytes());
+  } else if (x.isBF16() && weight.isBF16() && target.multipliesPairsFast()) {
+    arithmetic = Arithmetic::Pairs;
+  } else {
+    if (!isa<Float16Type, BFloat16Type>(x))
+      row = kb.f32;
+    slab = emission.scratch(kBlock * layout.rows * 4);
   }
+  // A block of each row, or one row.
+  if (widensRows())
+    wideRows = emission.scratch(std::max(kMaxRows * kBlock, rowElements()) * 4);
 }
 
 int64_t PanelProducts::rowElements() const {
@@ -41,17 +36,31 @@ int64_t PanelProducts::rowElements() const {
 int64_t PanelProducts::rowBytes() const {
   if (arithmetic == Arithmetic::Bytes)
     return formats::bytesOf(formats::Format::Q8_X, layout.k);
-  return rowElements() * kb.bytesOf(kb.registerType(rowType()));
+  return rowElements() * kb.bytesOf(kb.registerType(row));
 }
 
-Type PanelProducts::rowType() const {
-  if (arithmetic == Arithmetic::Bytes)
-    return tfm::BlockType::get(kb.b.getContext(), formats::Format::Q8_X);
-  return arithmetic == Arithmetic::Pairs ? Type(kb.b.getBF16Type()) : kb.f32;
+/// Rows in steps that are a block at most, or any steps of one row.
+PanelProducts::Rows PanelProducts::rowsFor(Value x, Value rowCount, Steps steps) {
+  if (!widensRows())
+    return {x, rowBytes(), kb.c(0)};
+  Type stored = kb.registerType(row);
+  Value count = kb.sub(steps.end, steps.begin), vectors = kb.mul(kb.div(count, kLanes), kLanes);
+  kb.loop(kb.c(0), rowCount, kb.c(1), [&](Value number) {
+    Value from = kb.gep(kb.gep(x, kb.mul(number, rowBytes()), kb.i8), steps.begin, stored);
+    Value into = kb.gep(wideRows, kb.mul(number, kBlock), kb.f32);
+    auto widen = [&](Type type, Value at) {
+      Value value = kb.loadScratch(type, kb.gep(from, at, stored));
+      kb.store(kb.extend(value, kb.f32, row), kb.gep(into, at, kb.f32));
+    };
+    kb.loop(kb.c(0), vectors, kb.c(kLanes), [&](Value at) { widen(kb.vec(stored), at); });
+    kb.loop(vectors, count, kb.c(1), [&](Value at) { widen(stored, at); });
+  });
+  return {wideRows, kBlock * 4, steps.begin};
 }
 
-void PanelProducts::emit(Value x, Value rowCount, Value panel, int64_t lanes, Value sums) {
-  kb.loop(kb.c(0), rowCount, kb.c(1), [&](Value row) {
+void PanelProducts::emit(Value x, Value rowCount, const Panels &panels, Value sums) {
+  int64_t lanes = panels.lanes;
+  kb.loop(kb.c(0), kb.mul(rowCount, panels.count), kb.c(1), [&](Value row) {
     for (int64_t lane = 0; lane < lanes; lane += kLanes)
       kb.store(kb.zero(kb.vec(kb.f32)),
                kb.gep(kb.gep(sums, kb.mul(row, layout.rows), kb.f32), lane, kb.f32));
@@ -60,25 +69,56 @@ void PanelProducts::emit(Value x, Value rowCount, Value panel, int64_t lanes, Va
   kb.branch(
       kb.cmp(arith::CmpIPredicate::eq, rowCount, kb.c(1)), TypeRange{},
       [&] {
-        tile(x, 1, lanes / kLanes, {panel, lanes, kb.c(0), false}, sums, {kb.c(0), kb.c(whole)});
+        oneRow(x, panels, sums, whole);
         return Values();
       },
       [&] {
         kb.loop(kb.c(0), kb.c(whole), kb.c(kBlock), [&](Value begin) {
           Value end = kb.min(kb.add(begin, kBlock), kb.c(whole));
-          block(x, rowCount, panel, lanes, sums, {begin, end});
+          block(x, rowCount, panels.first, lanes, sums, {begin, end});
         });
         return Values();
       });
-  if (whole < layout.k)
-    tiles(x, rowCount, panel, lanes, /*slab=*/false, sums,
-          {kb.c(whole), kb.c(layout.k), /*half=*/true});
+  if (whole >= layout.k)
+    return;
+  Steps rest{kb.c(whole), kb.c(layout.k), /*half=*/true};
+  Rows rows = rowsFor(x, rowCount, rest);
+  eachPanel(panels, sums, [&](Value panel, Value sums) {
+    tiles(rows, rowCount, panel, lanes, /*slab=*/false, sums, rest);
+  });
+}
+
+void PanelProducts::eachPanel(const Panels &panels, Value sums,
+                              function_ref<void(Value, Value)> body) {
+  kb.loop(kb.c(0), panels.count, kb.c(1), [&](Value index) {
+    body(kb.gep(panels.first, kb.mul(index, panels.stride), kb.i8),
+         kb.gep(sums, kb.mul(index, layout.rows), kb.f32));
+  });
+}
+
+/// Steps 0 .. whole. Of several panels as many steps in a turn as are some bytes: two streams hide
+/// memory where neither rests long.
+void PanelProducts::oneRow(Value x, const Panels &panels, Value sums, int64_t whole) {
+  int64_t perTurn = whole;
+  if (emission.target.streams() > 1) {
+    int64_t unit = layout.block ? 32 : 8, perLine = layout.block ? 32 * layout.block->groups : 1;
+    int64_t bytes = layout.rows * layout.elementBytes * unit / perLine;
+    perTurn = std::max<int64_t>(kTurnBytes / bytes, 1) * unit;
+  }
+  kb.loop(kb.c(0), kb.c(whole), kb.c(perTurn), [&](Value begin) {
+    Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
+    Rows row = rowsFor(x, kb.c(1), steps);
+    eachPanel(panels, sums, [&](Value panel, Value sums) {
+      tile(row, 1, panels.lanes / kLanes, {panel, panels.lanes, kb.c(0), false}, sums, steps);
+    });
+  });
 }
 
 void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums,
                           Steps steps) {
+  Rows rows = rowsFor(x, rowCount, steps);
   auto direct = [&] {
-    tiles(x, rowCount, panel, lanes, /*slab=*/false, sums, steps);
+    tiles(rows, rowCount, panel, lanes, /*slab=*/false, sums, steps);
     return Values();
   };
   if (arithmetic == Arithmetic::Pairs) {
@@ -91,7 +131,7 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
       [&] {
         arithmetic == Arithmetic::Bytes ? widenBytes(panel, lanes, steps)
                                         : widen(panel, lanes, steps);
-        tiles(x, rowCount, panel, lanes, /*slab=*/true, sums, steps);
+        tiles(rows, rowCount, panel, lanes, /*slab=*/true, sums, steps);
         return Values();
       },
       direct);
@@ -125,12 +165,13 @@ void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
   });
 }
 
-void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
+void PanelProducts::tiles(const Rows &x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
                           Value sums, Steps steps) {
   int64_t vectors = lanes / kLanes;
   // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
   emission.rowTiles(rowCount, tileRows, [&](Value row, int64_t rows) {
-    Value xRows = kb.gep(x, kb.mul(row, rowBytes()), kb.i8);
+    Rows xRows = x;
+    xRows.first = kb.gep(x.first, kb.mul(row, x.stride), kb.i8);
     auto columns = [&](Value first, int64_t count) {
       Source source{panel, lanes, first, false};
       if (fromSlab && arithmetic == Arithmetic::Bytes)
@@ -141,9 +182,14 @@ void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, b
       Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
       tile(xRows, rows, count, source, into, steps);
     };
-    int64_t whole = vectors / tileVectors * tileVectors;
-    kb.loop(kb.c(0), kb.c(whole), kb.c(tileVectors),
-            [&](Value first) { columns(first, tileVectors); });
+    // Fewer rows take more columns, but not out of a slab, which has the tile's, and not where the
+    // weights of all columns are in registers at once.
+    bool isWider = !fromSlab && byteDot != ByteDot::Dot512;
+    int64_t width = tileVectors;
+    while (isWider && width < vectors && 2 * width * rows <= tileRows * tileVectors)
+      width *= 2;
+    int64_t whole = vectors / width * width;
+    kb.loop(kb.c(0), kb.c(whole), kb.c(width), [&](Value first) { columns(first, width); });
     if (whole < vectors)
       columns(kb.c(whole), vectors - whole);
   });
@@ -194,14 +240,14 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
 
 /// sums[row][first + v] += x[row][at + ahead] * weights[v], for one k or one pair of k; with `half`
 /// the second of a pair counts as zero.
-void PanelProducts::step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows,
+void PanelProducts::step(Values &sums, const Rows &x, Value at, int64_t ahead, int64_t rows,
                          int64_t first, ArrayRef<Value> weights, bool half) {
   bool pairs = arithmetic == Arithmetic::Pairs;
   int64_t elementBytes = pairs ? 2 : 4;
   int64_t vectors = sums.size() / rows;
-  Value column = kb.gep(x, kb.mul(at, elementBytes), kb.i8);
+  Value column = kb.gep(x.first, kb.mul(kb.sub(at, x.begin), elementBytes), kb.i8);
   for (int64_t row = 0; row < rows; ++row) {
-    Value address = kb.gep(column, row * rowBytes() + ahead * elementBytes, kb.i8);
+    Value address = kb.gep(column, row * x.stride + ahead * elementBytes, kb.i8);
     Value element = kb.loadScratch(pairs ? half ? kb.i16 : kb.i32 : kb.f32, address);
     if (pairs && half)
       element = kb.make<arith::ExtUIOp>(kb.i32, element);
@@ -213,8 +259,8 @@ void PanelProducts::step(Values &sums, Value x, Value at, int64_t ahead, int64_t
   }
 }
 
-void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value into,
-                         Steps steps) {
+void PanelProducts::tile(const Rows &x, int64_t rows, int64_t vectors, const Source &source,
+                         Value into, Steps steps) {
   // No more accumulators than the schedule's tile has: fewer vectors at once where a tile is wide.
   int64_t budget = std::max<int64_t>(tileRows * tileVectors / rows, 1), width = 1;
   while (width * 2 <= budget && width < vectors)
@@ -241,8 +287,9 @@ void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &s
   // A pair of steps is one operation where the processor multiplies pairs.
   int64_t stepsPerElement = arithmetic == Arithmetic::Pairs ? 2 : 1,
           perTurn = unit.steps * stepsPerElement;
-  // The sums of one row leave no registers for all elements of all vectors.
-  int64_t together = rows == 1 ? 1 : vectors;
+  // Where a tile is wider than the schedule's, sums leave no registers for all elements of all
+  // vectors.
+  int64_t together = rows < tileRows ? 1 : vectors;
   auto turn = [&](Values &sums, Value number, int64_t ahead) {
     Value inSource = source.slab ? kb.sub(number, steps.begin) : number;
     for (int64_t piece = 0; piece < (steps.half ? 1 : unit.pieces); ++piece)
@@ -257,6 +304,9 @@ void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &s
           int64_t at = ahead * perTurn + (piece * unit.perPiece() + int64_t(i)) * stepsPerElement;
           step(sums, x, kb.mul(number, perTurn), at, rows, v, weights, steps.half);
         }
+        // Otherwise LLVM reads ahead more than there are registers for.
+        if (together < vectors && rows > 1)
+          kb.fence();
       }
   };
   auto turns = [&](Value from, Value to, int64_t unroll) {

@@ -10,10 +10,14 @@
 //
 // The number of rows decides only how the panel is read:
 //
-//   one row    all lanes at once, straight through the panel: one stream from memory
+//   one row    all lanes at once, straight through the panel: one stream from memory. Where a
+//              processor reads several streams faster, as many panels are read by turns
 //   some rows  k is cut into blocks; the tiles of a block take the panel's block from the caches
 //   many rows  a block is first widened into scratch memory, tile by tile of lanes, so that tiles
 //              read nothing but f32 (for bytes: bytes and f32 scales) in order
+//
+// Rows of 16 bits that the processor cannot multiply as they are are widened a block at a time too,
+// for all lanes of a panel.
 //
 // A sum that is put aside between two blocks is stored in f32, as it is in a register: rows have
 // the same bits in any company.
@@ -30,30 +34,42 @@ namespace ingot::codegen {
 
 class PanelProducts {
 public:
-  enum class Arithmetic { Wide, Pairs, Bytes };
+  /// Most rows at once.
+  static constexpr int64_t kMaxRows = 256;
 
-  /// How rows of `x` meet `weight`, a packed matrix, on a target.
-  static Arithmetic choose(mlir::Type x, mlir::Type weight, const CPUTarget &target);
-
-  /// Reserves scratch memory.
+  /// Rows of type `x` times `weight`, the type of a packed matrix. Reserves scratch memory.
   PanelProducts(KernelEmission &emission, const plan::PanelLayout &layout, mlir::Type weight,
-                Arithmetic arithmetic);
+                mlir::Type x);
 
-  /// What rows must be stored as: f32, bf16 for pairs, or blocks.
-  mlir::Type rowType() const;
+  /// What rows must be stored as: f32, f16, bf16 or blocks.
+  mlir::Type rowType() const { return row; }
   /// Elements of a row as it must be stored, with zeros from K on.
   int64_t rowElements() const;
   int64_t rowBytes() const;
 
-  /// sums[r][lane] = sum over k of x[r][k] * panel[k][lane] for `rowCount` rows. Rows of x are
-  /// rowBytes() apart, rows of sums the lanes of a full panel.
-  void emit(mlir::Value x, mlir::Value rowCount, mlir::Value panel, int64_t lanes,
-            mlir::Value sums);
+  /// Panels of equal width. More than one only for one row.
+  struct Panels {
+    mlir::Value first;  ///< address
+    mlir::Value stride; ///< bytes from one to the next
+    mlir::Value count;
+    int64_t lanes; ///< of each
+  };
+  /// sums[r][lane] = sum over k of x[r][k] * panel[k][lane] for `rowCount` rows, at most kMaxRows.
+  /// Rows of x are rowBytes() apart, rows of sums the lanes of a full panel. Of several panels,
+  /// each has a row of sums.
+  void emit(mlir::Value x, mlir::Value rowCount, const Panels &panels, mlir::Value sums);
 
 private:
   using Value = mlir::Value;
   using Values = KernelBuilder::Values;
 
+  enum class Arithmetic { Wide, Pairs, Bytes };
+  /// Rows as tiles take them: as they are stored, or widened.
+  struct Rows {
+    Value first;    ///< address
+    int64_t stride; ///< bytes from one to the next
+    Value begin;    ///< step that they begin with
+  };
   /// Where the weights of a tile come from.
   struct Source {
     Value panel;       ///< or the slab's first line
@@ -66,12 +82,17 @@ private:
     Value begin, end;
     bool half = false;
   };
+  bool widensRows() const { return arithmetic == Arithmetic::Wide && !row.isF32(); }
+  Rows rowsFor(Value x, Value rowCount, Steps steps);
+  void eachPanel(const Panels &panels, Value sums, llvm::function_ref<void(Value, Value)> body);
+  void oneRow(Value x, const Panels &panels, Value sums, int64_t whole);
   void block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums, Steps steps);
   static int64_t slabOffset(int64_t first);
   void widen(Value panel, int64_t lanes, Steps steps);
-  void tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
+  void tiles(const Rows &x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
              Steps steps);
-  void tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums, Steps steps);
+  void tile(const Rows &x, int64_t rows, int64_t vectors, const Source &source, Value sums,
+            Steps steps);
   /// What a turn of the loop over k takes from a source: a group of 32 numbers of a block, a pair,
   /// or one element. It is read in pieces of some elements each, as they are used.
   struct Unit {
@@ -81,7 +102,7 @@ private:
   Unit unitOf(const Source &source) const;
   void loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece, int64_t vector,
                  llvm::SmallVectorImpl<Value> &elements);
-  void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t first,
+  void step(Values &sums, const Rows &x, Value at, int64_t ahead, int64_t rows, int64_t first,
             llvm::ArrayRef<Value> weights, bool half);
 
   // Bytes.
@@ -92,7 +113,7 @@ private:
   BlockReader::Scale groupScale(const ByteGroup &group, int64_t half);
   Value groupQuad(const ByteGroup &group, int64_t s);
   void widenBytes(Value panel, int64_t lanes, Steps steps);
-  void byteTile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums,
+  void byteTile(const Rows &x, int64_t rows, int64_t vectors, const Source &source, Value sums,
                 Steps steps);
   void multiplyGroup(Value x, int64_t rows, const ByteGroup &group, int64_t vectors, int64_t half,
                      Value sums);
@@ -111,13 +132,16 @@ private:
   KernelEmission &emission;
   KernelBuilder &kb;
   const plan::PanelLayout &layout;
-  mlir::Type weight;
-  Arithmetic arithmetic;
+  mlir::Type weight, row;
+  Arithmetic arithmetic = Arithmetic::Wide;
   ByteDot byteDot = ByteDot::Pairs;
   int64_t tileRows, tileVectors;
   Value slab{};
+  Value wideRows{};
   /// Steps of k in a block: a block of a tile's lanes, widened, stays in the first cache.
   static constexpr int64_t kBlock = 256;
+  /// Of each of several panels so many bytes are read in a turn, about.
+  static constexpr int64_t kTurnBytes = 2560;
 };
 
 } // namespace ingot::codegen

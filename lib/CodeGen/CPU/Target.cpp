@@ -1,5 +1,6 @@
 //===- Target.cpp - processors to compile for -------------------------------------------------===//
 
+#include "KernelBuilder.h"
 #include "ingot/CodeGen/CPU.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/TargetParser/Host.h"
@@ -33,6 +34,14 @@ bool CPUTarget::has(llvm::StringRef feature) const {
 bool CPUTarget::multipliesPairsFast() const {
   return hasAVX512() && has("avx512bf16") && llvm::StringRef(name).starts_with("znver");
 }
+
+int64_t CPUTarget::byteDotLanes() const {
+  return hasAVX512() && has("avx512vnni") ? 16 : has("avxvnni") ? 8 : 0;
+}
+
+/// A core of Zen 3 that computes beside reading does not look far enough ahead in one stream: 75 % of what it
+/// can read, in two streams all of it. Zen 5 does in one, and several cost it bandwidth (docs/performance.md).
+int64_t CPUTarget::streams() const { return hasAVX512() ? 1 : 2; }
 
 llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
   if (name.contains('@')) {
@@ -76,7 +85,25 @@ llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
   return target;
 }
 
-plan::ScheduleAttr codegen::getDefaultSchedule(plan::KernelOp kernel, const CPUTarget &target) {
+/// Tiles of a projection: rows and vectors of 16 columns, as their sums fit the registers beside a line of
+/// weights and a broadcast. The first one is the default.
+static llvm::ArrayRef<std::pair<int64_t, int64_t>> getTiles(plan::KernelOp kernel, const CPUTarget &target) {
+  using Tile = std::pair<int64_t, int64_t>;
+  // 32 registers of 16 lanes; 16 of 8, where a vector is two of them.
+  static constexpr Tile wide[] = {{8, 2}, {6, 2}, {12, 2}, {5, 4}, {6, 4}, {14, 1}},
+                        narrow[] = {{6, 1}, {4, 1}, {5, 1}, {3, 2}, {2, 2}};
+  // Bytes: 16 registers hold a product too; without a dot product also what it is made of.
+  static constexpr Tile dots[] = {{5, 1}, {4, 1}, {3, 1}}, pairs[] = {{4, 1}, {5, 1}, {3, 1}, {2, 2}};
+  auto meetsBytes = [](mlir::Operation &op) {
+    return llvm::isa<tfm::LinearOp, tfm::ExpertLinearOp>(op) &&
+           llvm::isa<tfm::BlockType>(mlir::getElementTypeOrSelf(op.getOperand(0).getType()));
+  };
+  if (llvm::any_of(kernel.getBody().front(), meetsBytes) && target.byteDotLanes() != kLanes)
+    return target.byteDotLanes() ? llvm::ArrayRef<Tile>(dots) : llvm::ArrayRef<Tile>(pairs);
+  return target.hasAVX512() ? llvm::ArrayRef<Tile>(wide) : llvm::ArrayRef<Tile>(narrow);
+}
+
+std::vector<plan::ScheduleAttr> codegen::getSchedules(plan::KernelOp kernel, const CPUTarget &target) {
   mlir::MLIRContext *context = kernel.getContext();
   plan::ScheduleAttr given = kernel.getScheduleAttr();
   auto has = [&](auto *op) {
@@ -88,8 +115,13 @@ plan::ScheduleAttr codegen::getDefaultSchedule(plan::KernelOp kernel, const CPUT
                             : has((tfm::CacheAppendOp *)nullptr) ? plan::ScheduleKind::Append
                                                                  : plan::ScheduleKind::Rows;
   if (kind != plan::ScheduleKind::Linear && kind != plan::ScheduleKind::Experts)
-    return given ? given : plan::ScheduleAttr::get(context, kind, 1, 1);
-  // Accumulators, a line of weights and a broadcast in 32 registers of 16 lanes, or in 16 of 8.
-  return target.hasAVX512() ? plan::ScheduleAttr::get(context, kind, 8, 2)
-                            : plan::ScheduleAttr::get(context, kind, 6, 1);
+    return {given ? given : plan::ScheduleAttr::get(context, kind, 1, 1)};
+  std::vector<plan::ScheduleAttr> result;
+  for (auto [rows, vectors] : getTiles(kernel, target))
+    result.push_back(plan::ScheduleAttr::get(context, kind, rows, vectors));
+  return result;
+}
+
+plan::ScheduleAttr codegen::getDefaultSchedule(plan::KernelOp kernel, const CPUTarget &target) {
+  return getSchedules(kernel, target).front();
 }

@@ -189,19 +189,6 @@ const ingot_kernel_args *Arguments::prepare(int64_t rows, uint64_t scratchBytes)
   return &args;
 }
 
-/// Tiles that fit the registers, the default one first.
-static std::vector<plan::ScheduleAttr> getCandidates(plan::KernelOp kernel,
-                                                     const CPUTarget &target) {
-  std::vector<plan::ScheduleAttr> result{getDefaultSchedule(kernel, target)};
-  using Tile = std::pair<int64_t, int64_t>;
-  static constexpr Tile wide[] = {{6, 2}, {12, 2}, {5, 4}, {6, 4}, {14, 1}},
-                        narrow[] = {{4, 1}, {5, 1}, {3, 2}, {2, 2}};
-  for (auto [rows, vectors] : target.hasAVX512() ? ArrayRef<Tile>(wide) : ArrayRef<Tile>(narrow))
-    result.push_back(
-        plan::ScheduleAttr::get(kernel.getContext(), plan::ScheduleKind::Linear, rows, vectors));
-  return result;
-}
-
 static double secondsOf(ingot_kernel_fn run, const ingot_kernel_args &args, int64_t items,
                         int64_t times) {
   auto start = std::chrono::steady_clock::now();
@@ -253,13 +240,18 @@ codegen::tuneTiles(ArrayRef<plan::KernelOp> kernels, const CPUTarget &target, un
   if (measured.empty())
     return result;
 
-  std::vector<plan::ScheduleAttr> candidates = getCandidates(measured.front(), target);
+  std::vector<std::vector<plan::ScheduleAttr>> candidates; // of each kernel
+  size_t most = 0;
+  for (plan::KernelOp kernel : measured) {
+    candidates.push_back(getSchedules(kernel, target));
+    most = std::max(most, candidates.back().size());
+  }
   std::vector<CompiledCode> code;
-  for (plan::ScheduleAttr candidate : candidates) {
+  for (size_t i = 0; i < most; ++i) {
     CompileOptions options;
     options.threads = threads;
-    for (plan::KernelOp kernel : measured)
-      options.schedules[kernel.getName()] = candidate;
+    for (auto [kernel, ofKernel] : llvm::zip_equal(measured, candidates))
+      options.schedules[kernel.getName()] = ofKernel[i < ofKernel.size() ? i : 0];
     FailureOr<CompiledCode> compiled = compileKernels(measured, target, options);
     if (failed(compiled))
       return failure();
@@ -276,9 +268,10 @@ codegen::tuneTiles(ArrayRef<plan::KernelOp> kernels, const CPUTarget &target, un
 #endif
   for (auto [k, kernel] : llvm::enumerate(measured)) {
     progress(k, measured.size());
-    std::vector<double> gains(candidates.size(), 1);
+    std::vector<double> gains(candidates[k].size(), 1);
     for (int64_t rows : kRowCounts) {
-      std::vector<double> seconds = measure(k, arguments[k], images, rows);
+      auto inQuestion = ArrayRef<Image>(images).take_front(gains.size());
+      std::vector<double> seconds = measure(k, arguments[k], inQuestion, rows);
       for (size_t i = 0; i < seconds.size(); ++i)
         gains[i] *= std::pow(seconds.front() / seconds[i], 1.0 / double(std::size(kRowCounts)));
     }
@@ -286,7 +279,7 @@ codegen::tuneTiles(ArrayRef<plan::KernelOp> kernels, const CPUTarget &target, un
     size_t best = size_t(std::max_element(gains.begin(), gains.end()) - gains.begin());
     if (gains[best] < kLeastGain)
       best = 0;
-    result.push_back({kernel.getSymName().str(), candidates[best], best ? gains[best] : 1});
+    result.push_back({kernel.getSymName().str(), candidates[k][best], best ? gains[best] : 1});
   }
 #if defined(__x86_64__)
   _mm_setcsr(state);

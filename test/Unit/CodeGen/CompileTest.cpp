@@ -163,6 +163,99 @@ TEST_F(Compile, TheImageIsSelfContained) {
     EXPECT_LT(kernel.entry, code.image.size());
 }
 
+/// A row alone reads several panels by turns where a thread has several.
+TEST_F(Compile, PanelsHaveTheSameBitsInAnyCompany) {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+    GTEST_SKIP();
+  const int64_t rows = 30, k = 53, n = 490; // eight panels, the last one narrow
+  std::string text;
+  for (llvm::StringRef element : {"f32", "bf16"})
+    for (llvm::StringRef weight : {"f32", "bf16"}) {
+      std::string x = ("tensor<?x53x" + element + ">").str();
+      std::string w = ("tensor<490x53x" + weight + ", #plan.panels<64, 1>>").str();
+      text += "plan.kernel @" + (element + "_" + weight).str() + "(%x: " + x + ", %w: " + w +
+              ") -> tensor<?x490xf32> attributes {schedule = #plan.schedule<linear>} {\n  %0 = tfm.linear %x, %w : " + x +
+              ", " + w + " -> tensor<?x490xf32>\n  plan.yield %0 : tensor<?x490xf32>\n}\n";
+    }
+  CompiledCode code = compile(text);
+  Image image(code);
+  for (bool pairs : {false, true}) {
+    // Numbers that bf16 has, so that all types hold the same. Lines of pairs are as long as two of f32.
+    Buffer x(rows * k), x16(rows * k), w(512 * (k + 1)), wanted(rows * n), got(rows * n);
+    x.randomize(3);
+    w.randomize(4);
+    if (pairs) // finite halves
+      for (size_t i = 0; i < w.count; ++i) {
+        uint32_t bits;
+        memcpy(&bits, &w.values[i], 4);
+        bits &= 0xbfffbfff;
+        memcpy(&w.values[i], &bits, 4);
+      }
+    auto *bits16 = reinterpret_cast<uint16_t *>(x16.values);
+    for (int64_t i = 0; i < rows * k; ++i) {
+      uint32_t bits;
+      memcpy(&bits, &x.values[i], 4);
+      bits &= 0xffff0000;
+      memcpy(&x.values[i], &bits, 4);
+      bits16[i] = uint16_t(bits >> 16);
+    }
+    llvm::StringRef weight = pairs ? "bf16" : "f32";
+    auto run = [&](bool narrow, Buffer &y, int64_t firstRow, int64_t count, std::vector<int64_t> cuts) {
+      void *from = narrow ? static_cast<void *>(bits16 + firstRow * k) : x.values + firstRow * k;
+      for (size_t i = 0; i + 1 < cuts.size(); ++i)
+        image.call((llvm::Twine(narrow ? "bf16_" : "f32_") + weight).str(), {from, w.values, y.values + firstRow * n},
+                   {count, count}, cuts[i], cuts[i + 1]);
+    };
+    run(false, wanted, 0, rows, {0, 8});
+    EXPECT_TRUE(std::isfinite(wanted.values[0]) && wanted.values[0] != 0);
+    for (bool narrow : {false, true})
+      for (std::vector<int64_t> cuts : {std::vector<int64_t>{0, 8}, {0, 1, 4, 6, 8}, {0, 7, 8}})
+        for (int64_t count : {1, 2, 3, 5, 13, 30}) {
+          std::fill(got.values, got.values + rows * n, -77.0f);
+          for (int64_t row = 0; row < rows; row += count)
+            run(narrow, got, row, std::min(count, rows - row), cuts);
+          EXPECT_EQ(memcmp(got.values, wanted.values, rows * n * 4), 0)
+              << weight.str() << (narrow ? ", rows of bf16, " : ", rows of f32, ") << count << " at a time, "
+              << cuts.size() - 1 << " ranges";
+        }
+  }
+}
+
+TEST_F(Compile, TilesFitWhatIsMultiplied) {
+  auto text = [](llvm::StringRef element, llvm::StringRef weight) {
+    std::string x = ("tensor<?x64x" + element + ">").str(), w = ("tensor<64x64x" + weight + ", #plan.panels<64, 1>>").str();
+    return "plan.kernel @f(%x: " + x + ", %w: " + w +
+           ") -> tensor<?x64xf32> attributes {schedule = #plan.schedule<linear>} {\n  %0 = tfm.linear %x, %w : " + x + ", " + w +
+           " -> tensor<?x64xf32>\n  plan.yield %0 : tensor<?x64xf32>\n}\n";
+  };
+  auto schedules = [&](const std::string &kernel, llvm::StringRef name) {
+    module = parseSourceString<ModuleOp>(kernel, &context);
+    EXPECT_TRUE(bool(module));
+    std::vector<std::pair<int64_t, int64_t>> tiles;
+    for (plan::ScheduleAttr schedule :
+         getSchedules(*module->getOps<plan::KernelOp>().begin(), llvm::cantFail(CPUTarget::resolve(name))))
+      tiles.emplace_back(schedule.getTileRows(), schedule.getTileVectors());
+    return tiles;
+  };
+  std::string floats = text("f32", "bf16"), bytes = text("!tfm.block<q8_x>", "!tfm.block<q8_0>");
+  using Tile = std::pair<int64_t, int64_t>;
+  EXPECT_EQ(schedules(floats, "x86-64-v3").front(), Tile(6, 1));
+  EXPECT_EQ(schedules(floats, "znver4").front(), Tile(8, 2));
+  EXPECT_EQ(schedules(bytes, "x86-64-v3").front(), Tile(4, 1));
+  EXPECT_EQ(schedules(bytes, "alderlake").front(), Tile(5, 1));
+  EXPECT_EQ(schedules(bytes, "znver4").front(), Tile(8, 2));
+  // What --tune tries is different code each.
+  for (const std::string &kernel : {floats, bytes})
+    for (llvm::StringRef name : {"x86-64-v3", "alderlake", "znver4"}) {
+      auto tiles = schedules(kernel, name);
+      llvm::sort(tiles);
+      EXPECT_GT(tiles.size(), 1u);
+      EXPECT_EQ(std::unique(tiles.begin(), tiles.end()), tiles.end());
+    }
+  module = parseSourceString<ModuleOp>(kKernels, &context);
+  EXPECT_EQ(getSchedules(*module->getOps<plan::KernelOp>().begin(), target).size(), 1u);
+}
+
 TEST_F(Compile, BytesDoNotDependOnThreads) {
   codegen::CompileOptions one, many;
   one.threads = 1;

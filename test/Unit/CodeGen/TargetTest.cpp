@@ -33,6 +33,17 @@ TEST(Target, ProcessorsHaveMoreThanTheirLevel) {
     EXPECT_FALSE(zen4->has(feature)) << feature;
 }
 
+TEST(Target, KernelsFollowTheProcessor) {
+  auto resolve = [](llvm::StringRef name) { return llvm::cantFail(CPUTarget::resolve(name)); };
+  EXPECT_EQ(resolve("x86-64-v3").byteDotLanes(), 0);
+  EXPECT_EQ(resolve("x86-64-v4").byteDotLanes(), 0);
+  EXPECT_EQ(resolve("alderlake").byteDotLanes(), 8);
+  EXPECT_EQ(resolve("znver4").byteDotLanes(), 16);
+  EXPECT_EQ(resolve("znver5@x86-64-v3").byteDotLanes(), 16);
+  EXPECT_EQ(resolve("znver3").streams(), 2);
+  EXPECT_EQ(resolve("znver5").streams(), 1);
+}
+
 TEST(Target, NativeIsThisProcessor) {
   llvm::Expected<CPUTarget> native = CPUTarget::resolve("native");
   if (!native) {
