@@ -95,7 +95,7 @@ static bool isArray(Type type) {
   Type element = tensor.getElementType();
   return isa<Float64Type, Float32Type, Float16Type, BFloat16Type>(element) ||
          llvm::any_of(ArrayRef<unsigned>{1, 8, 16, 32, 64},
-                      [&](unsigned width) { return element.isInteger(width); });
+                      [&](unsigned width) { return element.isSignlessInteger(width); });
 }
 
 /// The kernel that returns its input, a tensor of `type`. Only here, where calls are gone, is known

@@ -135,6 +135,11 @@ Error ingot_model::chooseTarget() {
                      targetName.c_str(), names.c_str());
   if (options.inspect_only)
     return nullptr;
+  if (options.target)
+    return makeError(INGOT_UNSUPPORTED,
+                     "%s: this processor cannot run the code of a target (%s); leave --target out "
+                     "or compile again",
+                     path(), names.c_str());
   return makeError(INGOT_UNSUPPORTED,
                    "%s: compiled for other processors than this one (%s); compile again with "
                    "another --target",

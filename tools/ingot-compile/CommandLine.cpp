@@ -227,6 +227,8 @@ static void readArguments(const CLI::App &app, const Arguments &arguments, Comma
     options.weights.clear();
     options.cacheType.clear();
     options.activations = "f32";
+  } else if (options.output == "-" && !options.to) {
+    throw UsageError("-o -: an artifact is a file that is mapped; expected a path");
   } else if (options.output.empty()) {
     if (!options.to)
       throw UsageError(options.input + ": expected -o FILE, the artifact to write");
