@@ -30,11 +30,15 @@ private:
   BlockClass compareOrdered(arith::CmpIPredicate predicate, Interval a, Interval b);
   BlockClass unknown() { return {constant(true), constant(true)}; }
 
-  Value constant(bool value) { return arith::ConstantOp::create(builder, loc, builder.getBoolAttr(value)); }
+  Value constant(bool value) {
+    return arith::ConstantOp::create(builder, loc, builder.getBoolAttr(value));
+  }
   Value constant(int64_t value) {
     return arith::ConstantOp::create(builder, loc, builder.getI64IntegerAttr(value));
   }
-  template <typename OpTy> Value make(Value a, Value b) { return builder.createOrFold<OpTy>(loc, a, b); }
+  template <typename OpTy> Value make(Value a, Value b) {
+    return builder.createOrFold<OpTy>(loc, a, b);
+  }
   Value cmp(arith::CmpIPredicate predicate, Value a, Value b) {
     return builder.createOrFold<arith::CmpIOp>(loc, predicate, a, b);
   }
@@ -89,7 +93,8 @@ std::optional<Interval> Classifier::computeInteger(Operation *op, Value value) {
     operands.push_back(*range);
   }
   IntegerAttr divisor;
-  bool byPositive = op->getNumOperands() == 2 && matchPattern(op->getOperand(1), m_Constant(&divisor)) &&
+  bool byPositive = op->getNumOperands() == 2 &&
+                    matchPattern(op->getOperand(1), m_Constant(&divisor)) &&
                     divisor.getValue().isStrictlyPositive();
   using Result = std::optional<Interval>;
   return llvm::TypeSwitch<Operation *, Result>(op)
@@ -223,8 +228,9 @@ BlockClass Classifier::condition(Value value) {
   return unknown();
 }
 
-BlockClass ingot::codegen::classifyBlock(OpBuilder &builder, Location loc, Region &mask, ArrayRef<Interval> ranges,
-                                  function_ref<Value(Value)> captured) {
+BlockClass ingot::codegen::classifyBlock(OpBuilder &builder, Location loc, Region &mask,
+                                         ArrayRef<Interval> ranges,
+                                         function_ref<Value(Value)> captured) {
   Classifier classifier(builder, loc, mask, ranges, captured);
   if (mask.empty()) {
     Value yes = arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));

@@ -8,10 +8,10 @@
 //   out[h] = sum of p (W_v[h] c) = W_v[h] (sum of p c)
 //
 // The second form of each is what is emitted here, for prefill and decode alike: attention of all
-// heads on one key [c, k_rotated] and one value c per token. So the cache holds r + rotated elements
-// a token, the value being the beginning of the key, instead of heads * (key + value), and no token's
-// keys are ever expanded. It is the same function; products are associated differently than in the
-// library.
+// heads on one key [c, k_rotated] and one value c per token. So the cache holds r + rotated
+// elements a token, the value being the beginning of the key, instead of heads * (key + value), and
+// no token's keys are ever expanded. It is the same function; products are associated differently
+// than in the library.
 //
 //===----------------------------------------------------------------------------------------===//
 

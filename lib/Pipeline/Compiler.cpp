@@ -215,13 +215,14 @@ llvm::Error Compilation::writeArtifact() {
   inputs.packed = input.packed.get();
   inputs.producer = "ingot " INGOT_VERSION;
   inputs.sourceFiles = input.sourceFiles;
-  inputs.options = {{"kv-cache", options.kvCache ? "true" : "false"},
-                    {"weights", options.weights.empty() ? "as stored" : llvm::join(options.weights, ",")},
-                    {"activations", options.activations},
-                    {"cache", options.cacheType.empty() ? "as the keys" : options.cacheType},
-                    {"attention", options.attentionForm},
-                    {"max-tokens", std::to_string(options.maxTokens)},
-                    {"max-outputs", std::to_string(options.maxOutputs)}};
+  inputs.options = {
+      {"kv-cache", options.kvCache ? "true" : "false"},
+      {"weights", options.weights.empty() ? "as stored" : llvm::join(options.weights, ",")},
+      {"activations", options.activations},
+      {"cache", options.cacheType.empty() ? "as the keys" : options.cacheType},
+      {"attention", options.attentionForm},
+      {"max-tokens", std::to_string(options.maxTokens)},
+      {"max-outputs", std::to_string(options.maxOutputs)}};
   artifact::WriteOptions write;
   write.threads = options.threads;
   write.progress = [&](uint64_t done, uint64_t total) { progress("packing weights", done, total); };

@@ -124,7 +124,8 @@ static llvm::Expected<Input> readMLIR(MLIRContext &context, const CompileOptions
       llvm::MemoryBuffer::getFile(options.input, /*IsText=*/false, /*RequiresNullTerminator=*/true);
   if (!buffer)
     return makeError(options.input + ": cannot be read (" + buffer.getError().message() + ")");
-  // Locations are in the artifact, which must not depend on what the file is called or where it lies.
+  // Locations are in the artifact, which must not depend on what the file is called or where it
+  // lies.
   auto copy =
       llvm::MemoryBuffer::getMemBuffer((*buffer)->getMemBufferRef().getBuffer(), "module.mlir");
   llvm::SourceMgr sources;

@@ -93,8 +93,7 @@ static constexpr int64_t kBatches[] = {1, 4, 16};
 
 /// Whether something is fixed for each sequence by the length of its prompt.
 static bool readsPromptLengths(ModuleOp module) {
-  return module.walk([](PromptLengthsOp) { return WalkResult::interrupt(); })
-      .wasInterrupted();
+  return module.walk([](PromptLengthsOp) { return WalkResult::interrupt(); }).wasInterrupted();
 }
 
 std::string Report::getText(const Limits &limits) {

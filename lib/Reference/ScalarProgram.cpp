@@ -27,27 +27,26 @@ namespace ingot::reference {
   X(DivF, "arith.divf")                                                                            \
   X(RemF, "arith.remf")                                                                            \
   X(NegF, "arith.negf")                                                                            \
-  X(MaximumF, "arith.maximumf") X(MinimumF, "arith.minimumf") X(MaxNumF, "arith.maxnumf") X(       \
-      MinNumF, "arith.minnumf") X(CmpF, "arith.cmpf") X(CmpI, "arith.cmpi") X(Select,              \
-                                                                              "arith.select")      \
-      X(AddI, "arith.addi") X(SubI, "arith.subi") X(MulI, "arith.muli") X(DivSI, "arith.divsi") X( \
+  X(MaximumF, "arith.maximumf")                                                                    \
+  X(MinimumF, "arith.minimumf") X(MaxNumF, "arith.maxnumf") X(MinNumF, "arith.minnumf") X(         \
+      CmpF, "arith.cmpf") X(CmpI, "arith.cmpi") X(Select, "arith.select") X(AddI, "arith.addi")    \
+      X(SubI, "arith.subi") X(MulI, "arith.muli") X(DivSI, "arith.divsi") X(                       \
           DivUI, "arith.divui") X(CeilDivSI, "arith.ceildivsi") X(CeilDivUI, "arith.ceildivui")    \
           X(FloorDivSI, "arith.floordivsi") X(RemSI, "arith.remsi") X(RemUI, "arith.remui") X(     \
               AndI, "arith.andi") X(OrI, "arith.ori") X(XOrI, "arith.xori") X(ShLI, "arith.shli")  \
               X(ShRSI, "arith.shrsi") X(ShRUI, "arith.shrui") X(MaxSI, "arith.maxsi") X(           \
                   MaxUI, "arith.maxui") X(MinSI, "arith.minsi") X(MinUI, "arith.minui")            \
                   X(ExtF, "arith.extf") X(TruncF, "arith.truncf") X(ExtSI, "arith.extsi") X(       \
-                      ExtUI,                                                                       \
-                      "arith.extui") X(TruncI, "arith.trunci") X(SIToFP, "arith.sitofp")           \
+                      ExtUI, "arith.extui") X(TruncI, "arith.trunci") X(SIToFP, "arith.sitofp")    \
                       X(UIToFP, "arith.uitofp") X(FPToSI, "arith.fptosi")                          \
                           X(FPToUI, "arith.fptoui") X(IndexCast, "arith.index_cast") X(            \
                               IndexCastUI, "arith.index_castui") X(Bitcast, "arith.bitcast")       \
-                              X(AbsF, "math.absf") X(AbsI, "math.absi") X(Acos, "math.acos") X(    \
-                                  Acosh, "math.acosh") X(Asin, "math.asin")                        \
-                                  X(Asinh, "math.asinh") X(Atan,                                   \
-                                                           "math.atan") X(Atan2, "math.atan2")     \
-                                      X(Atanh, "math.atanh") X(Cbrt,                               \
-                                                               "math.cbrt") X(Ceil, "math.ceil")   \
+                              X(AbsF, "math.absf") X(AbsI, "math.absi") X(Acos, "math.acos")       \
+                                  X(Acosh, "math.acosh") X(Asin,                                   \
+                                                           "math.asin") X(Asinh, "math.asinh")     \
+                                      X(Atan, "math.atan") X(Atan2, "math.atan2") X(               \
+                                          Atanh, "math.atanh") X(Cbrt,                             \
+                                                                 "math.cbrt") X(Ceil, "math.ceil") \
                                           X(ClampF, "math.clampf") X(CopySign, "math.copysign") X( \
                                               Cos, "math.cos") X(Cosh, "math.cosh")                \
                                               X(Erf, "math.erf") X(Erfc,                           \

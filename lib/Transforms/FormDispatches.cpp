@@ -3,12 +3,12 @@
 // A function becomes a list of dispatches in three steps.
 //
 // 1. Heavy operations (a linear on a weight, one or of experts, attention, a cache append, a
-//    router's choice) found a kernel each. A linear takes in the element-wise operations that follow
-//    it (its epilogue), attention the reshape of its result, a choice the softmax before it.
+//    router's choice) found a kernel each. A linear takes in the element-wise operations that
+//    follow it (its epilogue), attention the reshape of its result, a choice the softmax before it.
 // 2. Everything else is light. A light value is *materialised*, that is computed by a kernel of its
-//    own, where a heavy kernel reads its rows, where it leaves the function, or where recomputing it
-//    in every reader would cost more than storing it. All other light operations are cloned into the
-//    kernels that read them.
+//    own, where a heavy kernel reads its rows, where it leaves the function, or where recomputing
+//    it in every reader would cost more than storing it. All other light operations are cloned into
+//    the kernels that read them.
 // 3. Each kernel is outlined: the operations between its results and materialised values move into
 //    a plan.kernel; equal kernels are one.
 //

@@ -10,8 +10,8 @@ namespace ingot {
 /// many there were.
 int64_t raiseSoftmaxes(mlir::func::FuncOp function);
 
-/// A sum of exponentials (or of multiples of them) along a dimension, which something is divided by,
-/// that no softmax was made of.
+/// A sum of exponentials (or of multiples of them) along a dimension, which something is divided
+/// by, that no softmax was made of.
 struct UnnamedSoftmax {
   mlir::Operation *sum;
   mlir::Value exponentials;

@@ -1,8 +1,8 @@
 //===- SelectSchedule.cpp - decides how kernels are generated and weights are packed ----------===//
 
 #include "ingot/Dialect/Plan/IR/PlanDialect.h"
-#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
 #include "ingot/Dialect/Plan/Utils/CacheLayout.h"
+#include "ingot/Dialect/Plan/Utils/PanelLayout.h"
 #include "ingot/Transforms/Passes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -23,8 +23,8 @@ static int64_t getPanelRows(int64_t parts) {
 }
 
 /// Query rows (queries times the heads that share keys) of an attention item: enough to reuse each
-/// key from registers and caches, few enough that short prompts still divide over threads; a multiple
-/// of 16 and of the kernel's tiles of 4, 6 and 8 rows.
+/// key from registers and caches, few enough that short prompts still divide over threads; a
+/// multiple of 16 and of the kernel's tiles of 4, 6 and 8 rows.
 static constexpr int64_t kAttentionRows = 48;
 
 /// Most memory per thread for whole rows of scores.
@@ -109,11 +109,13 @@ void ScheduleSelector::scheduleExperts(plan::KernelOp kernel) {
   linear.setTransposed(false);
 }
 
-/// Most rows of a sequence in a step, and most keys that they see at once; nothing where that is not known.
+/// Most rows of a sequence in a step, and most keys that they see at once; nothing where that is
+/// not known.
 std::optional<std::pair<int64_t, int64_t>> ScheduleSelector::getBounds(plan::KernelOp kernel) {
   auto model = module->getAttrOfType<DictionaryAttr>(TransformerDialect::getModelAttrName());
   if (model) {
-    auto context = model.getAs<IntegerAttr>("context"), rows = model.getAs<IntegerAttr>("max_tokens");
+    auto context = model.getAs<IntegerAttr>("context"),
+         rows = model.getAs<IntegerAttr>("max_tokens");
     if (!context || !rows)
       return std::nullopt;
     // A window that slides begins inside a page, and keys of the whole step are there at once.
@@ -151,8 +153,8 @@ LogicalResult ScheduleSelector::scheduleAttention(plan::KernelOp kernel, StringR
              << form << "': " << rows * group << " rows of " << keys
              << " scores are more than the 1 GiB that a thread may hold";
   }
-  kernel.setScheduleAttr(plan::ScheduleAttr::get(module.getContext(), plan::ScheduleKind::Attention,
-                                                 rows, 1, keys));
+  kernel.setScheduleAttr(
+      plan::ScheduleAttr::get(module.getContext(), plan::ScheduleKind::Attention, rows, 1, keys));
   return success();
 }
 

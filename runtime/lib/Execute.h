@@ -40,8 +40,8 @@ struct ProgramPlan {
   std::vector<fb::Buffer> buffers;
   std::vector<fb::Scalar> scalars;
   std::vector<fb::CostTerm> costs;
-  uint64_t scratchBytes = 0; // per thread
-  bool usesStep = false;     // has batches of what a session is fed
+  uint64_t scratchBytes = 0;  // per thread
+  bool usesStep = false;      // has batches of what a session is fed
   std::vector<bool> ofSource; // per batch: its keys are those of the sequences' sources
 };
 
@@ -137,7 +137,7 @@ private:
     // Facts, known in `prepare`.
     bool known = false;
     int64_t tokens = 0, sequences = 0, outputs = 0, pages = 0;
-    int64_t rows = 0, keys = 0; // per sequence, for Uniform
+    int64_t rows = 0, keys = 0;                       // per sequence, for Uniform
     std::vector<ingot_kernel_sequence> sequenceTable; // without pages
     ItemList items;
     uint64_t partsOffset = 0; // of its records and then counters in `parts`

@@ -50,7 +50,8 @@ ingot_cancel *interruptToken();
 void listenAgain();
 bool wasInterrupted();
 
-/// Removes a file that was not written to its end, which would look like a whole one; a device stays.
+/// Removes a file that was not written to its end, which would look like a whole one; a device
+/// stays.
 void removeUnfinished(const std::string &path);
 
 /// A line on stderr that is overwritten, when stderr is a terminal; nothing otherwise.
@@ -65,7 +66,8 @@ private:
   uint64_t started = 0;
 };
 
-/// Numbers separated by blanks, tabs or one comma between two of them. `where` begins the message of a failure.
+/// Numbers separated by blanks, tabs or one comma between two of them. `where` begins the message
+/// of a failure.
 std::vector<int32_t> parseIds(const std::string &text, const std::string &where);
 
 /// One sequence per line; empty lines are errors (but for the end of the last line).

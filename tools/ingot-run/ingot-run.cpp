@@ -122,9 +122,9 @@ int run(int argc, char **argv) {
       ->type_name("NAME");
 
   TokenizeOptions tokenize;
-  CLI::App *tokenizeApp = app.add_subcommand(
-      "tokenize",
-      "One JSON string per line in (or an array of two, a pair), one JSON array of ids per line out");
+  CLI::App *tokenizeApp =
+      app.add_subcommand("tokenize", "One JSON string per line in (or an array of two, a pair), "
+                                     "one JSON array of ids per line out");
   tokenizeApp->add_option("path", tokenize.path, "An artifact or a tokenizer's file or directory")
       ->required();
   tokenizeApp->add_flag("--no-special", tokenize.noSpecial, "Add no begin and end ids");

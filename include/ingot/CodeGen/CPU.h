@@ -29,33 +29,37 @@ struct CPUTarget {
   std::string cpu;    ///< LLVM's name of the processor whose scheduling is used
   /// Instruction set extensions that the code needs, LLVM's names, sorted; no tuning flags.
   std::vector<std::string> features;
-  /// Extensions that kernels are designed for where that is another processor: the code does the same with
-  /// what `features` offer.
+  /// Extensions that kernels are designed for where that is another processor: the code does the
+  /// same with what `features` offer.
   std::vector<std::string> emulated;
 
   /// Whether kernels may use an extension.
   bool has(llvm::StringRef feature) const;
-  /// Whether a product of bf16 pairs (vdpbf16ps) is faster than the two multiply-adds that it replaces.
+  /// Whether a product of bf16 pairs (vdpbf16ps) is faster than the two multiply-adds that it
+  /// replaces.
   bool multipliesPairsFast() const;
-  /// Lanes of the instruction that adds four products of bytes (vpdpbusd): 16, 8 or, where there is none, 0.
+  /// Lanes of the instruction that adds four products of bytes (vpdpbusd): 16, 8 or, where there is
+  /// none, 0.
   int64_t byteDotLanes() const;
   /// How many panels of a matrix a thread reads by turns where it has one row.
   int64_t streams() const;
-  bool hasAVX512() const { return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq"); }
+  bool hasAVX512() const {
+    return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq");
+  }
 
   /// `name` is a level ("x86-64-v3", "x86-64-v4"), a processor ("znver4", "sapphirerapids", ...) or
   /// "native", which becomes the processor this runs on, with the features that it and its
-  /// operating system offer. "znver5@x86-64-v3" is the kernels of the first in the instructions of the
-  /// second: slow, to try what the first would compute. Fails on an unknown name, and on a processor
-  /// below x86-64-v3.
+  /// operating system offer. "znver5@x86-64-v3" is the kernels of the first in the instructions of
+  /// the second: slow, to try what the first would compute. Fails on an unknown name, and on a
+  /// processor below x86-64-v3.
   static llvm::Expected<CPUTarget> resolve(llvm::StringRef name);
 };
 
 struct CompileOptions {
   /// Kernels that are compiled at once; 0: one per core.
   unsigned threads = 0;
-  /// Called, from one thread and in the order of the kernels, with the text of each stage: "vector.mlir",
-  /// "ll" (optimised) and "s". Null: no text is made.
+  /// Called, from one thread and in the order of the kernels, with the text of each stage:
+  /// "vector.mlir", "ll" (optimised) and "s". Null: no text is made.
   std::function<void(llvm::StringRef kernel, llvm::StringRef stage, llvm::StringRef text)> dump;
   /// By kernel, where it is not the kernel's own schedule or the default one that counts.
   llvm::StringMap<plan::ScheduleAttr> schedules;
@@ -72,8 +76,8 @@ struct CompiledCode {
   std::vector<CompiledKernel> kernels; ///< in the order given
 };
 
-/// Compiles and links. Errors are reported as diagnostics at the operations that cause them. Kernels
-/// without a schedule get the default one.
+/// Compiles and links. Errors are reported as diagnostics at the operations that cause them.
+/// Kernels without a schedule get the default one.
 llvm::FailureOr<CompiledCode> compileKernels(llvm::ArrayRef<plan::KernelOp> kernels,
                                              const CPUTarget &target,
                                              const CompileOptions &options = {});

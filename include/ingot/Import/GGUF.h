@@ -1,4 +1,4 @@
-//===- GGUF.h - models in GGUF files -------------------------------------------------*- C++ -*-===//
+//===- GGUF.h - models in GGUF files ----------------------------------------------*- C++ -*-===//
 //
 // One file, or the first of several ("NAME-00001-of-00003.gguf"), with weights, configuration and
 // tokenizer. Versions 2 and 3, little-endian. Weights in ggml's block formats stay as they are:
@@ -25,8 +25,8 @@ struct GGUFModel {
 };
 
 /// Imports the model in the file at `path`. Only what comes before the weights is read. Fails with
-/// one error in the report; never aborts, and takes no memory in proportion to a count that the file
-/// merely claims.
+/// one error in the report; never aborts, and takes no memory in proportion to a count that the
+/// file merely claims.
 mlir::FailureOr<GGUFModel> importGGUF(mlir::MLIRContext *context, llvm::StringRef path,
                                       const ImportOptions &options, ImportReport &report);
 

@@ -14,9 +14,9 @@
 namespace ingot {
 
 struct CompileOptions : PipelineOptions {
-  /// A Hugging Face directory, a GGUF file, a file of MLIR (text or bytecode), or an artifact, of which only the
-  /// targets change: what decides the plan (context, past_context, ...) was decided when it was
-  /// made.
+  /// A Hugging Face directory, a GGUF file, a file of MLIR (text or bytecode), or an artifact, of
+  /// which only the targets change: what decides the plan (context, past_context, ...) was decided
+  /// when it was made.
   std::string input;
   /// The artifact, or with `to` the module; "-" is standard output.
   std::string output;

@@ -55,7 +55,7 @@ struct AttentionEmitter {
   // output. Of the rows of a head, which start at a multiple of 16: maxima, and the factors of this
   // block.
   Value q{}, scores{}, segments{}, totals{}, maxima{}, factors{}, tops{}, rowTops{};
-  Value turnedValues{}; ///< of a block, where keys hold the values
+  Value turnedValues{};                               ///< of a block, where keys hold the values
   static constexpr int64_t kSums = 64, kOutput = 128; ///< bytes from the start of a record
 
   // The work item.

@@ -95,9 +95,7 @@ void AttentionEmitter::wholeRows() {
     });
   });
   forBlocks([&](Value slot, Value number) {
-    visit(slot, number, endBlock, [&](const Visit &at) {
-      values(at);
-    });
+    visit(slot, number, endBlock, [&](const Visit &at) { values(at); });
   });
   forHeads([&](Value) { forRows([&](Value r) { fold(r, recordOf(r)); }); });
 }

@@ -3,9 +3,8 @@
 // Work items are tokens. The key and the value of each head are computed (with whatever the kernel
 // has taken in, a rotation for instance), converted to the cache's type in scratch memory, and
 // copied to where CacheLayout.h says: the elements of a key lie a line apart, those of a value side
-// by side, or in pairs with those of a neighbouring token. Values that are parts of their keys are not
-// stored. Tokens write different bytes, so any
-// division of them over threads is right.
+// by side, or in pairs with those of a neighbouring token. Values that are parts of their keys are
+// not stored. Tokens write different bytes, so any division of them over threads is right.
 //
 //===----------------------------------------------------------------------------------------===//
 

@@ -30,7 +30,8 @@ using namespace ingot::codegen;
 // Vector code to LLVM dialect
 //===----------------------------------------------------------------------===//
 
-/// Converts every module inside the one that the manager runs on; they are independent and run in parallel.
+/// Converts every module inside the one that the manager runs on; they are independent and run in
+/// parallel.
 static void addConversion(PassManager &manager) {
   OpPassManager &kernel = manager.nest<ModuleOp>();
   kernel.addPass(createSCFToControlFlowPass());
@@ -56,7 +57,8 @@ struct KernelJob {
 };
 } // namespace
 
-static std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget &target, std::string &error) {
+static std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget &target,
+                                                                std::string &error) {
   llvm::Triple triple(target.triple);
   const llvm::Target *llvmTarget = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!llvmTarget)
@@ -68,12 +70,13 @@ static std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget 
   features += ",-prefer-256-bit";
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  return std::unique_ptr<llvm::TargetMachine>(llvmTarget->createTargetMachine(
-      triple, target.cpu, features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-      llvm::CodeGenOptLevel::Aggressive));
+  return std::unique_ptr<llvm::TargetMachine>(
+      llvmTarget->createTargetMachine(triple, target.cpu, features, options, llvm::Reloc::PIC_,
+                                      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
 }
 
-static void setAttributes(llvm::Module &module, const CPUTarget &target, llvm::TargetMachine &machine) {
+static void setAttributes(llvm::Module &module, const CPUTarget &target,
+                          llvm::TargetMachine &machine) {
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
@@ -82,7 +85,8 @@ static void setAttributes(llvm::Module &module, const CPUTarget &target, llvm::T
     function.addFnAttr("no-builtins");
     function.addFnAttr("target-cpu", machine.getTargetCPU());
     function.addFnAttr("target-features", machine.getTargetFeatureString());
-    function.addFnAttr("prefer-vector-width", llvm::is_contained(target.features, "avx512f") ? "512" : "256");
+    function.addFnAttr("prefer-vector-width",
+                       llvm::is_contained(target.features, "avx512f") ? "512" : "256");
     function.setVisibility(llvm::GlobalValue::HiddenVisibility);
     function.setDSOLocal(true);
   }
@@ -106,7 +110,8 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
 }
 
-static std::string emit(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type) {
+static std::string emit(llvm::Module &module, llvm::TargetMachine &machine,
+                        llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);
   llvm::legacy::PassManager passes;
@@ -159,7 +164,8 @@ static void initializeLLVM() {
   });
 }
 
-llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> kernels, const CPUTarget &target,
+llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> kernels,
+                                                      const CPUTarget &target,
                                                       const CompileOptions &options) {
   CompiledCode code;
   if (kernels.empty())
@@ -206,7 +212,8 @@ llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> k
   std::vector<KernelObject> objects;
   for (KernelJob &job : jobs) {
     if (!job.error.empty())
-      return (emitError(job.module.getLoc()) << "kernel '" << job.name << "' " << job.error), failure();
+      return (emitError(job.module.getLoc()) << "kernel '" << job.name << "' " << job.error),
+             failure();
     if (options.dump) {
       options.dump(job.name, "vector.mlir", job.vectorText);
       options.dump(job.name, "ll", job.llvmText);
@@ -220,7 +227,8 @@ llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> k
   for (CompiledKernel &kernel : code.kernels) {
     auto symbol = image->symbols.find(kernel.name);
     if (symbol == image->symbols.end())
-      return emitError(kernels.front()->getLoc()) << "kernel '" << kernel.name << "' is not in the linked image",
+      return emitError(kernels.front()->getLoc())
+                 << "kernel '" << kernel.name << "' is not in the linked image",
              failure();
     kernel.entry = symbol->second;
   }

@@ -146,7 +146,8 @@ SmallVector<LaneValue> Evaluator::run(Block &block, DenseMap<Value, LaneValue> &
       SmallVector<Value> indices;
       for (Value index : extract.getIndices())
         indices.push_back(get(index).value);
-      if (llvm::none_of(indices, KernelBuilder::isVector)) { // one element for all lanes, of which at least one is active
+      if (llvm::none_of(indices, KernelBuilder::isVector)) { // one element for all lanes, of which
+                                                             // at least one is active
         point.mask = {};
         point.guarded = false;
       }

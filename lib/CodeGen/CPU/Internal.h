@@ -11,8 +11,8 @@ class Module;
 
 namespace ingot::codegen {
 
-/// Replaces calls of intrinsics of newer processors by plain code. Returns the name of one that it does not
-/// know, or nothing.
+/// Replaces calls of intrinsics of newer processors by plain code. Returns the name of one that it
+/// does not know, or nothing.
 std::string emulateIntrinsics(llvm::Module &module);
 
 /// One kernel as an ELF object.
@@ -26,8 +26,8 @@ struct LinkedImage {
   llvm::StringMap<uint64_t> symbols;
 };
 
-/// Links objects into an image that needs no relocation and whose file offsets equal its addresses. The same
-/// objects give the same bytes. One call at a time: the linker has global state.
+/// Links objects into an image that needs no relocation and whose file offsets equal its addresses.
+/// The same objects give the same bytes. One call at a time: the linker has global state.
 llvm::Expected<LinkedImage> linkImage(llvm::ArrayRef<KernelObject> objects);
 
 } // namespace ingot::codegen

@@ -6,10 +6,10 @@
 //   widens. `index` is i64, bf16 is i16 (its bits), i1 is one byte in memory.
 //
 // * Scopes. The loops and branches that are being emitted form a stack. A pure operation (`make`)
-//   is placed in the outermost scope in which its operands are defined and is made only once: address
-//   arithmetic, broadcasts and whole row statistics leave the loops they do not depend on without
-//   any later pass, so what the evaluator asks for twice is computed once. Loads of read-only memory
-//   move the same way, but not out of a branch, which may guard them.
+//   is placed in the outermost scope in which its operands are defined and is made only once:
+//   address arithmetic, broadcasts and whole row statistics leave the loops they do not depend on
+//   without any later pass, so what the evaluator asks for twice is computed once. Loads of
+//   read-only memory move the same way, but not out of a branch, which may guard them.
 //
 // * Failure. An operation that cannot be compiled is reported once, at its location; the emitter
 //   goes on with a value of the right type and the kernel is dropped at the end.
@@ -59,9 +59,13 @@ public:
   /// How it lies in memory.
   Type memoryType(Type element) const { return element.isInteger(1) ? i8 : registerType(element); }
   /// `element` or a vector of it, as `like` is.
-  Type shapedAs(Value like, Type element) const { return isVector(like) ? Type(vec(element)) : element; }
+  Type shapedAs(Value like, Type element) const {
+    return isVector(like) ? Type(vec(element)) : element;
+  }
   static int64_t bytesOf(Type memoryType) {
-    return mlir::isa<mlir::LLVM::LLVMPointerType>(memoryType) ? 8 : memoryType.getIntOrFloatBitWidth() / 8;
+    return mlir::isa<mlir::LLVM::LLVMPointerType>(memoryType)
+               ? 8
+               : memoryType.getIntOrFloatBitWidth() / 8;
   }
 
   //===--- constants ------------------------------------------------------------------------===//
@@ -125,8 +129,9 @@ public:
   /// Combines the lanes as l[i] op l[i + 8], then + 4, + 2, + 1: the tree of all row sums.
   Value reduceTree(Value vector, llvm::function_ref<Value(Value, Value)> combine);
   /// Float conversions that name no library function on any target.
-  Value extend(Value value, Type element, Type from); ///< from `from` (as in the tensor) to f32 or f64
-  Value truncate(Value value, Type element);          ///< from f32 or f64 to `element` (as in the tensor)
+  Value extend(Value value, Type element,
+               Type from);                   ///< from `from` (as in the tensor) to f32 or f64
+  Value truncate(Value value, Type element); ///< from f32 or f64 to `element` (as in the tensor)
 
   //===--- memory ---------------------------------------------------------------------------===//
   /// base + index elements. The index is a scalar i64, or a vector of them (giving pointers).

@@ -41,7 +41,8 @@ private:
 
 /// Checks what the runtime relies on, and reads the symbols.
 static llvm::Expected<LinkedImage> readImage(llvm::StringRef bytes) {
-  llvm::Expected<llvm::object::ELFFile<ELF64LE>> file = llvm::object::ELFFile<ELF64LE>::create(bytes);
+  llvm::Expected<llvm::object::ELFFile<ELF64LE>> file =
+      llvm::object::ELFFile<ELF64LE>::create(bytes);
   if (!file)
     return file.takeError();
   auto sections = file->sections();
@@ -52,7 +53,8 @@ static llvm::Expected<LinkedImage> readImage(llvm::StringRef bytes) {
     llvm::Expected<llvm::StringRef> name = file->getSectionName(section);
     if (!name)
       return name.takeError();
-    bool isRelocation = section.sh_type == llvm::ELF::SHT_RELA || section.sh_type == llvm::ELF::SHT_REL;
+    bool isRelocation =
+        section.sh_type == llvm::ELF::SHT_RELA || section.sh_type == llvm::ELF::SHT_REL;
     if (isRelocation && section.sh_size)
       return makeError("the linked code needs relocations at run time (" + *name + ")");
     bool isLoaded = section.sh_flags & llvm::ELF::SHF_ALLOC;
@@ -91,10 +93,22 @@ llvm::Expected<LinkedImage> codegen::linkImage(llvm::ArrayRef<KernelObject> obje
   TemporaryFolder folder;
   if (std::error_code error = folder.create())
     return makeError("no temporary folder can be made (" + error.message() + ")");
-  std::vector<std::string> arguments = {"ld.lld",      "-shared",        "--threads=1",      "--build-id=none",
-                                        "-z",          "defs",           "-z",               "text",
-                                        "-z",          "norelro",        "-z",               "noseparate-code",
-                                        "--no-rosegment", "--hash-style=gnu", "--no-gnu-unique", "-o",
+  std::vector<std::string> arguments = {"ld.lld",
+                                        "-shared",
+                                        "--threads=1",
+                                        "--build-id=none",
+                                        "-z",
+                                        "defs",
+                                        "-z",
+                                        "text",
+                                        "-z",
+                                        "norelro",
+                                        "-z",
+                                        "noseparate-code",
+                                        "--no-rosegment",
+                                        "--hash-style=gnu",
+                                        "--no-gnu-unique",
+                                        "-o",
                                         folder.file("image")};
   for (auto [index, object] : llvm::enumerate(objects)) {
     std::string path = folder.file(llvm::Twine(index) + ".o");

@@ -34,7 +34,9 @@ struct Float {
   /// Between small integers and floats of the same width: the bits of magic + n count up with n. No
   /// conversion instruction, which AVX2 lacks for 64 bits.
   Value magic() { return c(isDouble ? 0x1.8p52 : 0x1.8p23); }
-  Value toInt(Value n) { return kb.sub(kb.bitcast(bits, kb.fadd(n, magic())), kb.bitcast(bits, magic())); }
+  Value toInt(Value n) {
+    return kb.sub(kb.bitcast(bits, kb.fadd(n, magic())), kb.bitcast(bits, magic()));
+  }
   Value toFloat(Value i) {
     return kb.fsub(kb.bitcast(type, kb.add(i, kb.bitcast(bits, magic()))), magic());
   }
@@ -54,8 +56,8 @@ struct Float {
     return sum;
   }
 
-  /// x = n ln 2 + f with |f| <= ln 2 / 2; n as a float. n ln 2 is subtracted in two parts, the first
-  /// of which has so few bits that its product with n is exact.
+  /// x = n ln 2 + f with |f| <= ln 2 / 2; n as a float. n ln 2 is subtracted in two parts, the
+  /// first of which has so few bits that its product with n is exact.
   std::pair<Value, Value> reduceExp(Value x) {
     Value n = roundEven(kb.fmul(x, c(kLog2E)));
     double high = isDouble ? 0x1.62e42feep-1 : 0x1.62e4p-1;
@@ -125,14 +127,14 @@ struct Float {
   /// -log(erfc). erf is 1 in f32 from 3.92 on.
   Value erf(Value x) {
     Value a = abs(x), square = kb.fmul(x, x);
-    Value small = polynomial(square, {1.12837916672, -0.376126345072, 0.112837075009,
-                                      -0.0268600740531, 0.0052027366026, -0.00081623688906,
-                                      8.45464947669e-5});
+    Value small =
+        polynomial(square, {1.12837916672, -0.376126345072, 0.112837075009, -0.0268600740531,
+                            0.0052027366026, -0.00081623688906, 8.45464947669e-5});
     small = kb.fmul(x, small);
     Value t = atMost(a, 4);
-    Value tail = polynomial(t, {-0.000165102751296, 1.12946860279, 0.633440972924, 0.108176191364,
-                                -0.0250520533866, 0.00414542742213, -0.000429165543315,
-                                2.0636686212e-5});
+    Value tail =
+        polynomial(t, {-0.000165102751296, 1.12946860279, 0.633440972924, 0.108176191364,
+                       -0.0250520533866, 0.00414542742213, -0.000429165543315, 2.0636686212e-5});
     Value large = kb.fsub(c(1), exp(neg(tail)));
     large = kb.make<math::CopySignOp>(large, x);
     return keepNaN(x, kb.select(lt(a, 0.9), small, large));
@@ -161,7 +163,8 @@ struct Float {
 
   /// The values of a logarithm at 0, below it, at infinity and at NaN.
   Value logEdges(Value x, Value result) {
-    double smallest = isDouble ? std::numeric_limits<double>::min() : std::numeric_limits<float>::min();
+    double smallest =
+        isDouble ? std::numeric_limits<double>::min() : std::numeric_limits<float>::min();
     result = kb.select(lt(x, smallest), neg(infinity()), result);
     result = kb.select(kb.fcmp(CmpFPredicate::OEQ, x, infinity()), infinity(), result);
     result = kb.select(lt(x, 0), nan(), result);
@@ -310,18 +313,16 @@ Value ingot::codegen::emitMath(KernelBuilder &kb, Operation *op, ValueRange oper
       .Case<math::CosOp>(
           [&](auto) { return inDouble([](Float &d, auto a) { return d.sinCos(a[0], true); }); })
       .Case<math::TanOp>([&](auto) {
-        return inDouble([&](Float &d, auto a) {
-          return kb.fdiv(d.sinCos(a[0], false), d.sinCos(a[0], true));
-        });
+        return inDouble(
+            [&](Float &d, auto a) { return kb.fdiv(d.sinCos(a[0], false), d.sinCos(a[0], true)); });
       })
       .Case<math::SinhOp>([&](auto) { return half(-1); })
       .Case<math::CoshOp>([&](auto) { return half(1); })
       .Case<math::PowFOp>(
           [&](auto) { return inDouble([](Float &d, auto a) { return d.pow(a[0], a[1]); }); })
       .Case<math::FPowIOp>([&](auto) {
-        return inDouble([&](Float &d, auto a) {
-          return d.pow(a[0], kb.make<arith::SIToFPOp>(d.type, a[1]));
-        });
+        return inDouble(
+            [&](Float &d, auto a) { return d.pow(a[0], kb.make<arith::SIToFPOp>(d.type, a[1])); });
       })
       .Case<math::CbrtOp>([&](auto) {
         return inDouble([&](Float &d, auto a) {
@@ -329,8 +330,7 @@ Value ingot::codegen::emitMath(KernelBuilder &kb, Operation *op, ValueRange oper
           return kb.make<math::CopySignOp>(root, a[0]);
         });
       })
-      .Case<math::RsqrtOp>(
-          [&](auto) { return kb.fdiv(f.c(1), kb.make<math::SqrtOp>(x)); })
+      .Case<math::RsqrtOp>([&](auto) { return kb.fdiv(f.c(1), kb.make<math::SqrtOp>(x)); })
       .Case<math::ClampFOp>([&](auto) {
         Value low = kb.select(kb.fcmp(CmpFPredicate::OLT, x, operands[1]), operands[1], x);
         return kb.select(kb.fcmp(CmpFPredicate::OGT, low, operands[2]), operands[2], low);

@@ -16,14 +16,15 @@
 
 namespace ingot::codegen {
 
-/// 2^x for x <= 0, exactly 1 at 0 and, where denormals are taken as zero, exactly 0 below -126; a NaN
-/// stays one. f32; the exponential of the attention kernels, good to 3e-6 (degree 4) or 2e-8 (6).
+/// 2^x for x <= 0, exactly 1 at 0 and, where denormals are taken as zero, exactly 0 below -126; a
+/// NaN stays one. f32; the exponential of the attention kernels, good to 3e-6 (degree 4) or 2e-8
+/// (6).
 mlir::Value emitExp2NonPositive(KernelBuilder &kb, mlir::Value x, int degree = 6);
 
 mlir::Value emitExp(KernelBuilder &kb, mlir::Value x);
 
-/// The operation of the math dialect `op` on f32 or f64 values in its operands' order, or null where
-/// it has no expansion.
+/// The operation of the math dialect `op` on f32 or f64 values in its operands' order, or null
+/// where it has no expansion.
 mlir::Value emitMath(KernelBuilder &kb, mlir::Operation *op, mlir::ValueRange operands);
 
 } // namespace ingot::codegen

@@ -20,10 +20,12 @@ struct EmitCPUKernelsPass : PassWrapper<EmitCPUKernelsPass, OperationPass<Module
   EmitCPUKernelsPass(const EmitCPUKernelsPass &other) : PassWrapper(other) {}
 
   StringRef getArgument() const final { return "emit-cpu-kernels"; }
-  StringRef getDescription() const final { return "shows the vector code, or the assembly, of every kernel"; }
+  StringRef getDescription() const final {
+    return "shows the vector code, or the assembly, of every kernel";
+  }
   void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
-                    vector::VectorDialect>();
+    registry.insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                    scf::SCFDialect, vector::VectorDialect>();
   }
 
   void runOnOperation() final {
@@ -56,7 +58,8 @@ struct EmitCPUKernelsPass : PassWrapper<EmitCPUKernelsPass, OperationPass<Module
 
   Option<std::string> target{*this, "target", llvm::cl::desc("processor to compile for"),
                              llvm::cl::init("x86-64-v4")};
-  Option<bool> assembly{*this, "assembly", llvm::cl::desc("print the assembly instead"), llvm::cl::init(false)};
+  Option<bool> assembly{*this, "assembly", llvm::cl::desc("print the assembly instead"),
+                        llvm::cl::init(false)};
 };
 } // namespace
 

@@ -57,8 +57,8 @@ static void quantizeRow(KernelEmission &emission, Value x, ArrayRef<Coord> row, 
   });
 }
 
-/// Work items are rows: all dimensions of the results but the last, row-major. A result of rank 0 or
-/// 1 is one item.
+/// Work items are rows: all dimensions of the results but the last, row-major. A result of rank 0
+/// or 1 is one item.
 void codegen::emitRows(KernelEmission &emission) {
   KernelBuilder &kb = emission.kb;
   Evaluator &eval = emission.eval;

@@ -9,17 +9,19 @@
 using namespace ingot;
 using namespace ingot::codegen;
 
-/// Extensions that generated code can make use of. What else a processor has (virtualisation, cache control,
-/// random numbers) is not required of the one that runs the code.
+/// Extensions that generated code can make use of. What else a processor has (virtualisation, cache
+/// control, random numbers) is not required of the one that runs the code.
 static const char *const kUsable[] = {
-    "adx",          "amx-bf16",        "amx-fp16",    "amx-int8",   "amx-tile",   "avx",
-    "avx2",         "avx512bf16",      "avx512bitalg", "avx512bw",  "avx512cd",   "avx512dq",
-    "avx512f",      "avx512fp16",      "avx512ifma",  "avx512vbmi", "avx512vbmi2", "avx512vl",
-    "avx512vnni",   "avx512vpopcntdq", "avxifma",     "avxneconvert", "avxvnni",  "avxvnniint16",
-    "avxvnniint8",  "bmi",             "bmi2",        "cmov",       "cx16",       "cx8",
-    "f16c",         "fma",             "fxsr",        "gfni",       "lzcnt",      "mmx",
-    "movbe",        "popcnt",          "sahf",        "sse",        "sse2",       "sse3",
-    "sse4.1",       "sse4.2",          "ssse3",       "vpclmulqdq"};
+    "adx",        "amx-bf16",     "amx-fp16",   "amx-int8",     "amx-tile",
+    "avx",        "avx2",         "avx512bf16", "avx512bitalg", "avx512bw",
+    "avx512cd",   "avx512dq",     "avx512f",    "avx512fp16",   "avx512ifma",
+    "avx512vbmi", "avx512vbmi2",  "avx512vl",   "avx512vnni",   "avx512vpopcntdq",
+    "avxifma",    "avxneconvert", "avxvnni",    "avxvnniint16", "avxvnniint8",
+    "bmi",        "bmi2",         "cmov",       "cx16",         "cx8",
+    "f16c",       "fma",          "fxsr",       "gfni",         "lzcnt",
+    "mmx",        "movbe",        "popcnt",     "sahf",         "sse",
+    "sse2",       "sse3",         "sse4.1",     "sse4.2",       "ssse3",
+    "vpclmulqdq"};
 
 static llvm::Error makeError(const llvm::Twine &message) {
   return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
@@ -39,8 +41,9 @@ int64_t CPUTarget::byteDotLanes() const {
   return hasAVX512() && has("avx512vnni") ? 16 : has("avxvnni") ? 8 : 0;
 }
 
-/// A core of Zen 3 that computes beside reading does not look far enough ahead in one stream: 75 % of what it
-/// can read, in two streams all of it. Zen 5 does in one, and several cost it bandwidth (docs/performance.md).
+/// A core of Zen 3 that computes beside reading does not look far enough ahead in one stream: 75 %
+/// of what it can read, in two streams all of it. Zen 5 does in one, and several cost it bandwidth
+/// (docs/performance.md).
 int64_t CPUTarget::streams() const { return hasAVX512() ? 1 : 2; }
 
 llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
@@ -59,15 +62,18 @@ llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
   target.cpu = target.name;
   // LLVM aborts on a name that it does not know.
   if (llvm::X86::parseArchX86(target.cpu, /*Only64Bit=*/true) == llvm::X86::CK_None)
-    return makeError("expected a level (x86-64-v3, x86-64-v4), a processor (znver4, sapphirerapids, ...) or "
-                     "native, got '" + name + "'");
+    return makeError(
+        "expected a level (x86-64-v3, x86-64-v4), a processor (znver4, sapphirerapids, ...) or "
+        "native, got '" +
+        name + "'");
   llvm::SmallVector<llvm::StringRef> all;
   llvm::X86::getFeaturesForCPU(target.cpu, all);
   // What an extension builds on is not always listed.
   llvm::StringMap<bool> implied;
   for (llvm::StringRef feature : all)
     llvm::X86::updateImpliedFeatures(feature, /*Enabled=*/true, implied);
-  llvm::StringMap<bool> host = name == "native" ? llvm::sys::getHostCPUFeatures() : llvm::StringMap<bool>();
+  llvm::StringMap<bool> host =
+      name == "native" ? llvm::sys::getHostCPUFeatures() : llvm::StringMap<bool>();
   for (llvm::StringRef feature : kUsable) {
     bool listed = llvm::is_contained(all, feature) || implied.lookup(feature);
     // A virtual machine or an operating system may hide what the processor could do.
@@ -81,19 +87,22 @@ llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
   }
   for (llvm::StringRef needed : {"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
     if (!target.has(needed))
-      return makeError("expected a processor of level x86-64-v3 or above, '" + name + "' has no " + needed);
+      return makeError("expected a processor of level x86-64-v3 or above, '" + name + "' has no " +
+                       needed);
   return target;
 }
 
-/// Tiles of a projection: rows and vectors of 16 columns, as their sums fit the registers beside a line of
-/// weights and a broadcast. The first one is the default.
-static llvm::ArrayRef<std::pair<int64_t, int64_t>> getTiles(plan::KernelOp kernel, const CPUTarget &target) {
+/// Tiles of a projection: rows and vectors of 16 columns, as their sums fit the registers beside a
+/// line of weights and a broadcast. The first one is the default.
+static llvm::ArrayRef<std::pair<int64_t, int64_t>> getTiles(plan::KernelOp kernel,
+                                                            const CPUTarget &target) {
   using Tile = std::pair<int64_t, int64_t>;
   // 32 registers of 16 lanes; 16 of 8, where a vector is two of them.
   static constexpr Tile wide[] = {{8, 2}, {6, 2}, {12, 2}, {5, 4}, {6, 4}, {14, 1}},
                         narrow[] = {{6, 1}, {4, 1}, {5, 1}, {3, 2}, {2, 2}};
   // Bytes: 16 registers hold a product too; without a dot product also what it is made of.
-  static constexpr Tile dots[] = {{5, 1}, {4, 1}, {3, 1}}, pairs[] = {{4, 1}, {5, 1}, {3, 1}, {2, 2}};
+  static constexpr Tile dots[] = {{5, 1}, {4, 1}, {3, 1}},
+                        pairs[] = {{4, 1}, {5, 1}, {3, 1}, {2, 2}};
   auto meetsBytes = [](mlir::Operation &op) {
     return llvm::isa<tfm::LinearOp, tfm::ExpertLinearOp>(op) &&
            llvm::isa<tfm::BlockType>(mlir::getElementTypeOrSelf(op.getOperand(0).getType()));
@@ -103,14 +112,15 @@ static llvm::ArrayRef<std::pair<int64_t, int64_t>> getTiles(plan::KernelOp kerne
   return target.hasAVX512() ? llvm::ArrayRef<Tile>(wide) : llvm::ArrayRef<Tile>(narrow);
 }
 
-std::vector<plan::ScheduleAttr> codegen::getSchedules(plan::KernelOp kernel, const CPUTarget &target) {
+std::vector<plan::ScheduleAttr> codegen::getSchedules(plan::KernelOp kernel,
+                                                      const CPUTarget &target) {
   mlir::MLIRContext *context = kernel.getContext();
   plan::ScheduleAttr given = kernel.getScheduleAttr();
   auto has = [&](auto *op) {
     using OpTy = std::remove_pointer_t<decltype(op)>;
     return !kernel.getBody().template getOps<OpTy>().empty();
   };
-  plan::ScheduleKind kind = given ? given.getKind()
+  plan::ScheduleKind kind = given                                ? given.getKind()
                             : has((tfm::AttentionOp *)nullptr)   ? plan::ScheduleKind::Attention
                             : has((tfm::CacheAppendOp *)nullptr) ? plan::ScheduleKind::Append
                                                                  : plan::ScheduleKind::Rows;

@@ -112,8 +112,8 @@ TEST(ModuleTables, HoldALanguageModel) {
   EXPECT_EQ(tables.weights[2].layout, "rows");
   EXPECT_EQ(tables.weights[2].length, 160u);
 
-  EXPECT_EQ(head.locations, (std::vector<std::string>{"embed", "layers.0.append",
-                                                      "q, k at layers.0", "line 3:4"}));
+  EXPECT_EQ(head.locations,
+            (std::vector<std::string>{"embed", "layers.0.append", "q, k at layers.0", "line 3:4"}));
 
   for (const auto &program : head.programs) {
     ASSERT_EQ(program->inputs.size(), 1u);

@@ -68,22 +68,25 @@ protected:
 class Image {
 public:
   explicit Image(const CompiledCode &code) : code(code) {
-    memory = mmap(nullptr, code.image.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory = mmap(nullptr, code.image.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
     EXPECT_NE(memory, MAP_FAILED);
     memcpy(memory, code.image.data(), code.image.size());
     EXPECT_EQ(mprotect(memory, code.image.size(), PROT_READ | PROT_EXEC), 0);
   }
   ~Image() { munmap(memory, code.image.size()); }
 
-  void call(llvm::StringRef name, std::vector<void *> buffers, std::vector<int64_t> scalars, int64_t begin,
-            int64_t end) const {
+  void call(llvm::StringRef name, std::vector<void *> buffers, std::vector<int64_t> scalars,
+            int64_t begin, int64_t end) const {
     for (const CompiledKernel &kernel : code.kernels) {
       if (kernel.name != name)
         continue;
       std::vector<char> scratch(kernel.scratchBytes + 64);
       auto aligned = (reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64;
-      ingot_kernel_args args = {buffers.data(), scalars.data(), nullptr, reinterpret_cast<void *>(aligned)};
-      reinterpret_cast<ingot_kernel_fn>(static_cast<char *>(memory) + kernel.entry)(&args, begin, end);
+      ingot_kernel_args args = {buffers.data(), scalars.data(), nullptr,
+                                reinterpret_cast<void *>(aligned)};
+      reinterpret_cast<ingot_kernel_fn>(static_cast<char *>(memory) + kernel.entry)(&args, begin,
+                                                                                    end);
       return;
     }
     ADD_FAILURE() << "no kernel " << name.str();
@@ -96,7 +99,8 @@ private:
 
 /// Aligned as the arena is, with a canary behind.
 struct Buffer {
-  explicit Buffer(size_t count) : count(count), values(static_cast<float *>(aligned_alloc(64, (count + 32) / 16 * 64))) {
+  explicit Buffer(size_t count)
+      : count(count), values(static_cast<float *>(aligned_alloc(64, (count + 32) / 16 * 64))) {
     std::fill(values, values + count + 1, -77.0f);
   }
   ~Buffer() {
@@ -145,7 +149,8 @@ TEST_F(Compile, WidthsNeedNotBeWholeVectors) {
 TEST_F(Compile, TheImageIsSelfContained) {
   CompiledCode code = compile(kKernels);
   ASSERT_FALSE(code.image.empty());
-  auto object = llvm::object::ObjectFile::createELFObjectFile(llvm::MemoryBufferRef(code.image, "image"));
+  auto object =
+      llvm::object::ObjectFile::createELFObjectFile(llvm::MemoryBufferRef(code.image, "image"));
   ASSERT_TRUE(bool(object)) << llvm::toString(object.takeError());
   auto *elf = llvm::cast<llvm::object::ELF64LEObjectFile>(object->get());
   for (const auto &symbol : elf->getDynamicSymbolIterators())
@@ -174,13 +179,15 @@ TEST_F(Compile, PanelsHaveTheSameBitsInAnyCompany) {
       std::string x = ("tensor<?x53x" + element + ">").str();
       std::string w = ("tensor<490x53x" + weight + ", #plan.panels<64, 1>>").str();
       text += "plan.kernel @" + (element + "_" + weight).str() + "(%x: " + x + ", %w: " + w +
-              ") -> tensor<?x490xf32> attributes {schedule = #plan.schedule<linear>} {\n  %0 = tfm.linear %x, %w : " + x +
-              ", " + w + " -> tensor<?x490xf32>\n  plan.yield %0 : tensor<?x490xf32>\n}\n";
+              ") -> tensor<?x490xf32> attributes {schedule = #plan.schedule<linear>} {\n  %0 = "
+              "tfm.linear %x, %w : " +
+              x + ", " + w + " -> tensor<?x490xf32>\n  plan.yield %0 : tensor<?x490xf32>\n}\n";
     }
   CompiledCode code = compile(text);
   Image image(code);
   for (bool pairs : {false, true}) {
-    // Numbers that bf16 has, so that all types hold the same. Lines of pairs are as long as two of f32.
+    // Numbers that bf16 has, so that all types hold the same. Lines of pairs are as long as two of
+    // f32.
     Buffer x(rows * k), x16(rows * k), w(512 * (k + 1)), wanted(rows * n), got(rows * n);
     x.randomize(3);
     w.randomize(4);
@@ -200,11 +207,12 @@ TEST_F(Compile, PanelsHaveTheSameBitsInAnyCompany) {
       bits16[i] = uint16_t(bits >> 16);
     }
     llvm::StringRef weight = pairs ? "bf16" : "f32";
-    auto run = [&](bool narrow, Buffer &y, int64_t firstRow, int64_t count, std::vector<int64_t> cuts) {
+    auto run = [&](bool narrow, Buffer &y, int64_t firstRow, int64_t count,
+                   std::vector<int64_t> cuts) {
       void *from = narrow ? static_cast<void *>(bits16 + firstRow * k) : x.values + firstRow * k;
       for (size_t i = 0; i + 1 < cuts.size(); ++i)
-        image.call((llvm::Twine(narrow ? "bf16_" : "f32_") + weight).str(), {from, w.values, y.values + firstRow * n},
-                   {count, count}, cuts[i], cuts[i + 1]);
+        image.call((llvm::Twine(narrow ? "bf16_" : "f32_") + weight).str(),
+                   {from, w.values, y.values + firstRow * n}, {count, count}, cuts[i], cuts[i + 1]);
     };
     run(false, wanted, 0, rows, {0, 8});
     EXPECT_TRUE(std::isfinite(wanted.values[0]) && wanted.values[0] != 0);
@@ -215,25 +223,27 @@ TEST_F(Compile, PanelsHaveTheSameBitsInAnyCompany) {
           for (int64_t row = 0; row < rows; row += count)
             run(narrow, got, row, std::min(count, rows - row), cuts);
           EXPECT_EQ(memcmp(got.values, wanted.values, rows * n * 4), 0)
-              << weight.str() << (narrow ? ", rows of bf16, " : ", rows of f32, ") << count << " at a time, "
-              << cuts.size() - 1 << " ranges";
+              << weight.str() << (narrow ? ", rows of bf16, " : ", rows of f32, ") << count
+              << " at a time, " << cuts.size() - 1 << " ranges";
         }
   }
 }
 
 TEST_F(Compile, TilesFitWhatIsMultiplied) {
   auto text = [](llvm::StringRef element, llvm::StringRef weight) {
-    std::string x = ("tensor<?x64x" + element + ">").str(), w = ("tensor<64x64x" + weight + ", #plan.panels<64, 1>>").str();
+    std::string x = ("tensor<?x64x" + element + ">").str(),
+                w = ("tensor<64x64x" + weight + ", #plan.panels<64, 1>>").str();
     return "plan.kernel @f(%x: " + x + ", %w: " + w +
-           ") -> tensor<?x64xf32> attributes {schedule = #plan.schedule<linear>} {\n  %0 = tfm.linear %x, %w : " + x + ", " + w +
-           " -> tensor<?x64xf32>\n  plan.yield %0 : tensor<?x64xf32>\n}\n";
+           ") -> tensor<?x64xf32> attributes {schedule = #plan.schedule<linear>} {\n  %0 = "
+           "tfm.linear %x, %w : " +
+           x + ", " + w + " -> tensor<?x64xf32>\n  plan.yield %0 : tensor<?x64xf32>\n}\n";
   };
   auto schedules = [&](const std::string &kernel, llvm::StringRef name) {
     module = parseSourceString<ModuleOp>(kernel, &context);
     EXPECT_TRUE(bool(module));
     std::vector<std::pair<int64_t, int64_t>> tiles;
-    for (plan::ScheduleAttr schedule :
-         getSchedules(*module->getOps<plan::KernelOp>().begin(), llvm::cantFail(CPUTarget::resolve(name))))
+    for (plan::ScheduleAttr schedule : getSchedules(*module->getOps<plan::KernelOp>().begin(),
+                                                    llvm::cantFail(CPUTarget::resolve(name))))
       tiles.emplace_back(schedule.getTileRows(), schedule.getTileVectors());
     return tiles;
   };

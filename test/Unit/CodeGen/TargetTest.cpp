@@ -12,7 +12,8 @@ static std::string errorOf(llvm::StringRef name) {
 }
 
 TEST(Target, LevelsHaveTheirFeatures) {
-  llvm::Expected<CPUTarget> v3 = CPUTarget::resolve("x86-64-v3"), v4 = CPUTarget::resolve("x86-64-v4");
+  llvm::Expected<CPUTarget> v3 = CPUTarget::resolve("x86-64-v3"),
+                            v4 = CPUTarget::resolve("x86-64-v4");
   ASSERT_TRUE(bool(v3) && bool(v4));
   EXPECT_EQ(v3->name, "x86-64-v3");
   EXPECT_TRUE(v3->has("avx2") && v3->has("fma") && v3->has("f16c") && !v3->has("avx512f"));
@@ -21,7 +22,8 @@ TEST(Target, LevelsHaveTheirFeatures) {
 }
 
 TEST(Target, ProcessorsHaveMoreThanTheirLevel) {
-  llvm::Expected<CPUTarget> zen4 = CPUTarget::resolve("znver4"), amx = CPUTarget::resolve("sapphirerapids");
+  llvm::Expected<CPUTarget> zen4 = CPUTarget::resolve("znver4"),
+                            amx = CPUTarget::resolve("sapphirerapids");
   ASSERT_TRUE(bool(zen4) && bool(amx));
   EXPECT_TRUE(zen4->has("avx512bf16") && zen4->has("avx512vnni") && !zen4->has("amx-tile"));
   EXPECT_TRUE(amx->has("amx-tile") && amx->has("amx-bf16"));

@@ -23,8 +23,8 @@ TEST(Limits, AreReadWithAnyUnit) {
 
 TEST(Limits, RefuseNonsense) {
   Limits limits;
-  for (const char *text : {"", "read", "read=", "read=fast", "read=-3G", "read=0", "read=inf", "speed=3G",
-                           "read=1G,", "f32=nan"})
+  for (const char *text : {"", "read", "read=", "read=fast", "read=-3G", "read=0", "read=inf",
+                           "speed=3G", "read=1G,", "f32=nan"})
     EXPECT_NE(parseLimits(text, limits), "") << text;
 }
 

@@ -44,7 +44,7 @@ TEST_P(BlockWeights, MeanWhatTheyDecodeTo) {
       %0 = tfm.embedding %ids, %w : tensor<2xi32>, tensor<3x512x!tfm.block<$>> -> tensor<2x512xf32>
       return %0 : tensor<2x512xf32>
     })",
-                       llvm::StringRef(info.name)));
+                             llvm::StringRef(info.name)));
   ASSERT_TRUE(program.module);
   auto type = ingot::tfm::BlockType::get(&program.context, GetParam());
   RandomParameterSource source(5);
@@ -75,7 +75,8 @@ TEST_P(BlockWeights, MeanWhatTheyDecodeTo) {
 std::vector<formats::Format> blockFormats() {
   std::vector<formats::Format> all;
   for (size_t i = 0; i < formats::kNumFormats; ++i)
-    if (formats::getInfo(formats::Format(i)).isBlock() && formats::Format(i) != formats::Format::Q8_X)
+    if (formats::getInfo(formats::Format(i)).isBlock() &&
+        formats::Format(i) != formats::Format::Q8_X)
       all.push_back(formats::Format(i));
   return all;
 }
@@ -149,7 +150,9 @@ TEST(Quantize, RoundsRowsAndMultiplies) {
     for (int n = 0; n < 2; ++n)
       for (int k = 0; k < 40; ++k)
         expected[m * 2 + n] += double(a[m * 40 + k]) * b[n * 40 + k];
-  expectNear(expected, program.floats("product", {program.tensor({3, 40}, x), program.tensor({2, 40}, w)}), 1e-10);
+  expectNear(expected,
+             program.floats("product", {program.tensor({3, 40}, x), program.tensor({2, 40}, w)}),
+             1e-10);
 }
 
 } // namespace

@@ -70,7 +70,7 @@ inline ingot_model_options withThreads(uint32_t threads) {
 }
 
 inline Model load(const toy::LanguageModelOptions &toyOptions = {}, uint32_t threads = 2,
-           uint64_t budget = 0) {
+                  uint64_t budget = 0) {
   ingot_model_options options = withThreads(threads);
   options.page_budget = budget;
   return Model(toy::writeTemporary("lm.ingot", toy::languageModel(toyOptions)), &options);
@@ -102,7 +102,7 @@ inline ingot_status statusOf(ingot_error *error, std::string *message = nullptr)
 
 /// All logits of one sequence, with options.
 inline std::vector<float> allLogits(const Model &model, const std::vector<int32_t> &ids,
-                             uint64_t chunk = 0, uint32_t threads = 0) {
+                                    uint64_t chunk = 0, uint32_t threads = 0) {
   Session session(model);
   std::vector<float> logits(ids.size() * V);
   ingot_step_sequence sequence = {session.get(),    ids.data(),    ids.size(),

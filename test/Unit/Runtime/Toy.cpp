@@ -343,9 +343,9 @@ std::string toy::graphs() {
       programs.push_back(p.finish("denormal"));
     }
     std::vector<Offset<flatbuffers::String>> locations = {fbb.CreateString("toy")};
-    return fb::CreateArtifact(fbb, fbb.CreateString("toy"), fbb.CreateVector(segments),
-                              targets(fbb, codeBytes, ""), kernels(fbb), 0,
-                              fbb.CreateVector(programs), 0, 0, -1, -1, fbb.CreateVector(locations));
+    return fb::CreateArtifact(
+        fbb, fbb.CreateString("toy"), fbb.CreateVector(segments), targets(fbb, codeBytes, ""),
+        kernels(fbb), 0, fbb.CreateVector(programs), 0, 0, -1, -1, fbb.CreateVector(locations));
   });
 }
 

@@ -27,7 +27,8 @@ int main(int argc, char **argv) {
       path = argv[i];
   }
   if (!path) {
-    std::fprintf(stderr, "usage: ingot-tokenize-lines PATH [--no-special] [--decode] [--max-tokens=N]\n");
+    std::fprintf(stderr,
+                 "usage: ingot-tokenize-lines PATH [--no-special] [--decode] [--max-tokens=N]\n");
     return 2;
   }
   std::ios::sync_with_stdio(false);

@@ -496,7 +496,8 @@ TEST(Lines, ErrorsNameTheLine) {
     MaybeError error = tokenizeLines(tokenizer, in, out, options);
     return error ? error->message : "";
   };
-  EXPECT_EQ(message("\"a\"\n[1]\n", false), "line 2: expected a JSON string, or an array of two, got array");
+  EXPECT_EQ(message("\"a\"\n[1]\n", false),
+            "line 2: expected a JSON string, or an array of two, got array");
   EXPECT_EQ(message("nonsense\n", false), "line 1: expected a line of JSON");
   EXPECT_EQ(message("\"\\ud800\"\n", false), "line 1: expected a line of JSON");
   EXPECT_EQ(message("[1, -1]\n", true), "line 1: expected an id, got -1");

@@ -226,8 +226,8 @@ LogicalResult AttentionOp::verify() {
       return emitOpError("expected operands and result of rank 3 or 4, got ")
              << q << ", " << k << ", " << v << " and " << result;
     for (int64_t d = 0; d < rank; ++d) {
-      bool wrong = d == rank - 1   ? differ(q.getDimSize(d), k.getDimSize(d)) ||
-                                         differ(v.getDimSize(d), result.getDimSize(d))
+      bool wrong = d == rank - 1 ? differ(q.getDimSize(d), k.getDimSize(d)) ||
+                                       differ(v.getDimSize(d), result.getDimSize(d))
                    : d == rank - 2 ? differ(k.getDimSize(d), v.getDimSize(d)) ||
                                          differ(q.getDimSize(d), result.getDimSize(d))
                    : d == rank - 3 ? differ(k.getDimSize(d), v.getDimSize(d)) ||

@@ -14,7 +14,8 @@ int main(int argc, char **argv) {
     ingot::Session fork = session.fork();
     if (fork.feed({ids.back()}) != logits)
       return 1;
-    std::cout << "next: " << std::max_element(logits.begin(), logits.end()) - logits.begin() << "\n";
+    std::cout << "next: " << std::max_element(logits.begin(), logits.end()) - logits.begin()
+              << "\n";
     return argc - 3;
   } catch (const ingot::Error &error) {
     std::cerr << "error: " << error.what() << "\n";

@@ -13,8 +13,9 @@
 //              per value. A number x of a row with the largest magnitude m is the integer nearest
 //              to x / (m / 127) (ties to even) and is read back as that times m / 127
 //
-// A cache with `values_in_keys` has no values here: a value is the first DV elements of its key, and with i8
-// has the key's scale. Kernels turn the panels of a block into the layout of values as they need it.
+// A cache with `values_in_keys` has no values here: a value is the first DV elements of its key,
+// and with i8 has the key's scale. Kernels turn the panels of a block into the layout of values as
+// they need it.
 //
 // One token can be appended to any of them, and one layout serves a step of one row and of many: a
 // vector is 16 keys of a panel, or 16 elements of a value. Kernels read values in whole
@@ -44,8 +45,8 @@ inline constexpr int64_t kSegmentPositions = 1024;
 struct CacheLayout {
   int64_t heads = 0, keySize = 0, valueSize = 0;
   int64_t elementBytes = 0;
-  bool pairs = false;  ///< bf16: two elements of a key, or of two values, side by side
-  bool scaled = false; ///< i8
+  bool pairs = false;        ///< bf16: two elements of a key, or of two values, side by side
+  bool scaled = false;       ///< i8
   bool valuesInKeys = false; ///< valuesOffset and valueScalesOffset mean nothing
   /// D, rounded up to whole pairs.
   int64_t keyDims = 0;

@@ -69,8 +69,8 @@ struct KernelInterface {
 /// attention schedule, else 1.
 int64_t getQueryBlock(KernelOp kernel);
 
-/// The shape of the attention of `kernel`, which decides how the runtime divides it; all 0 where it is
-/// no attention kernel.
+/// The shape of the attention of `kernel`, which decides how the runtime divides it; all 0 where it
+/// is no attention kernel.
 struct AttentionShape {
   int64_t heads = 0;       ///< of the queries
   int64_t kvHeads = 0;     ///< work items per item of the batch
@@ -80,8 +80,8 @@ struct AttentionShape {
 };
 AttentionShape getAttentionShape(KernelOp kernel);
 
-/// Bytes of a query row's state after one segment of keys: a maximum, 16 partial sums and the weighted
-/// values, each on lines of 64 bytes of their own.
+/// Bytes of a query row's state after one segment of keys: a maximum, 16 partial sums and the
+/// weighted values, each on lines of 64 bytes of their own.
 int64_t getAttentionRecordBytes(tfm::AttentionOp op);
 
 } // namespace ingot::plan

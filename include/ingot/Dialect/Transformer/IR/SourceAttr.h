@@ -6,8 +6,8 @@
 
 namespace ingot::tfm {
 
-/// Attribute of arguments and results of functions (unit): what belongs to the source of a sequence,
-/// which stays as it is while the sequence grows (cross attention).
+/// Attribute of arguments and results of functions (unit): what belongs to the source of a
+/// sequence, which stays as it is while the sequence grows (cross attention).
 inline llvm::StringRef getSourceAttrName() { return "tfm.source"; }
 
 /// Whether a function has an argument that belongs to a source.
