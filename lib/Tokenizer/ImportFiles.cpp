@@ -8,6 +8,7 @@
 
 #include "ImportClasses.h"
 
+#include <cmath>
 #include <fstream>
 
 namespace ingot::tokenizer {
@@ -181,14 +182,22 @@ void addSurroundingTokens(TokenizerSpec &spec, const Surroundings &around,
              rules.names.at("sep_token") == "</s>");
 }
 
+/// A number of tokens. "No limit" is spelled as a number of thirty digits.
+void readLimit(const Field &field, TokenizerSpec &spec) {
+  if (field.isNull())
+    return;
+  double tokens = field.number();
+  if (tokens < 1 || (tokens < 1e9 && tokens != std::floor(tokens)))
+    field.fail("expected a whole number of tokens of at least 1");
+  if (tokens < 1e9)
+    spec.maxTokens = uint32_t(tokens);
+}
+
 /// The number of tokens that texts are cut to, as sentence-transformers has it.
 void addLimit(TokenizerSpec &spec, const Surroundings &around) {
   fs::path config = around.directory / "tokenizer_config.json";
   inFile(config, [&] {
-    // "No limit" is spelled as a number of thirty digits.
-    if (Field field = around.field("model_max_length");
-        !field.isNull() && field.number() >= 1 && field.number() < 1e9)
-      spec.maxTokens = uint32_t(field.number());
+    readLimit(around.field("model_max_length"), spec);
     if (Field side = around.field("truncation_side"); !side.isNull()) {
       spec.cutsFront = side.string() == "left";
       if (!spec.cutsFront && side.string() != "right")
@@ -213,12 +222,7 @@ void addLimit(TokenizerSpec &spec, const Surroundings &around) {
     inFile(path, [&] {
       json document = parseJson(readFile(path));
       Field root(document, "");
-      if (Field field = root["max_seq_length"]; !field.isNull()) {
-        uint64_t tokens = field.unsignedInteger();
-        if (tokens < 1 || tokens > UINT32_MAX)
-          field.fail("expected a number of tokens of at least 1");
-        spec.maxTokens = uint32_t(tokens);
-      }
+      readLimit(root["max_seq_length"], spec);
       if (root["do_lower_case"].boolean(false))
         spec.normalizer.insert(spec.normalizer.begin(), NormalizerStep(NormalizerKind::Lowercase));
       return 0;

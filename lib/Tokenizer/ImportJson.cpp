@@ -357,7 +357,8 @@ private:
     };
     join(single, spec.postProcessor);
     join(pair, spec.pairProcessor);
-    if (spec.postProcessor.size() == 1 && spec.postProcessor[0].isText)
+    if (spec.postProcessor.size() == 1 && spec.postProcessor[0].isText &&
+        spec.postProcessor[0].type == 0)
       spec.postProcessor.clear();
     else if (spec.postProcessor.empty())
       spec.postProcessor.push_back({false, {}}); // a template that leaves the text out
@@ -408,8 +409,12 @@ private:
   }
 
   static void applyTemplate(const Field &field, Encodings &encodings, size_t texts) {
-    if (encodings.size() != texts)
-      field.fail("a template behind another template");
+    if (encodings.size() != texts) {
+      if (texts == 1)
+        field.fail("a template behind another template");
+      encodings.clear(); // single texts may do
+      return;
+    }
     Encodings result;
     Field form = field[texts == 1 ? "single" : "pair"];
     if (texts == 2 && form.isNull()) { // nothing is known of pairs

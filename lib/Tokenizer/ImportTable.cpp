@@ -220,8 +220,10 @@ TokenizerSpec readTable(const TokenTable &table) {
   // Others with both around a text are RoBERTa's and XLM-R's kin.
   bool isBert = spec.model.kind == ModelKind::WordPiece,
        isRoberta = !isBert && table.addBos && table.addEos;
-  if (isRoberta)
-    first = special.bos, separator = special.eos;
+  if (isRoberta) {
+    first = special.bos;
+    separator = special.eos;
+  }
   if ((isBert || isRoberta) && first >= 0 && separator >= 0)
     separate(spec, first, separator, isRoberta);
   else if (isBert)

@@ -29,6 +29,7 @@ public:
 
   void visit(Operation *op);
   int64_t numChecks = 0;
+  bool failed = false;
 
 private:
   void equal(Operation *op, Dim a, Dim b);
@@ -74,12 +75,32 @@ Value ShapeChecker::valueOf(Operation *op, OpFoldResult size) {
 /// What is cut out of `outer`, or put into it, lies inside.
 void ShapeChecker::inside(OffsetSizeAndStrideOpInterface op, Value outer) {
   Location loc = op.getLoc();
+  std::string name = ("'" + op->getName().getStringRef() + "'").str();
   builder.setInsertionPoint(op);
+  auto constant = [&](int64_t value) {
+    return Value(arith::ConstantIndexOp::create(builder, loc, value));
+  };
+  // At least `least`, where that is known only at run time.
+  auto atLeast = [&](OpFoldResult size, int64_t least, const Twine &message) {
+    if (!getConstantIntValue(size))
+      require(op, arith::MinSIOp::create(builder, loc, valueOf(op, size), constant(least)),
+              constant(least), message);
+  };
   for (int64_t d = 0; d < typeOf(outer).getRank(); ++d) {
     OpFoldResult offset = op.getMixedOffsets()[d], size = op.getMixedSizes()[d],
                  stride = op.getMixedStrides()[d];
-    bool isStatic = getConstantIntValue(offset) && getConstantIntValue(size) &&
-                    getConstantIntValue(stride) && !typeOf(outer).isDynamicDim(d);
+    bool isStatic = !typeOf(outer).isDynamicDim(d);
+    for (auto [given, least] : {std::pair(offset, 0), {size, 0}, {stride, 1}}) {
+      std::optional<int64_t> known = getConstantIntValue(given);
+      isStatic &= known.has_value();
+      // Sums and products of such numbers do not wrap.
+      if (known && (*known < least || *known > INT32_MAX)) {
+        op.emitError() << name << " takes " << *known << " in dimension " << d
+                       << ": expected offsets and sizes from 0, strides from 1, all below 2^31";
+        failed = true;
+        return;
+      }
+    }
     // The whole of a dimension, the most frequent.
     auto whole =
         dyn_cast<Value>(size) ? cast<Value>(size).getDefiningOp<tensor::DimOp>() : tensor::DimOp();
@@ -87,23 +108,21 @@ void ShapeChecker::inside(OffsetSizeAndStrideOpInterface op, Value outer) {
                    whole.getSource() == outer && whole.getConstantIndex() == d;
     if (isStatic || isWhole)
       continue;
+    atLeast(offset, 0, name + " to begin inside of dimension " + Twine(d));
+    atLeast(size, 0, name + " to have a size in dimension " + Twine(d));
+    atLeast(stride, 1, name + " to go forward in dimension " + Twine(d));
     // offset + (size - 1) * stride < extent, without a difference that could be negative.
-    Value one = arith::ConstantIndexOp::create(builder, loc, 1);
     Value step = valueOf(op, stride);
     Value end = arith::MulIOp::create(builder, loc, valueOf(op, size), step);
     end = arith::AddIOp::create(builder, loc, valueOf(op, offset), end);
     Value limit = tensor::DimOp::create(builder, loc, outer, d);
     limit = arith::AddIOp::create(builder, loc, limit, step);
-    limit = arith::SubIOp::create(builder, loc, limit, one);
+    limit = arith::SubIOp::create(builder, loc, limit, constant(1));
     require(op, arith::MinSIOp::create(builder, loc, end, limit), end,
-            "'" + op->getName().getStringRef() + "' to end inside of dimension " + Twine(d));
-    if (!getConstantIntValue(offset)) {
-      Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-      require(op, arith::MinSIOp::create(builder, loc, valueOf(op, offset), zero), zero,
-              "'" + op->getName().getStringRef() + "' to begin inside of dimension " + Twine(d));
-    }
+            name + " to end inside of dimension " + Twine(d));
   }
 }
+
 void ShapeChecker::equalShapes(Operation *op, ValueRange values) {
   SmallVector<Value> tensors;
   for (Value value : values)
@@ -169,6 +188,17 @@ void ShapeChecker::visit(Operation *op) {
     inside(slice, slice.getSource());
   } else if (auto slice = dyn_cast<tensor::InsertSliceOp>(op)) {
     inside(slice, slice.getDest());
+    llvm::SmallBitVector dropped = slice.getDroppedDims();
+    int64_t source = 0;
+    for (auto [d, size] : llvm::enumerate(slice.getMixedSizes())) {
+      if (dropped[d])
+        continue;
+      if (!getConstantIntValue(size) || slice.getSourceType().isDynamicDim(source))
+        require(op, valueOf(op, size),
+                tensor::DimOp::create(builder, op->getLoc(), slice.getSource(), source),
+                "'tensor.insert_slice' to have all of its source in dimension " + Twine(d));
+      ++source;
+    }
   } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
     builder.setInsertionPoint(op);
     SmallVector<OpFoldResult> sizes = expand.getMixedOutputShape();
@@ -197,6 +227,8 @@ struct InsertShapeChecksPass : ingot::impl::InsertShapeChecksBase<InsertShapeChe
     for (Operation *op : operations)
       checker.visit(op);
     numChecks += checker.numChecks;
+    if (checker.failed)
+      signalPassFailure();
   }
 };
 } // namespace

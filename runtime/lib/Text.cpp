@@ -74,7 +74,8 @@ ingot_error *ingot_model_encode_sequence(const ingot_model *model, const char *t
                                          int32_t **out_types, size_t *out_count,
                                          size_t *out_dropped) {
   return guarded([&]() -> Error {
-    if (!model || (!text && bytes) || !out_ids || !out_types || !out_count)
+    if (!model || (!text && bytes) || !out_ids || !out_types || !out_count ||
+        (options && !options->second && options->second_bytes))
       return makeError(INGOT_INVALID_ARGUMENT, "ingot_model_encode_sequence: a null pointer");
     ingot_encode_options given;
     INGOT_TRY(readOptions(given, options));
@@ -89,8 +90,11 @@ ingot_error *ingot_model_encode_sequence(const ingot_model *model, const char *t
                                                           static_cast<size_t>(most));
     if (!sequence)
       return makeError(INGOT_INVALID_ARGUMENT, "%s: %s", model->path(), sequence.error().c_str());
-    int32_t *ids = copyIds(sequence->ids), *types = copyIds(sequence->types);
-    if (!ids || !types) {
+    // A model of one type takes none.
+    const fb::SequenceModel *reader = model->artifact.root().sequence_model();
+    bool typed = !reader || reader->token_types() > 1;
+    int32_t *ids = copyIds(sequence->ids), *types = typed ? copyIds(sequence->types) : nullptr;
+    if (!ids || (typed && !types)) {
       free(ids);
       free(types);
       return outOfMemory();

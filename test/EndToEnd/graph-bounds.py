@@ -43,6 +43,34 @@ CASES = [
      %y = tensor.extract_slice %x[0, 0] [1, 4] [1, 1] : tensor<?x4xf32> to tensor<1x4xf32>
      %o = tensor.insert_slice %y into %x[40000000, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<?x4xf32>""",
      [X, IDS(0, 0)], SIZES),
+    ("insert_of_fewer", "%x: tensor<?x4xf32>, %ids: tensor<?xi32>", "tensor<?xi32>", """
+     %c0 = arith.constant 0 : index
+     %n = tensor.dim %x, %c0 : tensor<?x4xf32>
+     %big = tensor.empty(%n) : tensor<?xi32>
+     %z = arith.constant 7 : i32
+     %all = linalg.fill ins(%z : i32) outs(%big : tensor<?xi32>) -> tensor<?xi32>
+     %o = tensor.insert_slice %ids into %all[0] [%n] [1] : tensor<?xi32> into tensor<?xi32>""",
+     [X, IDS(0, 0)], SIZES + " 6 and 2"),
+    ("extract_at_place", "%x: tensor<?x4xf32>, %ids: tensor<?xi32>", "tensor<?xf32>", """
+     %c0 = arith.constant 0 : index
+     %n = tensor.dim %ids, %c0 : tensor<?xi32>
+     %o = tensor.generate %n {
+     ^bb0(%i: index):
+       %v = tensor.extract %x[%i, %c0] : tensor<?x4xf32>
+       tensor.yield %v : f32
+     } : tensor<?xf32>""", [X, IDS(*range(9))], table[::4] + [NAN] * 3),
+    ("extract_by_score", "%x: tensor<?x4xf32>", "tensor<1x?x4xf32>", """
+     %c0 = arith.constant 0 : index
+     %n = tensor.dim %x, %c0 : tensor<?x4xf32>
+     %q = tensor.expand_shape %x [[0, 1], [2]] output_shape [1, %n, 4] : tensor<?x4xf32> into tensor<1x?x4xf32>
+     %t = arith.constant dense<[0.5, 1.5]> : tensor<2xf32>
+     %o = tfm.attention %q, %q, %q score {
+     ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+       %k = arith.fptosi %s : f32 to i64
+       %at = arith.index_cast %k : i64 to index
+       %v = tensor.extract %t[%at] : tensor<2xf32>
+       tfm.yield %v : f32
+     } : tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32> -> tensor<1x?x4xf32>""", [X], [NAN] * 24),
     ("expand", "%x: tensor<?x4xf32>", "tensor<?x4x4xf32>", """
      %c0 = arith.constant 0 : index
      %c4 = arith.constant 4 : index

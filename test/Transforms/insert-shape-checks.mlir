@@ -55,8 +55,9 @@ func.func @cast(%a: tensor<?x?x3xf32>) -> tensor<5x?x3xf32> {
 // CHECK-LABEL: func.func @slice
 func.func @slice(%a: tensor<?x?x3xf32>, %n: index) -> tensor<2x?x3xf32> {
   // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to end inside of dimension 0"
-  // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to end inside of dimension 1"
   // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to begin inside of dimension 1"
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to have a size in dimension 1"
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.extract_slice' to end inside of dimension 1"
   // CHECK-NOT: cf.assert
   %0 = tensor.extract_slice %a[4, %n, 0] [2, %n, 3] [3, 1, 1] : tensor<?x?x3xf32> to tensor<2x?x3xf32>
   return %0 : tensor<2x?x3xf32>
@@ -77,4 +78,14 @@ func.func @expand(%a: tensor<?x3xf32>, %n: index) -> tensor<?x2x3xf32> {
   // CHECK-NOT: cf.assert
   %0 = tensor.expand_shape %a [[0, 1], [2]] output_shape [%n, 2, 3] : tensor<?x3xf32> into tensor<?x2x3xf32>
   return %0 : tensor<?x2x3xf32>
+}
+
+// CHECK-LABEL: func.func @insert
+func.func @insert(%a: tensor<?x3xf32>, %b: tensor<8x3xf32>, %n: index) -> tensor<8x3xf32> {
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.insert_slice' to have a size in dimension 0"
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.insert_slice' to end inside of dimension 0"
+  // CHECK: cf.assert %{{.*}}, "expected 'tensor.insert_slice' to have all of its source in dimension 0"
+  // CHECK-NOT: cf.assert
+  %0 = tensor.insert_slice %a into %b[2, 0] [%n, 3] [1, 1] : tensor<?x3xf32> into tensor<8x3xf32>
+  return %0 : tensor<8x3xf32>
 }

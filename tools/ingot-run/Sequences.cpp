@@ -28,9 +28,7 @@ void addText(Sequences &to, const Model &model, const std::string &text, const s
         fprintf(stderr, "note: %s: cut to %zu tokens, %zu more are not read\n", where.c_str(),
                 encoding.ids.size(), encoding.dropped);
       to.ids.push_back(std::move(encoding.ids));
-      // Of one type all tokens are.
-      bool typed = model.sequenceModel().token_types > 1;
-      to.types.push_back(typed ? std::move(encoding.types) : std::vector<int32_t>());
+      to.types.push_back(std::move(encoding.types));
     }
   } catch (const Error &error) {
     throw Failure(error.what());

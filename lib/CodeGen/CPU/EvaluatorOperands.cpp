@@ -101,25 +101,29 @@ LaneValue Evaluator::constantAt(arith::ConstantOp op, const Point &point) {
   return load(kb.constantData(data), element, linearize(point.coords, sizes(op)), point);
 }
 
-/// Whether an element of a tensor decides the index, and not positions alone.
-static bool isFromData(Value index) {
-  SmallVector<Value> worklist{index};
-  llvm::SmallPtrSet<void *, 8> seen;
-  while (!worklist.empty()) {
-    Value value = worklist.pop_back_val();
-    if (!seen.insert(value.getAsOpaquePointer()).second)
-      continue;
-    if (auto argument = dyn_cast<BlockArgument>(value)) {
-      if (isa<linalg::LinalgOp>(argument.getOwner()->getParentOp()))
-        return true;
-      continue;
-    }
-    Operation *op = value.getDefiningOp();
-    if (isa<tensor::ExtractOp>(op))
-      return true;
-    if (!isa<linalg::IndexOp, tensor::DimOp, tfm::BatchDimOp>(op))
-      worklist.append(op->operand_begin(), op->operand_end());
+/// Whether an index of `tensor` along `dim` is inside for what it is.
+static bool isInside(Value index, Value tensor, int64_t dim) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  bool isStatic = !type.isDynamicDim(dim);
+  if (std::optional<int64_t> known = getConstantIntValue(index))
+    return *known >= 0 && isStatic && *known < type.getDimSize(dim);
+  auto argument = dyn_cast<BlockArgument>(index);
+  if (!argument)
+    return false;
+  Operation *owner = argument.getOwner()->getParentOp();
+  if (auto generate = dyn_cast<tensor::GenerateOp>(owner)) {
+    RankedTensorType made = generate.getType();
+    int64_t loop = argument.getArgNumber();
+    if (!made.isDynamicDim(loop))
+      return isStatic && made.getDimSize(loop) <= type.getDimSize(dim);
+    auto size = generate.getDynamicExtents()[made.getDynamicDimIndex(loop)]
+                    .getDefiningOp<tensor::DimOp>();
+    return size && size.getSource() == tensor && size.getConstantIndex() == dim;
   }
+  // (score, b, h, i, j), or without the score.
+  if (auto attention = dyn_cast<tfm::AttentionOp>(owner))
+    return isStatic && argument.getArgNumber() + 3 == argument.getOwner()->getNumArguments() &&
+           int64_t(attention.getHeads()) <= type.getDimSize(dim);
   return false;
 }
 
@@ -157,8 +161,10 @@ LaneValue Evaluator::extract(tensor::ExtractOp op, Point point, ArrayRef<Value> 
   for (Value index : indices)
     point.coords.push_back(KernelBuilder::isVector(index) ? vectorCoord(index, 0, INT64_MAX)
                                                           : uniform(index));
-  return llvm::any_of(op.getIndices(), isFromData) ? atGiven(op.getTensor(), point, indices)
-                                                   : at(op.getTensor(), point);
+  for (auto [dim, index] : llvm::enumerate(op.getIndices()))
+    if (!isInside(index, op.getTensor(), dim))
+      return atGiven(op.getTensor(), point, indices);
+  return at(op.getTensor(), point);
 }
 
 Value Evaluator::scalar(Value value) {

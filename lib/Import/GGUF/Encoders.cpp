@@ -118,8 +118,15 @@ void EncoderReader::readRankHead(EncoderSpec &spec) {
     step("cls", two ? spec.stack.hidden : 0, two ? Activation::Tanh : Activation::Identity);
   if (two)
     step("cls.output", 0, Activation::Identity);
-  if (!head.steps.empty())
-    spec.heads.push_back(head);
+  if (head.steps.empty())
+    return;
+  // One number is how well the texts fit, as a probability.
+  const TensorInfo *last = checkpoint.tensors.find(two ? "cls.output.weight" : "cls.weight");
+  if (last && !last->shape.empty() && last->shape[0] == 1) {
+    head.labels = {"score"};
+    head.independent = true;
+  }
+  spec.heads.push_back(head);
 }
 
 void EncoderReader::fillBert(EncoderSpec &spec) {

@@ -669,8 +669,8 @@ typedef struct ingot_encode_options {
 INGOT_DEFINE_INIT(ingot_encode_options)
 
 /* Encodes a text or a pair of texts as an encoder reads it: with what the tokenizer puts around and
- * between, the token type of each id, and not longer than `max_tokens`. What is too long loses its
- * end (where the tokenizer says so its beginning), of a pair the longer text first; `out_dropped`
+ * between, the token type of each id (NULL where the model takes none), and not longer than
+ * `max_tokens`, but for what the tokenizer puts around. What is too long loses its end (where the tokenizer says so its beginning), of a pair the longer text first; `out_dropped`
  * (may be NULL) is the number of tokens that were cut. Free both arrays with ingot_ids_destroy. */
 INGOT_MUST_USE INGOT_API ingot_error *
 ingot_model_encode_sequence(const ingot_model *model, const char *text, size_t bytes,

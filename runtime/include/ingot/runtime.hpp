@@ -118,7 +118,7 @@ public:
     std::vector<int32_t> ids, types;
     size_t dropped = 0;
   };
-  /// `second`: null where there is no pair.
+  /// `second`: null where there is no pair. Types are empty where the model takes none.
   Encoding encodeSequence(std::string_view text, const std::string *second = nullptr) const {
     ingot_encode_options options;
     ingot_encode_options_init(&options);
@@ -134,7 +134,8 @@ public:
     using Owner = std::unique_ptr<int32_t, void (*)(int32_t *)>;
     Owner ownsIds(ids, ingot_ids_destroy), ownsTypes(types, ingot_ids_destroy);
     result.ids.assign(ids, ids + count);
-    result.types.assign(types, types + count);
+    if (types)
+      result.types.assign(types, types + count);
     return result;
   }
   int32_t specialId(const char *role) const {

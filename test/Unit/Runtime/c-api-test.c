@@ -210,8 +210,20 @@ int main(int argc, char **argv) {
   EXPECT(short_count == 3 && dropped > 0 && types[0] == 0);
   ingot_ids_destroy(short_ids);
   ingot_ids_destroy(types);
-  ingot_error_destroy(ingot_model_encode_sequence(NULL, "a", 1, NULL, &short_ids, &types,
-                                                  &short_count, NULL));
+  ingot_encode_options torn;
+  ingot_encode_options_init(&torn);
+  torn.second_bytes = 1;
+  ingot_error *refused[] = {
+      ingot_model_encode_sequence(NULL, "a", 1, NULL, &short_ids, &types, &short_count, NULL),
+      ingot_model_encode_sequence(model, NULL, 1, NULL, &short_ids, &types, &short_count, NULL),
+      ingot_model_encode_sequence(model, "a", 1, NULL, NULL, &types, &short_count, NULL),
+      ingot_model_encode_sequence(model, "a", 1, NULL, &short_ids, NULL, &short_count, NULL),
+      ingot_model_encode_sequence(model, "a", 1, NULL, &short_ids, &types, NULL, NULL),
+      ingot_model_encode_sequence(model, "a", 1, &torn, &short_ids, &types, &short_count, NULL)};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i) {
+    EXPECT(ingot_error_status(refused[i]) == INGOT_INVALID_ARGUMENT);
+    ingot_error_destroy(refused[i]);
+  }
 
   test_queries(model);
   test_sessions(model, ids, count, lm.vocabulary);
