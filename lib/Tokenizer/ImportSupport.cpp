@@ -44,6 +44,8 @@ json parseJson(std::string_view text) {
       detail = message.rfind(": ") == std::string::npos ? 0 : message.rfind(": ") + 2;
     throw ImportError("invalid JSON at byte " + std::to_string(error.byte) + ": " +
                       message.substr(detail));
+  } catch (const json::out_of_range &) {
+    throw ImportError("invalid JSON: a number that is out of range");
   }
 }
 

@@ -421,9 +421,14 @@ TEST_F(Directory, WhatTextsAreCutTo) {
   EXPECT_EQ(pieces(open(), "HeLLO"), (Strings{"he", "##llo"}));
   writeJson("sentence_bert_config.json", json{{"max_seq_length", nullptr}});
   EXPECT_EQ(open().maxTokens(), 512u);
-  writeJson("sentence_bert_config.json", json{{"max_seq_length", 0}});
+  for (double tokens : {0., -1., 1.5}) {
+    writeJson("sentence_bert_config.json", json{{"max_seq_length", tokens}});
+    EXPECT_EQ(error(), (path / "sentence_bert_config.json").string() +
+                           ": expected a whole number of tokens of at least 1 (at max_seq_length)");
+  }
+  write("sentence_bert_config.json", R"({"max_seq_length": 2e308})");
   EXPECT_EQ(error(), (path / "sentence_bert_config.json").string() +
-                         ": expected a number of tokens of at least 1 (at max_seq_length)");
+                         ": invalid JSON: a number that is out of range");
   fs::remove(path / "sentence_bert_config.json");
   writeJson("tokenizer_config.json",
             json{{"truncation_side", "left"}, {"model_input_names", {"input_ids"}}});
