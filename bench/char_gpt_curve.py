@@ -30,10 +30,8 @@ def generate(command, steps):
     process = subprocess.Popen(command + ["-p", PROMPT, "-n", str(steps[-1]), "--temp=0.8", "--seed=1", "--ignore-eos"],
                                stdout=subprocess.PIPE, bufsize=0)
     count = -len(PROMPT)
-    while wanted:
-        piece = process.stdout.read(4096)
-        if not piece:
-            break
+    # To the end: a pipe that is closed earlier would fail the last write.
+    while piece := process.stdout.read(4096):
         count += sum(byte & 0xC0 != 0x80 for byte in piece)
         while wanted and count >= wanted[0]:
             times.append(time.monotonic() - begin)
