@@ -34,20 +34,17 @@ inline void checkEmptyValues(const CLI::App &app, int argc, char **argv) {
 /// The parser's message in the words of all others.
 inline std::string describeError(const CLI::ParseError &error) {
   std::string what = error.what();
-  auto replaced = [&](std::string_view before, std::string_view between, const std::string &after) {
-    size_t at = what.find(between);
-    if (what.rfind(before, 0) != 0 || at == std::string::npos)
-      return false;
-    what =
-        what.substr(before.size(), at - before.size()) + after + what.substr(at + between.size());
-    return true;
+  auto after = [&](std::string_view beginning) {
+    return what.rfind(beginning, 0) == 0 ? what.substr(beginning.size()) : std::string();
   };
-  if (replaced("Could not convert: ", " = ", ": expected a number, got '"))
-    return what + "'";
-  for (const char *before :
+  std::string option = after("Could not convert: ");
+  if (size_t equals = option.find(" = "); equals != std::string::npos)
+    return option.substr(0, equals) + ": expected a number, got '" + option.substr(equals + 3) +
+           "'";
+  for (const char *beginning :
        {"The following argument was not expected: ", "The following arguments were not expected: "})
-    if (what.rfind(before, 0) == 0)
-      return what.substr(std::string_view(before).size()) + ": not expected";
+    if (std::string arguments = after(beginning); !arguments.empty())
+      return arguments + ": not expected";
   while (!what.empty() && (what.back() == '\n' || what.back() == '.'))
     what.pop_back();
   return what;

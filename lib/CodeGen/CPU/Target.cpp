@@ -41,9 +41,8 @@ int64_t CPUTarget::byteDotLanes() const {
   return hasAVX512() && has("avx512vnni") ? 16 : has("avxvnni") ? 8 : 0;
 }
 
-/// A core of Zen 3 that computes beside reading does not look far enough ahead in one stream: 75 %
-/// of what it can read, in two streams all of it. Zen 5 does in one, and several cost it bandwidth
-/// (docs/performance.md).
+/// A core of Zen 3 that computes beside reading does not look far enough ahead in one stream
+/// (docs/performance.md). With AVX-512 several streams were not timed.
 int64_t CPUTarget::streams() const { return hasAVX512() ? 1 : 2; }
 
 llvm::Expected<CPUTarget> CPUTarget::resolve(llvm::StringRef name) {
