@@ -138,7 +138,8 @@ private:
   LaneValue unsupported(Value tensor, const llvm::Twine &why, const Point &point);
   LaneValue dummy(Type element);
   LaneValue loadOperand(Value buffer, Value tensor, const Point &point);
-  /// The value where `indices`, which may be anything, take the place of the first coordinates.
+  /// The value where `indices`, which may be anything, take the place of the first coordinates; a
+  /// null one leaves its coordinate.
   /// Outside of the tensor nothing is read; the value is NaN, or 0 of an integer.
   LaneValue atGiven(Value tensor, const Point &point, llvm::ArrayRef<Value> indices);
   /// The element at `indices`, the values of the operation's, of a point without coordinates.

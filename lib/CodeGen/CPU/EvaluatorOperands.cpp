@@ -5,6 +5,7 @@
 #include "KernelABI.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/InferIntRangeInterface.h"
 
 using namespace mlir;
 using namespace ingot;
@@ -101,23 +102,41 @@ LaneValue Evaluator::constantAt(arith::ConstantOp op, const Point &point) {
   return load(kb.constantData(data), element, linearize(point.coords, sizes(op)), point);
 }
 
+/// The numbers that an integer can be.
+static ConstantIntRanges rangeOf(Value value, unsigned depth = 0) {
+  static constexpr unsigned kDeepest = 12;
+  ConstantIntRanges range =
+      ConstantIntRanges::maxRange(ConstantIntRanges::getStorageBitwidth(value.getType()));
+  auto op = value.getDefiningOp<InferIntRangeInterface>();
+  if (!op || depth == kDeepest)
+    return range;
+  SmallVector<ConstantIntRanges> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(rangeOf(operand, depth + 1));
+  op.inferResultRanges(operands, [&](Value result, const ConstantIntRanges &known) {
+    if (result == value)
+      range = known;
+  });
+  return range;
+}
+
 /// Whether an index of `tensor` along `dim` is inside for what it is.
 static bool isInside(Value index, Value tensor, int64_t dim) {
   auto type = cast<RankedTensorType>(tensor.getType());
   bool isStatic = !type.isDynamicDim(dim);
-  if (std::optional<int64_t> known = getConstantIntValue(index))
-    return *known >= 0 && isStatic && *known < type.getDimSize(dim);
   auto argument = dyn_cast<BlockArgument>(index);
-  if (!argument)
-    return false;
+  if (!argument) {
+    ConstantIntRanges range = rangeOf(index);
+    return isStatic && range.smin().isNonNegative() && range.smax().slt(type.getDimSize(dim));
+  }
   Operation *owner = argument.getOwner()->getParentOp();
   if (auto generate = dyn_cast<tensor::GenerateOp>(owner)) {
     RankedTensorType made = generate.getType();
     int64_t loop = argument.getArgNumber();
     if (!made.isDynamicDim(loop))
       return isStatic && made.getDimSize(loop) <= type.getDimSize(dim);
-    auto size = generate.getDynamicExtents()[made.getDynamicDimIndex(loop)]
-                    .getDefiningOp<tensor::DimOp>();
+    auto size =
+        generate.getDynamicExtents()[made.getDynamicDimIndex(loop)].getDefiningOp<tensor::DimOp>();
     return size && size.getSource() == tensor && size.getConstantIndex() == dim;
   }
   // (score, b, h, i, j), or without the score.
@@ -131,6 +150,8 @@ LaneValue Evaluator::atGiven(Value tensor, const Point &point, ArrayRef<Value> i
   Point inside = point;
   Value valid;
   for (auto [d, given] : llvm::enumerate(indices)) {
+    if (!given)
+      continue;
     Value index = given;
     bool varies = KernelBuilder::isVector(index);
     Value size = dim(tensor, d).value;
@@ -161,10 +182,11 @@ LaneValue Evaluator::extract(tensor::ExtractOp op, Point point, ArrayRef<Value> 
   for (Value index : indices)
     point.coords.push_back(KernelBuilder::isVector(index) ? vectorCoord(index, 0, INT64_MAX)
                                                           : uniform(index));
+  SmallVector<Value> unsure(indices);
   for (auto [dim, index] : llvm::enumerate(op.getIndices()))
-    if (!isInside(index, op.getTensor(), dim))
-      return atGiven(op.getTensor(), point, indices);
-  return at(op.getTensor(), point);
+    if (isInside(index, op.getTensor(), dim))
+      unsure[dim] = {};
+  return atGiven(op.getTensor(), point, unsure);
 }
 
 Value Evaluator::scalar(Value value) {
