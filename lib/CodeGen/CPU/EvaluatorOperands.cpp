@@ -4,7 +4,6 @@
 #include "EvaluatorSupport.h"
 #include "KernelABI.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/InferIntRangeInterface.h"
 
 using namespace mlir;

@@ -237,24 +237,31 @@ def attempt(f, *args, **kwargs):
 
 
 def compare(program, tokenizer, path, texts, ids, describe):
-    """The number of differences; texts on which the reference itself fails are left out."""
+    """The number of differences; inputs on which the reference itself fails are left out."""
     bad = 0
-    for special in (False, True):
-        expected = [(t, e.ids) for t in texts if (e := attempt(tokenizer.encode, t, add_special_tokens=special)) is not None]
-        if not expected:
-            continue
-        got, stderr = run(program, path, [t for t, _ in expected], *([] if special else ["--no-special"]))
+
+    def check(what, expected, *args, show=repr):
+        """Puts (input, wanted) pairs through the program. False where it did not get through them."""
+        nonlocal bad
+        got, stderr = run(program, path, [value for value, _ in expected], *args)
         if "template behind" in stderr:  # the reference takes it if no special tokens are asked for
-            return 0
+            return False
         if len(got) != len(expected):
-            print("FAILED", describe, stderr.strip()[-300:], "on", repr(expected[len(got):][:1]))
-            return bad + 1
-        for (text, want), have in zip(expected, got):
+            print("FAILED", what, describe, stderr.strip()[-300:], "on", repr(expected[len(got):][:1]))
+            bad += 1
+            return False
+        for (value, want), have in zip(expected, got):
             if want != have:
                 bad += 1
                 if bad <= 2:
-                    print("ENCODE", describe, repr(text), "\n  want", [(i, tokenizer.id_to_token(i)) for i in want], "\n  have",
-                          [(i, tokenizer.id_to_token(i)) for i in have])
+                    print(what, describe, repr(value), "\n  want", show(want), "\n  have", show(have))
+        return True
+
+    named = lambda encoding: [(i, tokenizer.id_to_token(i)) for i in encoding]
+    for special in (False, True):
+        expected = [(t, e.ids) for t in texts if (e := attempt(tokenizer.encode, t, add_special_tokens=special)) is not None]
+        if expected and not check("ENCODE", expected, *([] if special else ["--no-special"]), show=named):
+            return bad
     # Pairs, and cut to a length: longer than what is added, which the reference does not survive.
     pairs = list(zip(texts[:30], texts[30:60]))
     for limit in (None, 17, 40):
@@ -264,26 +271,10 @@ def compare(program, tokenizer, path, texts, ids, describe):
             continue
         expected = [(p, {"ids": e.ids, "types": e.type_ids}) for p in pairs if (e := attempt(tokenizer.encode, *p)) is not None]
         expected += [(t, e.ids) for t in texts[:30] if (e := attempt(tokenizer.encode, t)) is not None]
-        got, stderr = run(program, path, [p for p, _ in expected], *([f"--max-tokens={limit}"] if limit else []))
-        if len(got) != len(expected):
-            print("FAILED", describe, stderr.strip()[-300:], "on", repr(expected[len(got):][:1]))
-            return bad + 1
-        for (pair, want), have in zip(expected, got):
-            if want != have:
-                bad += 1
-                if bad <= 2:
-                    print("PAIR", limit, describe, repr(pair), "\n  want", want, "\n  have", have)
+        if not check(f"PAIR {limit}", expected, *([f"--max-tokens={limit}"] if limit else [])):
+            return bad
     tokenizer.no_truncation()
-    expected = [(i, s) for i in ids if (s := attempt(tokenizer.decode, i, skip_special_tokens=False)) is not None]
-    got, stderr = run(program, path, [i for i, _ in expected], "--decode")
-    if len(got) != len(expected):
-        print("FAILED", describe, stderr.strip()[-300:])
-        return bad + 1
-    for (i, want), have in zip(expected, got):
-        if want != have:
-            bad += 1
-            if bad <= 2:
-                print("DECODE", describe, [tokenizer.id_to_token(x) for x in i], "\n  want", repr(want), "\n  have", repr(have))
+    check("DECODE", [(i, s) for i in ids if (s := attempt(tokenizer.decode, i, skip_special_tokens=False)) is not None], "--decode")
     return bad
 
 
