@@ -128,7 +128,8 @@ TokenizerSpec readVocabularyAndMerges(const Surroundings &around, ClassRules &ru
              false,
              false,
              false,
-             false};
+             false,
+             std::vector<std::string>(2, "eos_token")};
   } else if (around.isClass({"OpenAIGPTTokenizer"})) {
     rules = {{{"unk_token", "<unk>"}}, {}, {}, false, false, false, false};
   } else {
@@ -175,6 +176,7 @@ TokenizerSpec readWordPieceVocabulary(const Surroundings &around, ClassRules &ru
     rules.names = {{"bos_token", "<s>"},    {"eos_token", "</s>"},  {"sep_token", "<sep>"},
                    {"cls_token", "<cls>"},  {"unk_token", "<unk>"}, {"pad_token", "<pad>"},
                    {"mask_token", "<mask>"}};
+    rules.clsType = 2;
   } else if (!around.isClass({"", "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer",
                               "MobileBertTokenizer", "ConvBertTokenizer", "LayoutLMTokenizer",
                               "SqueezeBertTokenizer", "LxmertTokenizer", "RetriBertTokenizer",
@@ -330,6 +332,9 @@ const std::map<std::string, std::string> bracketNames = {
     {"bos_token", "[CLS]"}, {"eos_token", "[SEP]"}, {"sep_token", "[SEP]"},  {"cls_token", "[CLS]"},
     {"unk_token", "<unk>"}, {"pad_token", "<pad>"}, {"mask_token", "[MASK]"}};
 
+/// Between the texts of a pair that follow each other.
+const std::vector<std::string> nothing;
+
 /// What ALBERT and XLNet do to a text before SentencePiece sees it.
 void addAlbertNormalizer(const Surroundings &around, TokenizerSpec &spec, bool lowerCase) {
   std::vector<NormalizerStep> steps;
@@ -352,8 +357,9 @@ void addAlbertNormalizer(const Surroundings &around, TokenizerSpec &spec, bool l
 /// file are the class's too.
 bool renumber(const Surroundings &around, TokenizerSpec &spec, ClassRules &rules) {
   auto wrap = [&](const std::map<std::string, std::string> &names, std::vector<std::string> before,
-                  std::vector<std::string> after) {
-    rules = {names, std::move(before), std::move(after), false, false, false, true};
+                  std::vector<std::string> after,
+                  std::optional<std::vector<std::string>> between = std::nullopt) {
+    rules = {names, std::move(before), std::move(after), false, false, false, true, between};
     return true;
   };
   if (around.isClass({"XLMRobertaTokenizer", "XLMRobertaXLTokenizer"})) {
@@ -379,8 +385,8 @@ bool renumber(const Surroundings &around, TokenizerSpec &spec, ClassRules &rules
     putBehind(spec, names);
     std::string source = sourceLanguage(around, isNllb ? "eng_Latn" : "en_XX");
     bool behind = isMBart || (isNllb && around.boolean("legacy_behaviour", false));
-    return behind ? wrap(fairseqNames, {}, {"eos_token", source})
-                  : wrap(fairseqNames, {source}, {"eos_token"});
+    return behind ? wrap(fairseqNames, {}, {"eos_token", source}, nothing)
+                  : wrap(fairseqNames, {source}, {"eos_token"}, nothing);
   }
   if (around.isClass({"XGLMTokenizer"})) {
     putInFront(spec, fairseqFront, 3, "<unk>");
@@ -388,7 +394,7 @@ bool renumber(const Surroundings &around, TokenizerSpec &spec, ClassRules &rules
     for (int i = 0; i < 7; ++i)
       madeUp.push_back("<madeupword" + std::to_string(i) + ">");
     putBehind(spec, madeUp);
-    return wrap(fairseqNames, {"sep_token"}, {});
+    return wrap(fairseqNames, {"sep_token"}, {}, std::vector<std::string>(2, "sep_token"));
   }
   if (around.isClass({"PegasusTokenizer"})) {
     std::vector<std::string> front = {"<pad>", "</s>", "<mask_1>", "<mask_2>"};
@@ -399,7 +405,7 @@ bool renumber(const Surroundings &around, TokenizerSpec &spec, ClassRules &rules
                  {"pad_token", "<pad>"},
                  {"unk_token", "<unk>"},
                  {"mask_token", "<mask_2>"}},
-                {}, {"eos_token"});
+                {}, {"eos_token"}, nothing);
   }
   if (around.isClass({"M2M100Tokenizer"})) {
     numberBy(spec, readVocabularyJson(around.directory / "vocab.json"), "<unk>");
@@ -408,7 +414,7 @@ bool renumber(const Surroundings &around, TokenizerSpec &spec, ClassRules &rules
       for (const char *name : languagesOfM2M100)
         names.push_back("__" + std::string(name) + "__");
     putBehind(spec, names);
-    return wrap(fairseqNames, {"__" + sourceLanguage(around, "en") + "__"}, {"eos_token"});
+    return wrap(fairseqNames, {"__" + sourceLanguage(around, "en") + "__"}, {"eos_token"}, nothing);
   }
   if (around.isClass({"AlbertTokenizer", "FNetTokenizer"})) {
     addAlbertNormalizer(around, spec, true);
@@ -418,14 +424,17 @@ bool renumber(const Surroundings &around, TokenizerSpec &spec, ClassRules &rules
     return wrap(bracketNames, {"cls_token"}, {"sep_token"});
   if (around.isClass({"XLNetTokenizer"})) {
     addAlbertNormalizer(around, spec, false);
-    return wrap({{"bos_token", "<s>"},
-                 {"eos_token", "</s>"},
-                 {"sep_token", "<sep>"},
-                 {"cls_token", "<cls>"},
-                 {"unk_token", "<unk>"},
-                 {"pad_token", "<pad>"},
-                 {"mask_token", "<mask>"}},
-                {}, {"sep_token", "cls_token"});
+    wrap({{"bos_token", "<s>"},
+          {"eos_token", "</s>"},
+          {"sep_token", "<sep>"},
+          {"cls_token", "<cls>"},
+          {"unk_token", "<unk>"},
+          {"pad_token", "<pad>"},
+          {"mask_token", "<mask>"}},
+         {}, {"sep_token", "cls_token"}, std::vector<std::string>{"sep_token"});
+    rules.secondType = 1;
+    rules.clsType = 2;
+    return true;
   }
   if (around.isClass({"DebertaV2Tokenizer"})) {
     // The mask follows the pieces, unless added_tokens.json says where it is.
@@ -515,7 +524,8 @@ TokenizerSpec readMarian(const Surroundings &around, ClassRules &rules) {
            false,
            false,
            false,
-           false};
+           false,
+           nothing};
   return spec;
 }
 

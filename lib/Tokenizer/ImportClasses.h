@@ -62,6 +62,10 @@ struct ClassRules {
   /// add_bos_token and add_eos_token decide instead, with these defaults.
   bool hasFlags = true, addBos = false, addEos = false;
   bool stripBeforeMask = false; ///< the mask takes the white space before it
+  /// What stands between the texts of a pair, whose second has a type of its own, with all that
+  /// follows it; nothing: no form for pairs, but where cls_token and sep_token stand around a text.
+  std::optional<std::vector<std::string>> between;
+  uint8_t secondType = 0, clsType = 0;
 };
 
 /// A directory's vocabulary other than tokenizer.json; its model is empty if there is none.

@@ -157,7 +157,8 @@ void addSurroundingTokens(TokenizerSpec &spec, const Surroundings &around,
     surround(spec, bos ? spec.special.bos : -1, eos ? spec.special.eos : -1);
     return;
   }
-  auto add = [&](const std::vector<std::string> &names) {
+  using Names = std::vector<std::string>;
+  auto add = [&](std::vector<TemplatePiece> &into, const Names &names, uint8_t type) {
     for (const std::string &name : names) {
       int32_t id = -1;
       for (auto &[role, member] : roles)
@@ -168,18 +169,29 @@ void addSurroundingTokens(TokenizerSpec &spec, const Surroundings &around,
       if (id < 0)
         throw ImportError(around.directory.string() + ": the tokenizer adds '" + name +
                           "' to every text, which is not in the vocabulary");
-      spec.postProcessor.push_back({false, {id}});
+      into.push_back({false, {id}, false, name == "cls_token" ? rules.clsType : type});
     }
   };
-  add(rules.before);
-  spec.postProcessor.push_back({true, {}});
-  add(rules.after);
-  // Pairs are BERT's, or RoBERTa's where the separator is spelled like hers; those of other classes
-  // nobody makes.
-  if (rules.before == std::vector<std::string>{"cls_token"} &&
-      rules.after == std::vector<std::string>{"sep_token"})
-    separate(spec, spec.postProcessor.front().ids.front(), spec.postProcessor.back().ids.front(),
-             rules.names.at("sep_token") == "</s>");
+  auto &single = spec.postProcessor, &pair = spec.pairProcessor;
+  add(single, rules.before, 0);
+  single.push_back({true, {}});
+  pair = single;
+  add(single, rules.after, 0);
+  // Around a text as BERT has them, they separate as hers, or as RoBERTa's with the same spelling.
+  std::optional<Names> between = rules.between;
+  uint8_t secondType = rules.secondType;
+  if (!between && rules.before == Names{"cls_token"} && rules.after == Names{"sep_token"}) {
+    bool doubled = rules.names.at("sep_token") == "</s>";
+    between = Names(doubled ? 2 : 1, "sep_token");
+    secondType = !doubled;
+  }
+  if (!between) {
+    pair.clear();
+    return;
+  }
+  add(pair, *between, 0);
+  pair.push_back({true, {}, true, secondType});
+  add(pair, rules.after, secondType);
 }
 
 /// A number of tokens. "No limit" is spelled as a number of thirty digits.

@@ -217,9 +217,13 @@ TokenizerSpec readTable(const TokenTable &table) {
   const SpecialIds &special = table.special;
   int32_t first = special.cls >= 0 ? special.cls : special.bos,
           separator = special.sep >= 0 ? special.sep : special.eos;
-  // Others with both around a text are RoBERTa's and XLM-R's kin.
+  // Of others, XLM-R has a Unigram model and RoBERTa's kin a named pre-tokenizer, and both tokens
+  // around a text.
+  auto isNamed = [&](const char *name) { return table.preTokenizer == name; };
   bool isBert = spec.model.kind == ModelKind::WordPiece,
-       isRoberta = !isBert && table.addBos && table.addEos;
+       isRobertaKind = table.model == "t5" || isNamed("roberta-bpe") || isNamed("jina-v1-en") ||
+                       isNamed("jina-v2-code") || isNamed("jina-v2-es") || isNamed("jina-v2-de"),
+       isRoberta = isRobertaKind && table.addBos && table.addEos;
   if (isRoberta) {
     first = special.bos;
     separator = special.eos;

@@ -19,6 +19,13 @@ std::string unigramModel() {
          piece("a", -3, 1) + piece("\u2581a", -1, 1) + trainer(1) + normalizer(true, true);
 }
 
+/// The ids and types of two texts; empty without a form for pairs.
+using Pair = std::pair<Ids, Ids>;
+Pair pairOf(const Tokenizer &tokenizer, const char *first, const char *second) {
+  auto sequence = tokenizer.encodeSequence(first, second);
+  return sequence ? Pair{sequence->ids, sequence->types} : Pair();
+}
+
 json tokenizerClass(const char *name, json more = json::object()) {
   more["tokenizer_class"] = name;
   return more;
@@ -34,18 +41,14 @@ TEST_F(Classes, NumbersOfFairseq) {
   EXPECT_EQ(tokenizer.decode({0, 6, 6, 2}, true), "a a");
   EXPECT_EQ(tokenizer.specialIds().pad, 1);
   EXPECT_EQ(tokenizer.vocabSize(), 8u);
-  auto pair = tokenizer.encodeSequence("a", "b");
-  ASSERT_TRUE(pair);
-  EXPECT_EQ(pair->ids, (Ids{0, 6, 2, 2, 4, 3, 2}));
-  EXPECT_EQ(pair->types, Ids(7, 0));
+  EXPECT_EQ(pairOf(tokenizer, "a", "b"), (Pair{{0, 6, 2, 2, 4, 3, 2}, Ids(7, 0)}));
 
   writeJson("tokenizer_config.json", tokenizerClass("CamembertTokenizer"));
   EXPECT_EQ(encode(open(), "a b<mask>", true), (Ids{5, 9, 7, 3, 10, 6}));
 
   writeJson("tokenizer_config.json", tokenizerClass("XGLMTokenizer"));
   EXPECT_EQ(encode(open(), "a", true), (Ids{2, 6}));
-  EXPECT_EQ(open().encodeSequence("a", "b").error(),
-            "the tokenizer has no form for pairs of texts");
+  EXPECT_EQ(pairOf(open(), "a", "b"), (Pair{{2, 6, 2, 2, 4, 3}, {0, 0, 0, 0, 0, 0}}));
 }
 
 TEST_F(Classes, Languages) {
@@ -53,6 +56,8 @@ TEST_F(Classes, Languages) {
   writeJson("tokenizer_config.json", tokenizerClass("MBartTokenizer"));
   EXPECT_EQ(pieces(open(), "a<mask>", true), (Strings{"\u2581a", "<mask>", "</s>", "en_XX"}));
   EXPECT_EQ(encode(open(), "a<mask>", true), (Ids{6, 32, 2, 10}));
+  // One after the other: nobody separates what is translated.
+  EXPECT_EQ(pairOf(open(), "a", "aa"), (Pair{{6, 6, 5, 2, 10}, {0, 0, 0, 0, 0}}));
   writeJson("tokenizer_config.json", tokenizerClass("MBart50Tokenizer", {{"src_lang", "sl_SI"}}));
   EXPECT_EQ(encode(open(), "a", true), (Ids{58, 6, 2}));
   writeJson("tokenizer_config.json", tokenizerClass("MBart50Tokenizer", {{"src_lang", "xx"}}));
@@ -61,6 +66,7 @@ TEST_F(Classes, Languages) {
   json nllb = {{"additional_special_tokens", {"ace_Arab", "eng_Latn"}}};
   writeJson("tokenizer_config.json", tokenizerClass("NllbTokenizer", nllb));
   EXPECT_EQ(encode(open(), "a<mask>", true), (Ids{8, 6, 9, 2}));
+  EXPECT_EQ(pairOf(open(), "a", "a"), (Pair{{8, 6, 6, 2}, {0, 0, 0, 0}}));
   nllb["legacy_behaviour"] = true;
   writeJson("tokenizer_config.json", tokenizerClass("NllbTokenizer", nllb));
   EXPECT_EQ(encode(open(), "a", true), (Ids{6, 2, 8}));
@@ -79,6 +85,7 @@ TEST_F(Classes, NumbersOfAVocabulary) {
   writeJson("tokenizer_config.json", tokenizerClass("M2M100Tokenizer", {{"src_lang", "af"}}));
   Tokenizer tokenizer = open();
   EXPECT_EQ(encode(tokenizer, "a aa", true), (Ids{7, 4, 4, 3, 2}));
+  EXPECT_EQ(pairOf(tokenizer, "a", "a"), (Pair{{7, 4, 4, 2}, {0, 0, 0, 0}}));
   EXPECT_EQ(tokenizer.vocabSize(), 107u); // pieces without a number have no id
   EXPECT_EQ(tokenizer.decode({7, 4, 4, 2}, true), "a a");
 
@@ -91,6 +98,7 @@ TEST_F(Classes, NumbersOfAVocabulary) {
   Tokenizer marian = open();
   EXPECT_EQ(encode(marian, ">>fr<< a", true), (Ids{3, 2, 0}));
   EXPECT_EQ(encode(marian, "aa", true), (Ids{2, 1, 0}));
+  EXPECT_EQ(pairOf(marian, "a", "a"), (Pair{{2, 2, 0}, {0, 0, 0}}));
   EXPECT_EQ(marian.decode({2, 4, 0}, true), "a x"); // the target's pieces too
   vocabulary.erase("<unk>");
   writeJson("vocab.json", vocabulary);
@@ -117,6 +125,24 @@ TEST_F(Classes, Albert) {
   EXPECT_EQ(encode(open(), "A \u00C1", true), (Ids{2, 4, 4, 3}));
   writeJson("tokenizer_config.json", tokenizerClass("AlbertTokenizer", {{"do_lower_case", false}}));
   EXPECT_EQ(encode(open(), "A", true), (Ids{2, 1, 3}));
+}
+
+TEST_F(Classes, PairsOfXLNet) {
+  write("spiece.model", piece("<unk>", 0, 2) + piece("<cls>", 0, 3) + piece("<sep>", 0, 3) +
+                            piece("\u2581a", -1, 1) + trainer(1) + normalizer(true, true));
+  writeJson("tokenizer_config.json", tokenizerClass("XLNetTokenizer"));
+  EXPECT_EQ(pairOf(open(), "a", "a"), (Pair{{3, 2, 3, 2, 1}, {0, 0, 1, 1, 2}}));
+  auto single = open().encodeSequence("a", std::nullopt);
+  ASSERT_TRUE(single);
+  EXPECT_EQ(single->types, (Ids{0, 0, 2}));
+}
+
+TEST_F(Classes, NoPairs) {
+  writeJson("vocab.json", {{"<unk>", 0}, {"a</w>", 1}, {"a", 2}, {"</w>", 3}});
+  write("merges.txt", "#version: 0.2\na </w>\n");
+  writeJson("tokenizer_config.json", tokenizerClass("OpenAIGPTTokenizer"));
+  EXPECT_EQ(open().encodeSequence("a", "a").error(),
+            "the tokenizer has no form for pairs of texts");
 }
 
 TEST_F(Classes, ChatGLM) {
@@ -209,6 +235,7 @@ TEST_F(Classes, WordsOfClip) {
   write("merges.txt", "#version: 0.2\nh i</w>\n");
   writeJson("tokenizer_config.json", tokenizerClass("CLIPTokenizer"));
   EXPECT_EQ(encode(open(), "HI  hi!", true), (Ids{0, 4, 4, 5, 1}));
+  EXPECT_EQ(pairOf(open(), "hi", "!"), (Pair{{0, 4, 1, 1, 5, 1}, {0, 0, 0, 0, 0, 0}}));
 }
 
 TEST_F(Classes, OtherWordPieces) {
@@ -218,6 +245,11 @@ TEST_F(Classes, OtherWordPieces) {
   writeJson("tokenizer_config.json", tokenizerClass("FunnelTokenizer"));
   EXPECT_EQ(error(), path.string() + "/: the tokenizer adds 'cls_token' to every text, which is "
                                      "not in the vocabulary");
+  write("vocab.txt", "<unk>\n<cls>\n<sep>\nhe\n");
+  EXPECT_EQ(pairOf(open(), "he", "x"), (Pair{{1, 3, 2, 0, 2}, {2, 0, 0, 1, 1}}));
+  auto single = open().encodeSequence("he", std::nullopt);
+  ASSERT_TRUE(single);
+  EXPECT_EQ(single->types, (Ids{2, 0, 0}));
 }
 
 } // namespace

@@ -257,6 +257,33 @@ TEST(TokenTable, SentencePieces) {
   EXPECT_EQ(importTokenTable(table).error(), "expected scores for a tokenizer of model 'llama'");
 }
 
+TEST(TokenTable, PairsByKind) {
+  TokenTable table;
+  table.model = "gpt2";
+  table.tokens = {"<s>", "</s>", "a", "b"};
+  table.special.bos = 0;
+  table.special.eos = 1;
+  table.addBos = table.addEos = true;
+  auto pair = [&] {
+    auto tokenizer = Tokenizer::fromSpec(*importTokenTable(table));
+    auto sequence = tokenizer->encodeSequence("a", "b");
+    return sequence ? sequence->ids : Ids();
+  };
+  EXPECT_EQ(pair(), (Ids{0, 2, 1, 0, 3, 1})); // each text has both
+  table.preTokenizer = "roberta-bpe";
+  EXPECT_EQ(pair(), (Ids{0, 2, 1, 1, 3, 1}));
+  table.addEos = false;
+  EXPECT_EQ(pair(), (Ids{0, 2, 0, 3}));
+  table.addEos = true;
+  table.model = "t5"; // XLM-R
+  table.preTokenizer.clear();
+  table.scores = {0, 0, -1, -1};
+  table.addSpacePrefix = false;
+  EXPECT_EQ(pair(), (Ids{0, 2, 1, 1, 3, 1}));
+  table.model = "llama";
+  EXPECT_EQ(pair(), (Ids{0, 2, 1, 0, 3, 1}));
+}
+
 TEST(TokenTable, WordPieces) {
   TokenTable table;
   table.model = "bert";
