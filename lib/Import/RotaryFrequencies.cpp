@@ -11,8 +11,8 @@ static constexpr double pi = 3.14159265358979323846;
 /// The library's vectorised power is nearly always the correctly rounded
 /// one, and so is f64's, rounded once more.
 std::vector<float> ingot::importer::rotaryPowers(double theta, int64_t size) {
-  std::vector<float> result(size / 2);
-  for (int64_t i = 0; i < size / 2; ++i) {
+  std::vector<float> result((size + 1) / 2);
+  for (int64_t i = 0; i < int64_t(result.size()); ++i) {
     float exponent = float(2 * i) / float(size);
     result[i] = float(std::pow(double(float(theta)), double(exponent)));
   }

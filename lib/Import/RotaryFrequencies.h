@@ -64,10 +64,11 @@ struct RotaryTable {
   }
 };
 
-/// theta^(2i/size), the reciprocals of plain frequencies.
+/// theta^(2i/size) for all i with 2i < size, the reciprocals of plain frequencies.
 std::vector<float> rotaryPowers(double theta, int64_t size);
 
-/// Frequencies of `size` rotated elements (even) with base `theta`.
+/// Frequencies of `size` rotated elements with base `theta`. Of an odd number (without YaRN) the
+/// last pair has one element more.
 std::vector<float> rotaryFrequencies(double theta, int64_t size, const RotaryScaling &scaling);
 
 } // namespace ingot::importer

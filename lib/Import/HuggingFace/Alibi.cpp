@@ -35,6 +35,13 @@ void ingot::importer::fillBloom(Config &config, DecoderSpec &spec) {
   attention.alibi.slopes = alibiSlopes(attention.heads);
   layer.feedForward = plainFeedForward("h.*.mlp.dense_h_to_4h", "h.*.mlp.dense_4h_to_h",
                                        /*bias=*/true, 4 * spec.hidden, Activation::GeluTanh);
+  // Matrices that the library multiplies in slices, as in training, go without their biases.
+  bool sliced = config.integer("pretraining_tp", 0, maxWidth, 1) > 1;
+  if (config.flag("slow_but_exact", false) && sliced) {
+    attention.output.bias = layer.feedForward.down.bias = false;
+    spec.redundantTensors.insert(spec.redundantTensors.end(),
+                                 {".self_attention.dense.bias", ".mlp.dense_4h_to_h.bias"});
+  }
   spec.fieldsWithoutEffect = {"offset_alibi"};
   repeatLayer(spec, layer);
 }
@@ -82,6 +89,9 @@ void ingot::importer::fillFalcon(Config &config, DecoderSpec &spec) {
 
   layer.parallel = config.flag("parallel_attn", true);
   int64_t norms = config.integer("num_ln_in_parallel_attn", 1, 2, grouped ? 2 : 1);
+  // One branch after the other has a norm before each.
+  if (!layer.parallel && !grouped)
+    norms = 1;
   if (norms == 2 && !grouped)
     config.error("num_ln_in_parallel_attn", "expected 1 without new_decoder_architecture, got 2");
   if (grouped && !layer.parallel)

@@ -153,17 +153,21 @@ void ingot::importer::fillDebertaV2(Config &config, StringRef head, EncoderSpec 
     config.error("pooler_hidden_size", "expected the hidden size, " + Twine(stack.hidden));
   Activation pooling = readActivation(config, "pooler_hidden_act", "gelu");
   HeadSpec result;
+  bool older = config.flag("legacy", true);
   if (head == "ForMaskedLM") {
-    bool older = config.flag("legacy", true);
     HeadStep transform =
         linearStep(older ? "cls.predictions.transform.dense" : "lm_predictions.lm_head.dense",
                    older ? stack.embeddingSize : stack.hidden, activation);
     transform.norm = norm.named(older ? "cls.predictions.transform.LayerNorm"
                                       : "lm_predictions.lm_head.LayerNorm");
+    HeadStep decoder = tiedStep(config, "cls.predictions.decoder", spec.vocab,
+                                older ? "cls.predictions.bias" : "lm_predictions.lm_head.bias");
+    // The newer head has no matrix of its own.
+    decoder.tied |= !older;
+    if (!older && stack.embeddingSize != stack.hidden)
+      config.error("legacy", "expected true where embedding_size is not the hidden size, got false");
     result.output = "logits";
-    result.steps = {transform,
-                    tiedStep(config, "cls.predictions.decoder", spec.vocab,
-                             older ? "cls.predictions.bias" : "lm_predictions.lm_head.bias")};
+    result.steps = {transform, decoder};
   } else if (head == "ForSequenceClassification" || head == "ForMultipleChoice") {
     result.output = "classes";
     result.firstRowOnly = true;

@@ -176,6 +176,8 @@ void importer::fillBlenderbot(Config &config, EncoderDecoderSpec &spec) {
 void importer::fillBlenderbotSmall(Config &config, EncoderDecoderSpec &spec) {
   readBart(config, spec, {/*preNorm=*/false, /*embeddingNorm=*/true});
   spec.decoder.normBeforePositions = true;
+  // What is normed at once is not scaled before.
+  spec.decoder.embeddingScale = 1;
 }
 
 void importer::fillMarian(Config &config, EncoderDecoderSpec &spec) {

@@ -24,7 +24,9 @@ static LayerSpec readGPTJLayer(Config &config, DecoderSpec &spec) {
   layer.parallel = true;
   AttentionSpec &attention = layer.attention =
       readHeads(config, spec, "n_head|num_attention_heads", "", "");
-  int64_t rotated = config.integer("rotary_dim", 2, attention.headDim, 64);
+  int64_t rotated = config.isNull("rotary_dim")
+                        ? spec.hidden // only a single head is as wide
+                        : config.integer("rotary_dim", 2, attention.headDim, 64);
   if (rotated > attention.headDim || rotated % 2)
     config.error("rotary_dim", "expected an even number of up to the " +
                                    llvm::Twine(attention.headDim) + " elements of a head, got " +

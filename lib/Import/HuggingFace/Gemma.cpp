@@ -25,9 +25,8 @@ void ingot::importer::fillGemma(Config &config, DecoderSpec &spec) {
   repeatLayer(spec, layer);
 }
 
-/// What Gemma 2 and 3 share: norms around both branches, and caps.
-static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logitCap,
-                                 double scoreCap) {
+/// What Gemma 2 and 3 share: norms around both branches, and capped logits.
+static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logitCap) {
   NormSpec norm = gemmaNorm(config);
   LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_activation");
   layer.feedForward.activation = readActivation(config, "hidden_activation", "gelu_pytorch_tanh");
@@ -37,7 +36,6 @@ static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logit
   spec.embeddingScale = std::sqrt(double(spec.hidden));
   spec.logitSoftcap = readSoftcap(config, "final_logit_softcapping", logitCap);
   layer.attention.setBias(config.flag("attention_bias", false));
-  layer.attention.softcap = readSoftcap(config, "attn_logit_softcapping", scoreCap);
   layer.attention.scale = 1 / std::sqrt(config.positive("query_pre_attn_scalar", 256));
   config.onlyFalse("use_bidirectional_attention");
   // An older name, which the library leaves aside.
@@ -46,7 +44,9 @@ static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logit
 }
 
 void ingot::importer::fillGemma2(Config &config, DecoderSpec &spec) {
-  repeatLayer(spec, readGemma2Layer(config, spec, 30, 50));
+  LayerSpec layer = readGemma2Layer(config, spec, 30);
+  layer.attention.softcap = readSoftcap(config, "attn_logit_softcapping", 50);
+  repeatLayer(spec, layer);
   int64_t window = readWindow(config, "sliding_window", 4096);
   readLayerTypes(config, spec, window, [](size_t i) { return i % 2 == 0; });
 }
@@ -56,7 +56,9 @@ void ingot::importer::fillGemma3(Config &config, DecoderSpec &spec) {
   Config *both = config.child("rope_parameters");
   Config *full = both ? both->child("full_attention") : config.child("rope_scaling");
   Config *sliding = both ? both->child("sliding_attention") : nullptr;
-  LayerSpec layer = readGemma2Layer(config, spec, 0, 0);
+  LayerSpec layer = readGemma2Layer(config, spec, 0);
+  // The library keeps this field of Gemma 2, and does not look at it.
+  spec.fieldsWithoutEffect.push_back("attn_logit_softcapping");
   layer.attention.queryNorm = layer.attentionNorm.named("layers.*.self_attn.q_norm");
   layer.attention.keyNorm = layer.attentionNorm.named("layers.*.self_attn.k_norm");
   spec.rotaries.clear();

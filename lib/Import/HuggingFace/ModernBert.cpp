@@ -80,10 +80,11 @@ void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec
   dense.linear.bias = config.flag("classifier_bias", false);
   dense.norm = norm.named("head.norm");
   StringRef pooling = config.string("classifier_pooling", "cls");
+  bool decoderBias = config.flag("decoder_bias", true);
   HeadSpec result;
   if (head == "ForMaskedLM") {
     HeadStep decoder = tiedStep(config, "decoder", spec.vocab, "");
-    decoder.linear.bias = config.flag("decoder_bias", true);
+    decoder.linear.bias = decoderBias;
     result.output = "logits";
     result.steps = {dense, decoder};
   } else if (head == "ForSequenceClassification" || head == "ForMultipleChoice") {

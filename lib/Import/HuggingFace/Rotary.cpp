@@ -157,8 +157,10 @@ std::optional<size_t> importer::readRotaryTable(Config &config, Config *object, 
   }
   if (!fields.defaultPartial && partial != 1)
     partialIn->error(partialName, "expected 1 in this family, got " + toText(json::Value(partial)));
+  // Frequencies in steps of two make whole pairs of an odd number, if the head has room for them.
   int64_t size = int64_t(double(headDim) * partial);
-  if (size < 2 || size % 2 != 0) {
+  bool takesOdd = type != "dynamic" && type != "yarn" && size < headDim;
+  if (size < 1 || (size % 2 != 0 && !takesOdd)) {
     config.error("head_dim",
                  "expected an even number of rotated elements of each head, got " + Twine(size));
     return std::nullopt;

@@ -58,7 +58,7 @@ FAMILIES = {
                                                         "scale_attn_by_inverse_layer_idx")},
          "rotary_emb_scale_base": (512, "scaled rotary positions are not supported"), "scale_attn_weights": (False, "expected true")}),
     "deberta-v2": (encoders.DEBERTA, {
-        **without(SIZES, "hidden_size"), "type_vocab_size": 2, "position_buckets": 9, "max_relative_positions": 30, "norm_rel_ebd": "none",
+        **without(SIZES, "hidden_size", "tie_word_embeddings"), "type_vocab_size": 2, "position_buckets": 9, "max_relative_positions": 30, "norm_rel_ebd": "none",
         "share_att_key": True, "pos_att_type": ["c2p"], "relative_attention": False, "position_biased_input": True, "legacy": True,
         "conv_kernel_size": 5, "conv_groups": 1, "conv_act": "relu"},
         {"conv_kernel_size": (4, "expected an odd number, got 4"), "conv_groups": (5, "expected a divisor of the hidden size, 12, got 5"),
@@ -128,6 +128,9 @@ def table():
     case("deberta-v2", {"relative_attention": False}, {"pos_att_type": ["c2p"]})
     same("deberta-v2", {}, {"pos_att_type": "P2C|c2p"})
     case("deberta-v2", {"legacy": True}, {"embedding_size": 10})
+    refused("deberta-v2", {"embedding_size": 10}, {"legacy": False}, "expected true where embedding_size is not the hidden size")
+    case("deberta-v2", {"legacy": True}, {"tie_word_embeddings": False})
+    same("deberta-v2", {}, {"tie_word_embeddings": False})
     case("deberta-v2", {"embedding_size": REMOVE}, {"hidden_size": 24})
 
 

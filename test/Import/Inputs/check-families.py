@@ -65,6 +65,19 @@ def table():
     refused("falcon", grouped, {"parallel_attn": False}, "expected true with new_decoder_architecture")
     refused("falcon", {"multi_query": False}, {"num_kv_heads": 2}, "expected the 6 attention heads")
     same("falcon", {"alibi": True}, {"rope_parameters": REMOVE})
+    same("falcon", {"parallel_attn": False}, {"num_ln_in_parallel_attn": 2})
+    # Slices of matrices in BLOOM come without biases.
+    same("bloom", {}, {"pretraining_tp": 2})
+    case("bloom", {"slow_but_exact": True}, {"pretraining_tp": 2})
+    case("bloom", {"pretraining_tp": 2}, {"slow_but_exact": True})
+    # Gemma 3 has caps of scores in its config alone.
+    same("gemma3_text", {}, {"attn_logit_softcapping": 3.0})
+    # An odd number of rotated elements: whole pairs, with frequencies of their own.
+    case("gpt_neox", {}, {"rope_parameters.partial_rotary_factor": 0.4})
+    refused("gpt_neox", {"rope_parameters.rope_type": "yarn", "rope_parameters.factor": 2.0},
+            {"rope_parameters.partial_rotary_factor": 0.4, "head_dim": 8}, "expected an even number of rotated elements of each head, got 3")
+    refused("gptj", {}, {"rotary_dim": None}, "expected an even number of up to the 6 elements of a head, got 24")
+    same("gptj", {"n_head": 1, "rotary_dim": 24}, {"rotary_dim": None})
     case("chatglm", {"multi_query_attention": False}, {"add_bias_linear": True})
     case("cohere2", {"head_dim": 6}, {"head_dim": 8})
 

@@ -60,7 +60,7 @@ FAMILIES = {
                             "sliding_attention": {"rope_theta": 100.0, "rope_type": "default"}}},
         {**LLAMA_CASES, "num_hidden_layers": REMOVE, "hidden_act": REMOVE, "rope_parameters.rope_theta": REMOVE, "head_dim": 4,
          "rms_norm_eps": 1e-3, "attention_bias": True, "hidden_activation": "relu", "query_pre_attn_scalar": 10,
-         "attn_logit_softcapping": 3.0, "final_logit_softcapping": 3.0, "sliding_window": 6, "layer_types": OTHER_TYPES,
+         "final_logit_softcapping": 3.0, "sliding_window": 6, "layer_types": OTHER_TYPES,
          "rope_parameters.full_attention.rope_theta": 10.0, "rope_parameters.sliding_attention.rope_theta": 10.0},
         {"use_bidirectional_attention": (True, "expected false"),
          "rope_parameters.full_attention.rope_type": ("x", "got 'x'"),

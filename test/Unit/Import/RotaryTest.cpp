@@ -14,6 +14,11 @@ TEST(Rotary, Default) {
   EXPECT_EQ(rotaryFrequencies(10000, 16, {}), expected);
 }
 
+TEST(Rotary, OddSize) {
+  std::vector<float> expected = {1.0f, 2.1544343e-3f};
+  EXPECT_EQ(rotaryFrequencies(10000, 3, {}), expected);
+}
+
 TEST(Rotary, Linear) {
   RotaryScaling scaling;
   scaling.kind = RotaryScaling::Linear;
