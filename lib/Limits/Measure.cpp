@@ -1,8 +1,8 @@
 //===- Measure.cpp - measuring bandwidth and arithmetic --------------------------------------===//
 //
 // Each loop keeps enough independent work in flight to be bound by the unit that it measures; all
-// threads run it at the same time; the best of several short runs counts, as a limit is what the
-// machine can do, not what it did while something else was running.
+// threads run it at the same time. The middle of several short runs counts, not the best one: what
+// is compared with a limit does not have its best moment either.
 //===----------------------------------------------------------------------------------------===//
 #include "ingot/Limits/Limits.h"
 
@@ -28,9 +28,9 @@ double nowSeconds() {
   return duration<double>(steady_clock::now().time_since_epoch()).count();
 }
 
-/// Runs `work(thread)` on all threads at once, `repeat` times; returns the shortest time.
-double shortest(unsigned threads, int repeat, const std::function<void(unsigned)> &work) {
-  double best = 1e30;
+/// Runs `work(thread)` on all threads at once, `repeat` times, an odd number; returns the median time.
+double usualTime(unsigned threads, int repeat, const std::function<void(unsigned)> &work) {
+  std::vector<double> times;
   for (int r = 0; r < repeat; ++r) {
     std::atomic<unsigned> ready{0};
     std::atomic<bool> go{false};
@@ -50,9 +50,10 @@ double shortest(unsigned threads, int repeat, const std::function<void(unsigned)
     work(0);
     for (std::thread &worker : workers)
       worker.join();
-    best = std::min(best, nowSeconds() - begin);
+    times.push_back(nowSeconds() - begin);
   }
-  return best;
+  std::nth_element(times.begin(), times.begin() + repeat / 2, times.end());
+  return times[static_cast<size_t>(repeat / 2)];
 }
 
 /// Where results go, so that no loop is removed.
@@ -176,7 +177,7 @@ double measureRead(unsigned threads, const Effort &effort) {
   madvise(memory, bytes, MADV_HUGEPAGE);
   char *data = static_cast<char *>(memory);
   auto part = [&](unsigned t) { return data + share * t; };
-  shortest(threads, 1, [&](unsigned t) {
+  usualTime(threads, 1, [&](unsigned t) {
     std::fill(reinterpret_cast<uint64_t *>(part(t)), reinterpret_cast<uint64_t *>(part(t) + share),
               t);
   });
@@ -185,7 +186,7 @@ double measureRead(unsigned threads, const Effort &effort) {
   if (__builtin_cpu_supports("avx2"))
     read = readMemory;
 #endif
-  double seconds = shortest(threads, effort.repeat, [&](unsigned t) { read(part(t), share); });
+  double seconds = usualTime(threads, effort.repeat, [&](unsigned t) { read(part(t), share); });
   munmap(memory, bytes);
   return static_cast<double>(bytes) / seconds * 1e-9;
 }
@@ -194,9 +195,9 @@ double measureRead(unsigned threads, const Effort &effort) {
 double measureLoop(unsigned threads, const Effort &effort, void (*loop)(uint64_t),
                    double perRound) {
   uint64_t rounds = 1 << 12;
-  while (shortest(1, 1, [&](unsigned) { loop(rounds); }) < effort.seconds)
+  while (usualTime(1, 1, [&](unsigned) { loop(rounds); }) < effort.seconds)
     rounds *= 2;
-  double seconds = shortest(threads, effort.repeat, [&](unsigned) { loop(rounds); });
+  double seconds = usualTime(threads, effort.repeat, [&](unsigned) { loop(rounds); });
   return static_cast<double>(rounds) * perRound * threads / seconds * 1e-9;
 }
 
@@ -232,5 +233,20 @@ Limits ingot::measureLimits(unsigned threads, bool quick) {
     limits.int8By = "vpmovsxbw + vpmaddwd";
   }
 #endif
+  return limits;
+}
+
+Limits ingot::medianOf(const std::vector<Limits> &samples) {
+  if (samples.empty())
+    return Limits();
+  Limits limits = samples.back();
+  for (double Limits::*rate :
+       {&Limits::readGBs, &Limits::f32Gflops, &Limits::bf16Gflops, &Limits::int8Gops}) {
+    std::vector<double> rates;
+    for (const Limits &sample : samples)
+      rates.push_back(sample.*rate);
+    std::nth_element(rates.begin(), rates.begin() + rates.size() / 2, rates.end());
+    limits.*rate = rates[rates.size() / 2];
+  }
   return limits;
 }

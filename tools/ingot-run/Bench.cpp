@@ -29,8 +29,9 @@ public:
   Json measure();
 
 private:
-  void measureTexts(Json &json, const Limits &limits);
-  void measureSequences(Json &json, const Limits &limits);
+  void measureTexts(Json &json);
+  void measureSequences(Json &json);
+  void rounds(const std::function<void()> &measure);
   std::vector<int32_t> someIds(uint64_t count);
   Session filled(uint64_t depth);
   double prefillSeconds(const Session &start);
@@ -47,6 +48,7 @@ private:
   Model model;
   ingot_language_model_info lm = {};
   uint64_t prompt = 0, batch = 0; // of texts
+  Limits limits;                  // known after rounds()
   ingot_run_options run;
   uint32_t state = 1;
 };
@@ -136,13 +138,10 @@ Json Bench::measure() {
       [&](auto *out) { return ingot_model_get_target(model.get(), info.chosen_target, out); });
   Json json = {
       {"schema", 1}, {"file", info.path}, {"target", target.name}, {"threads", info.threads}};
-  Limits limits;
-  if (!options.noLimits)
-    limits = measureLimits(info.threads);
   if (info.has_sequence_model)
-    measureSequences(json, limits);
+    measureSequences(json);
   if (info.has_language_model)
-    measureTexts(json, limits);
+    measureTexts(json);
   ingot_memory_info memory = model.memory();
   json["memory"] = {{"file_bytes", memory.mapped_bytes},
                     {"arena_bytes", memory.arena_bytes},
@@ -155,8 +154,22 @@ Json Bench::measure() {
   return json;
 }
 
+/// Measures the limits and then `measure`, by turns.
+void Bench::rounds(const std::function<void()> &measure) {
+  std::vector<Limits> samples;
+  ProgressLine line;
+  for (uint64_t r = 0; r < options.repeat; ++r) {
+    line.show("measuring", r, options.repeat);
+    if (!options.noLimits)
+      samples.push_back(measureLimits(model.info().threads, /*quick=*/true));
+    measure();
+  }
+  line.clear();
+  limits = medianOf(samples);
+}
+
 /// An encoder over sequences of different lengths, in one call.
-void Bench::measureSequences(Json &json, const Limits &limits) {
+void Bench::measureSequences(Json &json) {
   uint64_t longest =
       std::min<uint64_t>(options.prompt.value_or(128), model.sequenceModel().context);
   auto ids = raggedSequences(model, options.batch.value_or(32), std::max<uint64_t>(1, longest));
@@ -172,13 +185,11 @@ void Bench::measureSequences(Json &json, const Limits &limits) {
   };
   Cost cost = costOf(work);
   std::vector<double> samples;
-  ProgressLine line;
-  for (uint64_t r = 0; r < options.repeat; ++r) {
-    line.show("measuring", r, options.repeat);
+  rounds([&] {
     double begin = nowSeconds();
     work();
     samples.push_back(nowSeconds() - begin);
-  }
+  });
   double seconds = median(samples);
   json["encoder"] = {{"output", model.sequenceOutput(output).name},
                      {"sequences", sequences.size()},
@@ -190,7 +201,7 @@ void Bench::measureSequences(Json &json, const Limits &limits) {
   addRates(json["encoder"], cost.bytes[INGOT_COST_FLOPS], seconds, limits);
 }
 
-void Bench::measureTexts(Json &json, const Limits &limits) {
+void Bench::measureTexts(Json &json) {
   lm = model.languageModel();
   prompt = options.prompt.value_or(512);
   batch = options.batch.value_or(1);
@@ -212,15 +223,12 @@ void Bench::measureTexts(Json &json, const Limits &limits) {
   if (options.newTokens)
     decodeCost = costOf([&] { decodeSeconds(starts, options.newTokens); });
   std::vector<double> prefill, decode;
-  ProgressLine line;
-  for (uint64_t r = 0; r < options.repeat; ++r) {
-    line.show("measuring", r, options.repeat);
+  rounds([&] {
     if (prompt)
       prefill.push_back(prefillSeconds(starts[0]));
     if (options.newTokens)
       decode.push_back(decodeSeconds(starts, options.newTokens));
-  }
-  line.clear();
+  });
   if (!prefill.empty()) {
     double seconds = median(prefill);
     json["prefill"] = {{"tok_s", static_cast<double>(prompt) / seconds},

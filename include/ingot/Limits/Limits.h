@@ -9,6 +9,7 @@
 #define INGOT_LIMITS_LIMITS_H
 
 #include <string>
+#include <vector>
 
 namespace ingot {
 
@@ -16,8 +17,7 @@ namespace ingot {
 struct Limits {
   double readGBs = 0;   // bytes of memory
   double f32Gflops = 0; // fused multiply-add, which counts as two
-  double bf16Gflops =
-      0; // vdpbf16ps, or f32's where that is more: bf16 is then widened by a shift or a mask
+  double bf16Gflops = 0; // vdpbf16ps, or f32's where that is more: bf16 is then widened
   double int8Gops = 0; // vpdpbusd; without it vpmovsxbw and vpmaddwd, one for six of the other
   /// The instructions that were measured.
   const char *f32By = "", *bf16By = "", *int8By = "";
@@ -30,6 +30,10 @@ struct Limits {
 /// for each job that the processor has. Takes about a second; `quick` a sixth of that, and a third
 /// of the memory.
 Limits measureLimits(unsigned threads, bool quick = false);
+
+/// Each rate's median (the upper one of an even number). Rates wander from second to second, so
+/// limits are measured by turns with the work that is compared with them.
+Limits medianOf(const std::vector<Limits> &samples);
 
 /// Reads "read=1008GB/s,f16=83T": rates of read, f32, f16 (or bf16) and int8 with k, M, G, T or P
 /// and any unit after it. A type that is not given has the rate of the next wider one that is.

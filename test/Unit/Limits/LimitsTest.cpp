@@ -47,3 +47,13 @@ TEST(Limits, AreMeasured) {
   }
 #endif
 }
+
+TEST(Limits, MedianIsOfEachRate) {
+  Limits a, b, c;
+  a.readGBs = 1, b.readGBs = 9, c.readGBs = 4;
+  a.int8Gops = 30, b.int8Gops = 20, c.int8Gops = 10;
+  EXPECT_DOUBLE_EQ(medianOf({a, b, c}).readGBs, 4);
+  EXPECT_DOUBLE_EQ(medianOf({a, b, c}).int8Gops, 20);
+  EXPECT_DOUBLE_EQ(medianOf({a, b}).readGBs, 9);
+  EXPECT_DOUBLE_EQ(medianOf({}).readGBs, 0) << "not known";
+}
