@@ -358,7 +358,8 @@ llvm::Error ArtifactWriter::write(llvm::StringRef path) {
                      " bytes, an artifact holds fewer than ", kMaxHeadBytes, ")");
   fileLength = kPreambleBytes + headBytes;
   for (auto &segment : tables.head.segments) {
-    segment->offset = llvm::alignTo(fileLength, kSegmentAlignment);
+    bool isLong = segment->length >= kLongSegmentBytes;
+    segment->offset = llvm::alignTo(fileLength, isLong ? kHugePageBytes : kSegmentAlignment);
     fileLength = segment->offset + segment->length;
   }
 

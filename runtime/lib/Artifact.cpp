@@ -26,6 +26,30 @@ template <typename T> T readAt(const void *base, size_t offset) {
   memcpy(&value, static_cast<const char *>(base) + offset, sizeof value);
   return value;
 }
+
+/// Maps a whole file for reading, from a multiple of a huge page on, so that its huge pages can be
+/// mapped as such; asks for such pages where they are read from the disk.
+void *mapFile(int fd, uint64_t length) {
+  constexpr uint64_t kHugePageBytes = uint64_t(2) << 20;
+  void *room = mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED)
+    return room;
+  char *begin = static_cast<char *>(room), *end = begin + length + kHugePageBytes;
+  uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  char *first = reinterpret_cast<char *>(
+      (reinterpret_cast<uintptr_t>(begin) + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes);
+  char *last = first + (length + page - 1) / page * page;
+  if (first > begin)
+    munmap(begin, static_cast<size_t>(first - begin));
+  if (last < end)
+    munmap(last, static_cast<size_t>(end - last));
+  void *mapped = mmap(first, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+  if (mapped == MAP_FAILED)
+    munmap(first, length);
+  else
+    madvise(mapped, length, MADV_HUGEPAGE); // advice: may fail without harm
+  return mapped;
+}
 } // namespace
 
 Artifact::~Artifact() {
@@ -50,7 +74,7 @@ Error Artifact::open(const char *path) {
   if (length < kPreambleBytes)
     return makeError(INGOT_CORRUPT, "%s: not an ingot artifact: only %llu bytes long", path,
                      static_cast<unsigned long long>(length));
-  void *address = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
+  void *address = mapFile(fd, length);
   if (address == MAP_FAILED)
     return makeError(INGOT_IO, "%s: cannot be mapped: %s", path, strerror(errno));
   mapping = address;

@@ -72,10 +72,6 @@ Error ingot_model::checkHashes() {
     const fb::Segment &segment = *segments.Get(s);
     if (segment.kind() == fb::SegmentKind::Weights && options.trust)
       continue;
-    if (segment.kind() == fb::SegmentKind::Weights) {
-      // Read ahead, in order: on a cold file hashing would otherwise wait for each page.
-      madvise(const_cast<char *>(artifact.segmentData(s)), segment.length(), MADV_WILLNEED);
-    }
     for (unsigned c = 0; c < segment.hashes()->size(); ++c) {
       uint64_t bytes = std::min(kChunkBytes, segment.length() - c * kChunkBytes);
       job.chunks.push_back({s, c, bytes});
