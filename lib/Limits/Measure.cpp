@@ -28,7 +28,8 @@ double nowSeconds() {
   return duration<double>(steady_clock::now().time_since_epoch()).count();
 }
 
-/// Runs `work(thread)` on all threads at once, `repeat` times, an odd number; returns the median time.
+/// Runs `work(thread)` on all threads at once, `repeat` times, an odd number; returns the median
+/// time.
 double usualTime(unsigned threads, int repeat, const std::function<void(unsigned)> &work) {
   std::vector<double> times;
   for (int r = 0; r < repeat; ++r) {

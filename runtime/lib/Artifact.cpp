@@ -31,13 +31,14 @@ template <typename T> T readAt(const void *base, size_t offset) {
 /// mapped as such; asks for such pages where they are read from the disk.
 void *mapFile(int fd, uint64_t length) {
   constexpr uint64_t kHugePageBytes = uint64_t(2) << 20;
-  void *room = mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *room =
+      mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (room == MAP_FAILED)
     return room;
   char *begin = static_cast<char *>(room), *end = begin + length + kHugePageBytes;
   uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  char *first = reinterpret_cast<char *>(
-      (reinterpret_cast<uintptr_t>(begin) + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes);
+  char *first = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(begin) + kHugePageBytes - 1) /
+                                         kHugePageBytes * kHugePageBytes);
   char *last = first + (length + page - 1) / page * page;
   if (first > begin)
     munmap(begin, static_cast<size_t>(first - begin));

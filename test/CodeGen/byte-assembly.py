@@ -1,5 +1,6 @@
 # RUN: %python %s %t
-"""The inner loops of products of bytes: as many dot products as the tile has, hardly a vector on the stack.
+"""The inner loops of products of bytes: as many dot products as the tile has, hardly a vector on the stack. One row on AVX2 asks for the
+lines of a group while it multiplies another, each once and never three in a row: in a burst they would keep the loads waiting.
 
 A loop is the code from a label to the jump back to it, without other loops inside. One round is a group of 32 numbers: eight steps for each
 vector of each row. Figures that do not drift with the machine.
@@ -38,8 +39,9 @@ CASES = [("q8_0", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8), ("q4_0", "znver5", 
          ("q4_k", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8), ("q4_0", "alderlake", r"(\{vex\}\s+)?vpdpbusd\b.*%ymm", 5 * 2 * 8),
          ("q8_0", "x86-64-v3", r"vpmaddubsw\b.*%ymm", 4 * 2 * 8), ("q4_0", "x86-64-v3", r"vpmaddubsw\b.*%ymm", 4 * 2 * 8),
          ]
+LINES = {"q8_0": 34, "q4_0": 18}  # of 64 bytes, of a group of 64 columns
 for weights, target, pattern, wanted in CASES:
-    counts = []
+    counts, asked = [], []
     lines = assembly(weights, target)
     # Without a frame %rbp is a register like others.
     frame = any(re.search(r"movq\s+%rsp, %rbp", line) for line in lines)
@@ -47,6 +49,9 @@ for weights, target, pattern, wanted in CASES:
     for loop in innermost_code(lines):
         count = sum(bool(re.match(pattern, line)) for line in loop)
         counts.append(count)
+        asked.append(sum(line.startswith("prefetch") for line in loop))
+        if any(all(line.startswith("prefetch") for line in loop[i:i + 3]) for i in range(len(loop) - 2)):
+            problems.append(f"{weights}, {target}: a burst of prefetches:\n  " + "\n  ".join(loop))
         # LLVM parks a vector that is used once a round; sums and weights are not among them.
         stack = sum(bool(re.search(on_stack, line)) and "mm" in line for line in loop)
         if count == wanted and stack > count // 8:
@@ -54,5 +59,7 @@ for weights, target, pattern, wanted in CASES:
     # From the panel and from scratch memory.
     if counts.count(wanted) < 2:
         problems.append(f"{weights}, {target}: expected two loops of {wanted} products, got {sorted(counts)}")
+    if target == "x86-64-v3" and LINES[weights] not in asked:
+        problems.append(f"{weights}, {target}: expected a loop that asks for {LINES[weights]} lines, got {asked}")
 print("\n".join(problems) or f"{len(CASES)} kernels, all as they should be")
 sys.exit(bool(problems))

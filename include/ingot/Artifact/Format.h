@@ -17,7 +17,8 @@ inline constexpr uint64_t kPreambleBytes = 64;
 inline constexpr uint64_t kMaxHeadBytes = uint64_t(64) << 20; ///< heads are smaller
 inline constexpr uint64_t kSegmentAlignment = 4096;
 /// Segments of at least so many bytes start at a multiple of a huge page and are written in whole
-/// ones: the kernel then maps each by one entry of the page tables, which weights are read faster by.
+/// ones: the kernel then maps each by one entry of the page tables, which weights are read faster
+/// by.
 inline constexpr uint64_t kHugePageBytes = uint64_t(2) << 20;
 inline constexpr uint64_t kLongSegmentBytes = 16 * kHugePageBytes;
 inline constexpr uint64_t kChunkBytes = uint64_t(4) << 20; ///< bytes per hash

@@ -15,10 +15,10 @@ namespace ingot {
 
 /// Rates in 10^9 per second; 0: not known.
 struct Limits {
-  double readGBs = 0;   // bytes of memory
-  double f32Gflops = 0; // fused multiply-add, which counts as two
+  double readGBs = 0;    // bytes of memory
+  double f32Gflops = 0;  // fused multiply-add, which counts as two
   double bf16Gflops = 0; // vdpbf16ps, or f32's where that is more: bf16 is then widened
-  double int8Gops = 0; // vpdpbusd; without it vpmovsxbw and vpmaddwd, one for six of the other
+  double int8Gops = 0;   // vpdpbusd; without it vpmovsxbw and vpmaddwd, one for six of the other
   /// The instructions that were measured.
   const char *f32By = "", *bf16By = "", *int8By = "";
 

@@ -226,10 +226,12 @@ void PanelProducts::byteTile(const Rows &x, int64_t rows, int64_t vectors, const
   kb.loop(first, last, kb.c(1), [&](Value number) {
     Value group = kb.gep(x.first, kb.mul(number, formats::kQ8XBytes), kb.i8);
     Value inSource = source.slab ? kb.sub(number, first) : number;
+    beginAsking(source.ahead, kb.mul(number, 32), 32);
     for (int64_t v = 0; v < vectors; v += together)
       for (int64_t half = 0; half < halves(); ++half)
         multiplyGroup(group, rows, {source, inSource, v}, together, half,
                       kb.gep(into, v * kLanes, kb.f32));
+    endAsking();
   });
 }
 
@@ -273,8 +275,10 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
     for (int64_t v = 0; v < vectors; v += together) {
       for (int64_t s = half * words + word; s < 8 / halves() * (half + 1); s += words) {
         Values weights;
-        for (int64_t w = v; w < v + together; ++w)
+        for (int64_t w = v; w < v + together; ++w) {
           weights.push_back(groupQuad(vectorOf(w), s));
+          askNext();
+        }
         for (int64_t row = 0; row < rows; ++row) {
           Value numbers = rowField(row, formats::kQ8XNumbers + 4 * s, kb.i32);
           for (int64_t w = 0; w < together; ++w)

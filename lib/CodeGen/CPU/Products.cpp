@@ -109,7 +109,10 @@ void PanelProducts::oneRow(Value x, const Panels &panels, Value sums, int64_t wh
     Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
     Rows row = rowsFor(x, kb.c(1), steps);
     eachPanel(panels, sums, [&](Value panel, Value sums) {
-      tile(row, 1, panels.lanes / kLanes, {panel, panels.lanes, kb.c(0), false}, sums, steps);
+      Source source{panel, panels.lanes, kb.c(0), false};
+      if (arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs)
+        source.ahead = blockAhead(panel, panels.lanes, kb.c(0), 1);
+      tile(row, 1, panels.lanes / kLanes, source, sums, steps);
     });
   });
 }
@@ -125,9 +128,9 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
     direct();
     return;
   }
-  // Widening pays where several tiles share it.
+  // Widening pays where many tiles share it.
   kb.branch(
-      kb.lt(kb.c(2 * tileRows), rowCount), TypeRange{},
+      kb.lt(kb.c(4 * tileRows), rowCount), TypeRange{},
       [&] {
         arithmetic == Arithmetic::Bytes ? widenBytes(panel, lanes, steps)
                                         : widen(panel, lanes, steps);
@@ -167,32 +170,81 @@ void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
 
 void PanelProducts::tiles(const Rows &x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
                           Value sums, Steps steps) {
-  int64_t vectors = lanes / kLanes;
   // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
-  emission.rowTiles(rowCount, tileRows, [&](Value row, int64_t rows) {
-    Rows xRows = x;
-    xRows.first = kb.gep(x.first, kb.mul(row, x.stride), kb.i8);
-    auto columns = [&](Value first, int64_t count) {
-      Source source{panel, lanes, first, false};
-      if (fromSlab && arithmetic == Arithmetic::Bytes)
-        source = {slab, lanes, first, true};
-      else if (fromSlab)
-        source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), count * kLanes, kb.c(0),
-                  true};
-      Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
-      tile(xRows, rows, count, source, into, steps);
-    };
-    // Fewer rows take more columns, but not out of a slab, which has the tile's, and not where the
-    // weights of all columns are in registers at once.
-    bool isWider = !fromSlab && byteDot != ByteDot::Dot512;
-    int64_t width = tileVectors;
-    while (isWider && width < vectors && 2 * width * rows <= tileRows * tileVectors)
-      width *= 2;
-    int64_t whole = vectors / width * width;
-    kb.loop(kb.c(0), kb.c(whole), kb.c(width), [&](Value first) { columns(first, width); });
-    if (whole < vectors)
-      columns(kb.c(whole), vectors - whole);
+  Value begin = kb.c(0);
+  if (fromSlab) {
+    // The first tile asks for the next block, for all.
+    tilesOfRows(x, begin, tileRows, panel, lanes, fromSlab, /*asks=*/true, sums, steps);
+    begin = kb.c(tileRows);
+  }
+  emission.rowTiles(kb.sub(rowCount, begin), tileRows, [&](Value row, int64_t rows) {
+    // Few rows of wide numbers take no longer than memory does.
+    bool asks = !fromSlab && (arithmetic == Arithmetic::Bytes || rows == tileRows);
+    tilesOfRows(x, kb.add(row, begin), rows, panel, lanes, fromSlab, asks, sums, steps);
   });
+}
+
+/// All columns of some rows.
+void PanelProducts::tilesOfRows(const Rows &x, Value row, int64_t rows, Value panel, int64_t lanes,
+                                bool fromSlab, bool asks, Value sums, Steps steps) {
+  int64_t vectors = lanes / kLanes;
+  Rows xRows = x;
+  xRows.first = kb.gep(x.first, kb.mul(row, x.stride), kb.i8);
+  // Fewer rows take more columns, but not out of a slab, which has the tile's, and not where the
+  // weights of all columns are in registers at once.
+  bool isWider = !fromSlab && byteDot != ByteDot::Dot512;
+  int64_t width = tileVectors;
+  while (isWider && width < vectors && 2 * width * rows <= tileRows * tileVectors)
+    width *= 2;
+  auto columns = [&](Value first, int64_t count) {
+    Source source{panel, lanes, first, false};
+    if (fromSlab && arithmetic == Arithmetic::Bytes)
+      source = {slab, lanes, first, true};
+    else if (fromSlab)
+      source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), count * kLanes, kb.c(0), true};
+    if (asks)
+      source.ahead =
+          blockAhead(panel, lanes, kb.div(first, width), llvm::divideCeil(vectors, width));
+    Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
+    tile(xRows, rows, count, source, into, steps);
+  };
+  int64_t whole = vectors / width * width;
+  kb.loop(kb.c(0), kb.c(whole), kb.c(width), [&](Value first) { columns(first, width); });
+  if (whole < vectors)
+    columns(kb.c(whole), vectors - whole);
+}
+
+/// Bytes of `steps` steps of a panel of `lanes` lanes.
+int64_t PanelProducts::bytesOf(int64_t steps, int64_t lanes) const {
+  int64_t perLine = layout.block ? 32 * layout.block->groups : 1;
+  return steps * lanes * layout.elementBytes / perLine;
+}
+
+PanelProducts::Ahead PanelProducts::blockAhead(Value panel, int64_t lanes, Value share,
+                                               int64_t shares) {
+  return {kb.gep(panel, bytesOf(kBlock, lanes), kb.i8), lanes, share, shares};
+}
+
+/// For a turn that takes the steps [step, step + steps).
+void PanelProducts::beginAsking(const Ahead &ahead, Value step, int64_t steps) {
+  asking = {};
+  if (!ahead.first)
+    return;
+  int64_t least = layout.block ? 32 : 1;
+  asking.lines = llvm::divideCeil(bytesOf(steps, ahead.lanes), 64 * ahead.shares);
+  Value offset = kb.add(kb.mul(kb.div(step, least), bytesOf(least, ahead.lanes)),
+                        kb.mul(ahead.share, 64 * asking.lines));
+  asking.first = kb.gep(ahead.first, offset, kb.i8);
+}
+
+void PanelProducts::askNext() {
+  if (asking.asked < asking.lines)
+    kb.prefetch(kb.gep(asking.first, 64 * asking.asked++, kb.i8), 1);
+}
+
+void PanelProducts::endAsking() {
+  while (asking.asked < asking.lines)
+    askNext();
 }
 
 PanelProducts::Unit PanelProducts::unitOf(const Source &source) const {
@@ -217,6 +269,7 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
     });
     BlockReader::Scale scale = reader.scale(group, kb.c(piece / 4));
     Value quad = reader.quad(group, kb.c(piece));
+    askNext();
     for (int64_t j = 0; j < 4; ++j)
       elements.push_back(reader.number(quad, kb.c(j), scale));
     return;
@@ -225,6 +278,7 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
   Value address = kb.gep(source.panel, kb.mul(unit, source.lanes), stored);
   address = kb.gep(kb.gep(address, lane, stored), ahead * source.lanes, stored);
   Value value = kb.loadScratch(kb.vec(stored), address);
+  askNext();
   if (source.slab || (layout.pairs && arithmetic == Arithmetic::Pairs)) {
     elements.push_back(value);
   } else if (!layout.pairs) {
@@ -312,8 +366,10 @@ void PanelProducts::tile(const Rows &x, int64_t rows, int64_t vectors, const Sou
   auto turns = [&](Value from, Value to, int64_t unroll) {
     sums = kb.loop(from, to, kb.c(unroll), sums, [&](Value number, ValueRange state) {
       Values next(state);
+      beginAsking(source.ahead, kb.mul(number, perTurn), unroll * perTurn);
       for (int64_t ahead = 0; ahead < unroll; ++ahead)
         turn(next, number, ahead);
+      endAsking();
       return next;
     });
   };

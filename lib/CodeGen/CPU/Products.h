@@ -16,6 +16,9 @@
 //   many rows  a block is first widened into scratch memory, tile by tile of lanes, so that tiles
 //              read nothing but f32 (for bytes: bytes and f32 scales) in order
 //
+// Tiles that calculate longer than they read ask for the next block meanwhile, and so does one row
+// of bytes that are multiplied in pairs: its loop is too long for the processor to look ahead.
+//
 // Rows of 16 bits that the processor cannot multiply as they are are widened a block at a time too,
 // for all lanes of a panel.
 //
@@ -70,12 +73,20 @@ private:
     int64_t stride; ///< bytes from one to the next
     Value begin;    ///< step that they begin with
   };
+  /// What a tile asks memory for: its share of what lies a block further on in the panel.
+  struct Ahead {
+    Value first; ///< of the panel's first step; null: nothing
+    int64_t lanes = 0;
+    Value share;
+    int64_t shares = 1;
+  };
   /// Where the weights of a tile come from.
   struct Source {
     Value panel;       ///< or the slab's first line
     int64_t lanes;     ///< of a line
     Value firstVector; ///< of the tile
     bool slab;         ///< widened, from the first step of the block on
+    Ahead ahead{};
   };
   /// Steps of k: whole lines, or (`half`) the one element that the last line of an odd K holds.
   struct Steps {
@@ -91,6 +102,10 @@ private:
   void widen(Value panel, int64_t lanes, Steps steps);
   void tiles(const Rows &x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
              Steps steps);
+  void tilesOfRows(const Rows &x, Value row, int64_t rows, Value panel, int64_t lanes, bool slab,
+                   bool asks, Value sums, Steps steps);
+  int64_t bytesOf(int64_t steps, int64_t lanes) const;
+  Ahead blockAhead(Value panel, int64_t lanes, Value share, int64_t shares);
   void tile(const Rows &x, int64_t rows, int64_t vectors, const Source &source, Value sums,
             Steps steps);
   /// What a turn of the loop over k takes from a source: a group of 32 numbers of a block, a pair,
@@ -100,6 +115,11 @@ private:
     int64_t perPiece() const { return steps / pieces; }
   };
   Unit unitOf(const Source &source) const;
+  /// Lines of 64 bytes that are asked for while a turn of a tile's loop works, one behind each load
+  /// of weights: all at once would keep the loads waiting.
+  void beginAsking(const Ahead &ahead, Value step, int64_t steps);
+  void askNext();
+  void endAsking();
   void loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece, int64_t vector,
                  llvm::SmallVectorImpl<Value> &elements);
   void step(Values &sums, const Rows &x, Value at, int64_t ahead, int64_t rows, int64_t first,
@@ -138,6 +158,10 @@ private:
   int64_t tileRows, tileVectors;
   Value slab{};
   Value wideRows{};
+  struct {
+    Value first;
+    int64_t lines = 0, asked = 0;
+  } asking;
   /// Steps of k in a block: a block of a tile's lanes, widened, stays in the first cache.
   static constexpr int64_t kBlock = 256;
   /// Of each of several panels so many bytes are read in a turn, about.
