@@ -1,6 +1,6 @@
 # RUN: %python %s %t
 """The inner loops of products of bytes: as many dot products as the tile has, hardly a vector on the stack. One row on AVX2 asks for the
-lines of a group while it multiplies another, each once and never three in a row: in a burst they would keep the loads waiting.
+lines of a group while it multiplies another, each once and never five in a row: in a burst they would keep the loads waiting.
 
 A loop is the code from a label to the jump back to it, without other loops inside. One round is a group of 32 numbers: eight steps for each
 vector of each row. Figures that do not drift with the machine.
@@ -50,7 +50,7 @@ for weights, target, pattern, wanted in CASES:
         count = sum(bool(re.match(pattern, line)) for line in loop)
         counts.append(count)
         asked.append(sum(line.startswith("prefetch") for line in loop))
-        if any(all(line.startswith("prefetch") for line in loop[i:i + 3]) for i in range(len(loop) - 2)):
+        if any(all(line.startswith("prefetch") for line in loop[i:i + 5]) for i in range(len(loop) - 4)):
             problems.append(f"{weights}, {target}: a burst of prefetches:\n  " + "\n  ".join(loop))
         # LLVM parks a vector that is used once a round; sums and weights are not among them.
         stack = sum(bool(re.search(on_stack, line)) and "mm" in line for line in loop)
