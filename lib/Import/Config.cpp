@@ -31,13 +31,6 @@ static std::optional<int64_t> asInteger(const json::Value &value) {
   return int64_t(*number);
 }
 
-/// A number as a person would write it.
-static std::string text(double value) {
-  std::string result;
-  raw_string_ostream(result) << json::Value(value);
-  return result;
-}
-
 static StringRef firstName(StringRef names) { return names.split('|').first; }
 
 const json::Value *Config::find(StringRef names) const {
@@ -112,7 +105,7 @@ int64_t Config::integer(StringRef names, int64_t low, int64_t high,
 }
 
 double Config::number(StringRef names, double low, double high, std::optional<double> fallback) {
-  std::string expected = "a number from " + text(low) + " to " + text(high);
+  std::string expected = "a number from " + toText(low) + " to " + toText(high);
   if (low == std::numeric_limits<float>::min() && high == std::numeric_limits<float>::max())
     expected = "a number greater than 0";
   const json::Value *value = readValue(names, fallback.has_value(), expected);
@@ -237,7 +230,7 @@ void Config::onlyNull(StringRef names, StringRef why) {
     mismatch(names, "null (" + why + ")", *value);
 }
 
-void Config::reportUnread(function_ref<bool(StringRef)> withoutEffect) {
+void Config::reportUnread(llvm::function_ref<bool(StringRef)> withoutEffect) {
   ImportReport &report = diagnostics.getReport();
   std::map<StringRef, const json::Value *> fields;
   for (const auto &[name, value] : object)

@@ -17,8 +17,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::importer;
 
-static constexpr int64_t dynamic = ShapedType::kDynamic;
-
 /// The element type that a stored tensor has in the graph as `shape`: only matrices are in blocks
 /// there.
 static Type graphType(const TensorInfo &info, ArrayRef<int64_t> shape) {
@@ -101,7 +99,7 @@ private:
                         Value x);
 
   /// How the weights of the code being emitted are made, from a name with ".weight" and a shape.
-  using WeightFn = function_ref<Value(const std::string &, ArrayRef<int64_t>)>;
+  using WeightFn = llvm::function_ref<Value(const std::string &, ArrayRef<int64_t>)>;
   Value emitNorm(GraphBuilder &g, const NormSpec &norm, Value x, WeightFn weight);
   Value emitLinear(GraphBuilder &g, const LinearSpec &linear, int64_t size, Value x,
                    WeightFn weight);
@@ -228,8 +226,7 @@ Value DecoderBuilder::scaledParameter(const std::string &name, const TensorInfo 
   return value;
 }
 
-/// Whether two stored tensors have the same bytes.
-static bool sameBytes(const Checkpoint &checkpoint, const TensorInfo &a, const TensorInfo &b) {
+bool importer::sameBytes(const Checkpoint &checkpoint, const TensorInfo &a, const TensorInfo &b) {
   if (a.typeName != b.typeName || a.shape != b.shape)
     return false;
   constexpr uint64_t chunk = 4 << 20;
@@ -312,7 +309,7 @@ void DecoderBuilder::reportUnused() {
 /// The weight `name` of a norm of elements of shape `shape`. Where every head has a tensor of its
 /// own, '#' in the name, they become rows of one.
 static Value normWeight(GraphBuilder &g, const std::string &name, ArrayRef<int64_t> shape,
-                        function_ref<Value(const std::string &, ArrayRef<int64_t>)> weight) {
+                        llvm::function_ref<Value(const std::string &, ArrayRef<int64_t>)> weight) {
   auto [before, after] = StringRef(name).split('#');
   if (before.size() == name.size())
     return weight(name, shape);

@@ -273,6 +273,9 @@ struct Checkpoint {
   std::string config = "config.json";
 };
 
+/// Whether two stored tensors have the same bytes.
+bool sameBytes(const Checkpoint &checkpoint, const TensorInfo &a, const TensorInfo &b);
+
 /// The module of a decoder. Reports tensors that are missing, or of a wrong shape or type, as
 /// errors, and those that nothing uses as warnings.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildDecoder(mlir::MLIRContext *context,

@@ -12,8 +12,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::importer;
 
-static constexpr int64_t dynamic = ShapedType::kDynamic;
-
 namespace {
 
 class EncoderBuilder : StackBuilder {

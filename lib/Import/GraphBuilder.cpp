@@ -12,8 +12,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::importer;
 
-static constexpr int64_t dynamic = ShapedType::kDynamic;
-
 static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
 void GraphBuilder::enter(Block *block, Value tokens) {
@@ -471,7 +469,7 @@ Value GraphBuilder::nearMask(Value tokens, int64_t before, int64_t after) {
 /// indices of head, query and key and the entry, and returns the number. `sign` is 1 for the
 /// distance from query to key, -1 for that from key to query.
 Value GraphBuilder::byDistance(Value tokens, int64_t heads, ArrayRef<int32_t> table, int64_t sign,
-                               function_ref<Value(OpBuilder &, ValueRange, Value)> body) {
+                               llvm::function_ref<Value(OpBuilder &, ValueRange, Value)> body) {
   int64_t farthest = (int64_t(table.size()) - 1) / 2;
   auto tableType = RankedTensorType::get({int64_t(table.size())}, b.getI32Type());
   Value entries = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(tableType, table));
@@ -541,7 +539,7 @@ Value GraphBuilder::productByHead(Value q, Value rows) {
 
 /// The mean of the rows of x [S, H, D] that `keep` keeps of query and key, or 0: attention in which
 /// all scores are equal.
-Value GraphBuilder::attendEqually(Value x, function_ref<Value(Value, Value)> keep) {
+Value GraphBuilder::attendEqually(Value x, llvm::function_ref<Value(Value, Value)> keep) {
   Value rows = headsFirst(x, typeOf(x).getDimSize(1));
   auto op = tfm::AttentionOp::create(b, loc, typeOf(rows), rows, rows, rows, /*cache=*/Value(),
                                      /*batch=*/Value(), constant(0), /*sinks=*/Value());

@@ -18,6 +18,9 @@
 
 namespace ingot::importer {
 
+/// The size of dimensions that are not known.
+inline constexpr int64_t dynamic = mlir::ShapedType::kDynamic;
+
 /// Element-wise functions of feed-forward networks.
 enum class Activation {
   Identity,

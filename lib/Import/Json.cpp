@@ -44,7 +44,7 @@ namespace {
 constexpr size_t maxDepth = 32, maxValues = size_t(4) << 20;
 
 /// Receives the parser's events and builds values.
-class Builder {
+class ValueBuilder {
 public:
   using number_integer_t = nlohmann::json::number_integer_t;
   using number_unsigned_t = nlohmann::json::number_unsigned_t;
@@ -127,7 +127,7 @@ private:
 
 FailureOr<json::Object> importer::parseJson(StringRef text, const Twine &file,
                                             Diagnostics &diagnostics) {
-  Builder builder;
+  ValueBuilder builder;
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     if (!builder.problem.empty())
       return diagnostics.error(file, builder.problem);

@@ -23,8 +23,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::importer;
 
-static constexpr int64_t dynamic = ShapedType::kDynamic;
-
 /// A matrix that is read along its columns: blocks, which lie along rows, are widened.
 static Value asTurned(GraphBuilder &g, Value matrix) {
   auto type = cast<RankedTensorType>(matrix.getType());

@@ -22,8 +22,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::importer;
 
-static constexpr int64_t dynamic = ShapedType::kDynamic;
-
 Value LayerEmitter::join(ArrayRef<Value> matrices, int64_t dim) const {
   if (matrices.size() == 1)
     return matrices.front();

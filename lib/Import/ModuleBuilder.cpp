@@ -4,8 +4,6 @@
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Verifier.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
@@ -86,25 +84,6 @@ Value ModuleBuilder::part(const std::string &name, ArrayRef<int64_t> stored, int
     value = tfm::ConvertWeightOp::create(
         top.b, top.nameLoc(name), RankedTensorType::get(shape, graphType(*info, shape)), value);
   return value;
-}
-
-/// Whether two stored tensors have the same bytes.
-static bool sameBytes(const Checkpoint &checkpoint, const TensorInfo &a, const TensorInfo &b) {
-  if (a.typeName != b.typeName || a.shape != b.shape)
-    return false;
-  constexpr uint64_t chunk = 4 << 20;
-  auto read = [&](const TensorInfo &info, uint64_t at) {
-    SmallString<256> path(checkpoint.directory);
-    llvm::sys::path::append(path, info.file);
-    return llvm::MemoryBuffer::getFileSlice(path, std::min(chunk, info.bytes - at),
-                                            info.offset + at, /*IsVolatile=*/true);
-  };
-  for (uint64_t at = 0; at < a.bytes; at += chunk) {
-    auto x = read(a, at), y = read(b, at);
-    if (!x || !y || (*x)->getBuffer() != (*y)->getBuffer())
-      return false;
-  }
-  return true;
 }
 
 bool ModuleBuilder::headIsSeparate(bool tied, const std::string &embeddingName,

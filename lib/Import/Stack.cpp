@@ -10,8 +10,6 @@ using namespace mlir;
 using namespace ingot;
 using namespace ingot::importer;
 
-static constexpr int64_t dynamic = ShapedType::kDynamic;
-
 std::vector<int32_t> importer::logarithmicBuckets(int64_t buckets, int64_t farthest,
                                                   bool bidirectional) {
   int64_t side = bidirectional ? buckets / 2 : buckets, exact = side / 2;
@@ -165,7 +163,7 @@ StackBuilder::Body *StackBuilder::bodyOf(const StackSpec &stack, const StackLaye
 }
 
 ValueRange StackBuilder::callBody(Body &body, const StackLayerSpec &layer, Value x,
-                                  function_ref<Value(Operand::Kind)> valueOf) {
+                                  llvm::function_ref<Value(Operand::Kind)> valueOf) {
   SmallVector<Value> operands = {x};
   for (const Operand &operand : body.operands)
     operands.push_back(operand.kind == Operand::Weight
@@ -278,7 +276,7 @@ Value StackBuilder::emitFeedForward(GraphBuilder &g, Body &body, Value x, Weight
 Value StackBuilder::emitLayer(GraphBuilder &g, Body &body, Value x) {
   const StackLayerSpec &layer = *body.layer;
   auto weight = weightsOf(body);
-  auto branch = [&](const NormSpec &norm, function_ref<Value(Value)> emit) {
+  auto branch = [&](const NormSpec &norm, llvm::function_ref<Value(Value)> emit) {
     if (layer.postNorm)
       return emitNorm(g, norm, g.add(x, emit(x)), weight);
     return g.add(x, emit(emitNorm(g, norm, x, weight)));

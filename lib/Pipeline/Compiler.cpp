@@ -16,10 +16,6 @@
 using namespace mlir;
 using namespace ingot;
 
-static llvm::Error makeError(const llvm::Twine &message) {
-  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
-}
-
 namespace {
 
 class Compilation {

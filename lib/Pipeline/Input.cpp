@@ -20,7 +20,7 @@
 using namespace mlir;
 using namespace ingot;
 
-static llvm::Error makeError(const llvm::Twine &message) {
+llvm::Error ingot::makeError(const llvm::Twine &message) {
   return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
 }
 

@@ -27,6 +27,8 @@ struct Input {
 llvm::Expected<Input> readInput(mlir::MLIRContext &context, const CompileOptions &options,
                                 const CompileEvents &events);
 
+llvm::Error makeError(const llvm::Twine &message);
+
 /// Runs `body` and turns the first error that it emits into an llvm::Error that begins with `file`.
 llvm::Error collectDiagnostics(mlir::MLIRContext &context, llvm::StringRef file,
                                const CompileEvents &events,

@@ -64,7 +64,7 @@ struct ClassRules {
   bool stripBeforeMask = false; ///< the mask takes the white space before it
   /// What stands between the texts of a pair, whose second has a type of its own, with all that
   /// follows it; nothing: no form for pairs, but where cls_token and sep_token stand around a text.
-  std::optional<std::vector<std::string>> between;
+  std::optional<std::vector<std::string>> between = std::nullopt;
   uint8_t secondType = 0, clsType = 0;
 };
 

@@ -3,6 +3,8 @@
 #include "Pattern.h"
 #include "Unicode.h"
 
+// Or its UChar is a macro, which is a type in ICU.
+#define ONIG_ESCAPE_UCHAR_COLLISION
 #include <oniguruma.h>
 
 #include <algorithm>
@@ -15,7 +17,7 @@ static constexpr size_t maxPatternBytes = size_t(1) << 16;
 static constexpr unsigned maxMatchStack = 1u << 24;
 
 static std::string onigMessage(int code, OnigErrorInfo *info = nullptr) {
-  UChar buffer[ONIG_MAX_ERROR_MESSAGE_LEN];
+  OnigUChar buffer[ONIG_MAX_ERROR_MESSAGE_LEN];
   int length = onig_error_code_to_str(buffer, code, info);
   return std::string(reinterpret_cast<char *>(buffer), size_t(length > 0 ? length : 0));
 }
@@ -37,7 +39,7 @@ Result<Pattern> Pattern::create(std::string source, bool isRegex) {
   if (isRegex || source.empty()) {
     OnigRegex regex = nullptr;
     OnigErrorInfo info;
-    auto *begin = reinterpret_cast<const UChar *>(source.data());
+    auto *begin = reinterpret_cast<const OnigUChar *>(source.data());
     int code = onig_new(&regex, begin, begin + source.size(), ONIG_OPTION_NONE, ONIG_ENCODING_UTF8,
                         ONIG_SYNTAX_ONIGURUMA, &info);
     if (code != ONIG_NORMAL)
@@ -85,8 +87,8 @@ MaybeError Pattern::findAll(std::string_view text, Budget &budget,
   onig_set_retry_limit_in_search_of_match_param(matcher.parameters, 2 * retries);
   onig_set_match_stack_limit_size_of_match_param(matcher.parameters, maxMatchStack);
 
-  auto *begin = reinterpret_cast<const UChar *>(text.data());
-  const UChar *end = begin + text.size();
+  auto *begin = reinterpret_cast<const OnigUChar *>(text.data());
+  const OnigUChar *end = begin + text.size();
   size_t position = 0;
   size_t lastEnd = size_t(-1); // no match yet
   for (unsigned searches = 0; position <= text.size(); ++searches) {

@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr uint64_t kDefaultNewTokens = 2048;
+constexpr uint64_t kMostNewTokens = 2048;
 
 class Chat {
 public:
@@ -206,7 +206,7 @@ void Chat::turn(const std::string &text) {
   }
   if (ids.empty())
     throw Failure(path + ": the chat template made an empty text");
-  uint64_t most = options.newTokens.value_or(kDefaultNewTokens);
+  uint64_t most = options.newTokens.value_or(kMostNewTokens);
   if (lm.past_context == INGOT_PAST_STOP) {
     if (ids.size() > lm.context)
       throw Failure(path + ": the context is full: the conversation has " +

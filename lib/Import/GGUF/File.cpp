@@ -95,14 +95,14 @@ std::string GGUFValue::describe() const {
 
 namespace {
 /// A type of tensors by the number that files use.
-struct TensorType {
+struct NumberedType {
   uint32_t number;
   StringLiteral name;
 };
 } // namespace
 
 /// Block formats and floats have their name in lower case in the library of formats.
-static constexpr TensorType tensorTypes[] = {
+static constexpr NumberedType numberedTypes[] = {
     {0, "F32"},      {1, "F16"},     {2, "Q4_0"},     {3, "Q4_1"},   {6, "Q5_0"},    {7, "Q5_1"},
     {8, "Q8_0"},     {10, "Q2_K"},   {11, "Q3_K"},    {12, "Q4_K"},  {13, "Q5_K"},   {14, "Q6_K"},
     {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"},
@@ -264,9 +264,9 @@ LogicalResult GGUFReader::takeTensor(uint64_t number, Tensor &tensor) {
   }
   if (failed(take(type, what)) || failed(take(tensor.info.offset, what)))
     return failure();
-  const TensorType *known =
-      llvm::find_if(tensorTypes, [&](const TensorType &t) { return t.number == type; });
-  if (known == std::end(tensorTypes))
+  const NumberedType *known =
+      llvm::find_if(numberedTypes, [&](const NumberedType &t) { return t.number == type; });
+  if (known == std::end(numberedTypes))
     return error(what + ": unknown type " + Twine(type));
   tensor.info.typeName = known->name.str();
   tensor.info.elementType = elementTypeOf(context, known->name);

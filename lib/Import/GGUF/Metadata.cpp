@@ -1,10 +1,9 @@
 //===- Metadata.cpp - typed reading of a GGUF file's keys -------------------------------------===//
 
 #include "Metadata.h"
+#include "../Json.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/JSON.h"
-#include "llvm/Support/raw_ostream.h"
 #include <cmath>
 
 using namespace llvm;
@@ -61,12 +60,6 @@ std::vector<int64_t> Metadata::integers(StringRef key, size_t count, int64_t low
   return result;
 }
 
-static std::string text(double value) {
-  std::string result;
-  raw_string_ostream(result) << json::Value(value);
-  return result;
-}
-
 double Metadata::number(StringRef key, double low, double high, std::optional<double> fallback) {
   const GGUFValue *got = value(key);
   if (!got && fallback)
@@ -77,7 +70,7 @@ double Metadata::number(StringRef key, double low, double high, std::optional<do
   bool isPositive = low == std::numeric_limits<float>::min();
   mismatch(key,
            isPositive ? "a number greater than 0"
-                      : "a number from " + text(low) + " to " + text(high),
+                      : "a number from " + toText(low) + " to " + toText(high),
            got);
   return low;
 }

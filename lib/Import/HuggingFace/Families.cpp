@@ -58,7 +58,7 @@ ArrayRef<Family> importer::families() {
 }
 
 bool importer::isWithoutEffect(StringRef field) {
-  static const StringSet<> names = {
+  static const llvm::StringSet<> names = {
       // About the file.
       "_name_or_path", "_from_model_config", "_commit_hash", "auto_map", "transformers_version",
       "dtype", "torch_dtype", "use_bfloat16", "torchscript", "problem_type", "finetuning_task",
@@ -200,7 +200,7 @@ double importer::readSoftcap(Config &config, StringRef name, double fallback) {
 }
 
 void importer::readLayerTypes(Config &config, DecoderSpec &spec, int64_t window,
-                              function_ref<bool(size_t)> isSliding) {
+                              llvm::function_ref<bool(size_t)> isSliding) {
   std::vector<std::string> types = config.strings("layer_types");
   if (!types.empty() && types.size() != spec.layers.size())
     config.error("layer_types", "expected one for each of the " + Twine(spec.layers.size()) +

@@ -160,7 +160,7 @@ Generated generate(const Model &model, const std::vector<std::vector<int32_t>> &
   return out;
 }
 
-Model load(const toy::LanguageModelOptions &toyOptions = {}) {
+Model loadModel(const toy::LanguageModelOptions &toyOptions = {}) {
   ingot_model_options options;
   ingot_model_options_init(&options);
   options.threads = 2;
@@ -170,7 +170,7 @@ Model load(const toy::LanguageModelOptions &toyOptions = {}) {
 const std::vector<std::vector<int32_t>> kPrompts = {{1, 2, 3}, {40, 3}, {9, 9, 9, 8, 1, 30, 31}};
 
 TEST(Generate, GreedyIsArgmaxOfTheLogits) {
-  Model model = load();
+  Model model = loadModel();
   Generated g = generate(model, kPrompts, 30, sampling(0), true, true);
   for (size_t i = 0; i < kPrompts.size(); ++i) {
     ASSERT_EQ(g.ids[i].size(), 30u);
@@ -191,7 +191,7 @@ TEST(Generate, GreedyIsArgmaxOfTheLogits) {
 }
 
 TEST(Generate, DrawsDoNotDependOnBatchMates) {
-  Model model = load();
+  Model model = loadModel();
   ingot_sampling_options options = sampling(1.5f, 11);
   options.top_k = 20;
   Generated together = generate(model, kPrompts, 40, options);
@@ -202,7 +202,7 @@ TEST(Generate, DrawsDoNotDependOnBatchMates) {
 }
 
 TEST(Generate, StopsAtAnEndIdUnlessToldNotTo) {
-  Model model = load();
+  Model model = loadModel();
   ingot_sampling_options options = sampling(3, 5);
   Generated on = generate(model, kPrompts, 190, options, true);
   Generated off = generate(model, kPrompts, 190, options, false);
@@ -219,7 +219,7 @@ TEST(Generate, StopsAtAnEndIdUnlessToldNotTo) {
 }
 
 TEST(Generate, ContextIsCheckedBeforeAnythingRuns) {
-  Model model = load();
+  Model model = loadModel();
   EXPECT_EQ(generate(model, {{1, 2, 3}}, 198).ids[0].size(), 198u); // 200 positions
   try {
     generate(model, {{1, 2, 3}}, 199);
@@ -233,7 +233,7 @@ TEST(Generate, ContextIsCheckedBeforeAnythingRuns) {
 }
 
 TEST(Generate, NothingNewFeedsThePrompt) {
-  Model model = load();
+  Model model = loadModel();
   Generated g = generate(model, kPrompts, 0, sampling(0), true, true);
   for (size_t i = 0; i < kPrompts.size(); ++i) {
     EXPECT_TRUE(g.ids[i].empty());
@@ -247,9 +247,9 @@ TEST(Generate, PoliciesAgreeWithAndWithoutACache) {
     options.pastContext = policy;
     options.context = 70;
     options.keep = 35;
-    Model cached = load(options);
+    Model cached = loadModel(options);
     options.cached = false;
-    Model whole = load(options);
+    Model whole = loadModel(options);
     Generated a = generate(cached, kPrompts, 300, sampling(1, 1), true, true);
     Generated b = generate(whole, kPrompts, 300, sampling(1, 1), true, true);
     EXPECT_EQ(a.ids, b.ids);
@@ -259,7 +259,7 @@ TEST(Generate, PoliciesAgreeWithAndWithoutACache) {
 }
 
 TEST(Generate, CallbacksSeeAndChange) {
-  Model model = load();
+  Model model = loadModel();
   Session session(model);
   std::vector<int32_t> prompt = {1, 2}, got;
   ingot_generate_sequence sequence = {session.get(), prompt.data(), prompt.size(),
