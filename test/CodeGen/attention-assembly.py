@@ -1,3 +1,5 @@
+# Where LLVM does not optimize:
+# UNSUPPORTED: sanitizers
 # RUN: %python %s %t
 """The inner loops of attention hold what they should and nothing else: multiply-adds of whole registers, no vectors on the stack.
 

@@ -1,3 +1,5 @@
+# Where LLVM does not optimize:
+# UNSUPPORTED: sanitizers
 # RUN: %python %s %t
 """The inner loops of products of bytes: as many dot products as the tile has, hardly a vector on the stack. One row on AVX2 asks for the
 lines of a group while it multiplies another, each once and never five in a row: in a burst they would keep the loads waiting.

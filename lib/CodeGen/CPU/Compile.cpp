@@ -47,6 +47,14 @@ static void addConversion(PassManager &manager) {
 // LLVM IR to an object
 //===----------------------------------------------------------------------===//
 
+/// Sanitizers look at our code, not at LLVM, whose optimizations would be most of the time of their
+/// tests. Without them a result has the same bits.
+#ifdef INGOT_QUICK_KERNELS
+static constexpr bool optimizes = false;
+#else
+static constexpr bool optimizes = true;
+#endif
+
 namespace {
 /// One kernel on its way. Everything from LLVM IR on belongs to one thread.
 struct KernelJob {
@@ -70,9 +78,9 @@ static std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget 
   features += ",-prefer-256-bit";
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  return std::unique_ptr<llvm::TargetMachine>(
-      llvmTarget->createTargetMachine(triple, target.cpu, features, options, llvm::Reloc::PIC_,
-                                      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
+  return std::unique_ptr<llvm::TargetMachine>(llvmTarget->createTargetMachine(
+      triple, target.cpu, features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      optimizes ? llvm::CodeGenOptLevel::Aggressive : llvm::CodeGenOptLevel::None));
 }
 
 static void setAttributes(llvm::Module &module, const CPUTarget &target,
@@ -140,7 +148,8 @@ static void compileJob(KernelJob &job, const CPUTarget &target, bool wantsText) 
       job.error = "uses " + unknown + ", which cannot be emulated";
       return;
     }
-  optimize(*module, *machine);
+  if (optimizes)
+    optimize(*module, *machine);
   if (wantsText) {
     llvm::raw_string_ostream(job.llvmText) << *module;
     std::unique_ptr<llvm::Module> copy = llvm::CloneModule(*module);
