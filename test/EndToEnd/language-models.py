@@ -26,8 +26,9 @@ MODELS = [
     ("deepseek_v2", ["kv_lora_rank=21", "num_attention_heads=5", "num_key_value_heads=5"]),
     ("deepseek_v3", ["n_routed_experts=24", "n_group=4", "--dtype=BF16"]),
 ]
-# The policies at the end of the context are tried on the first models.
-WITH_POLICIES = 3
+# The policies at the end of the context are tried with rotary and with learned positions; whether files are the same, with and
+# without experts.
+WITH_POLICIES, COMPILED_AGAIN = (0, 2), (0, 3)
 
 
 def run(*command, ok=True):
@@ -120,14 +121,15 @@ for number, (family, options) in enumerate(MODELS[:count]):
         expect(reported == bytes_per_token, f"{name}: {reported} bytes of cache per token, expected {bytes_per_token}")
 
     # The same bytes, whatever the folder and the number of jobs.
-    elsewhere = folder / "elsewhere" / f"copy{number}"
-    shutil.rmtree(elsewhere, ignore_errors=True)
-    shutil.copytree(checkpoint, elsewhere)
-    again = folder / "again.ingot"
-    run("ingot-compile", elsewhere, "-o", again, "--jobs=1", "--quiet", "--activations=f32", TARGET)
-    expect(again.read_bytes() == model.read_bytes(), f"{name}: compiling again gives other bytes")
+    if number in COMPILED_AGAIN:
+        elsewhere = folder / "elsewhere" / f"copy{number}"
+        shutil.rmtree(elsewhere, ignore_errors=True)
+        shutil.copytree(checkpoint, elsewhere)
+        again = folder / "again.ingot"
+        run("ingot-compile", elsewhere, "-o", again, "--jobs=1", "--quiet", "--activations=f32", TARGET)
+        expect(again.read_bytes() == model.read_bytes(), f"{name}: compiling again gives other bytes")
 
-    if number >= WITH_POLICIES:
+    if number not in WITH_POLICIES:
         continue
     # With and without a cache a policy is the same definition.
     for policy in ("slide", "restart", "restart:7"):
