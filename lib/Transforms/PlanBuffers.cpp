@@ -316,13 +316,44 @@ LogicalResult ProgramPlanner::addGridsAndCosts() {
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Slots are shared among values whose sizes differ in the coefficient alone: only those can be
-/// compared here.
-struct SlotState {
+/// A value in memory from the operation that makes it to the last that reads it.
+struct Lifetime {
+  unsigned first, last;
   SymbolicBytes bytes;
-  bool isFree;
+
+  /// Slots are shared among values whose sizes differ in the coefficient alone: only those can be
+  /// compared here.
+  bool canShare(const Lifetime &other) const {
+    return bytes.factors == other.bytes.factors && (last < other.first || other.last < first);
+  }
 };
 } // namespace
+
+/// Lifetimes that share a slot, the largest first; slots in the order in which they are first used.
+/// The largest values choose first, and each takes the smallest slot that is free as long as it
+/// lives, so no slot grows.
+static SmallVector<SmallVector<unsigned>> shareSlots(ArrayRef<Lifetime> lifetimes) {
+  SmallVector<unsigned> bySize(llvm::to_vector(llvm::seq<unsigned>(0, lifetimes.size())));
+  llvm::stable_sort(bySize, [&](unsigned a, unsigned b) {
+    return lifetimes[a].bytes.coefficient > lifetimes[b].bytes.coefficient;
+  });
+  SmallVector<SmallVector<unsigned>> slots;
+  for (unsigned value : bySize) {
+    auto isFree = [&](ArrayRef<unsigned> slot) {
+      return llvm::all_of(
+          slot, [&](unsigned other) { return lifetimes[value].canShare(lifetimes[other]); });
+    };
+    auto smallest = llvm::find_if(llvm::reverse(slots), isFree);
+    if (smallest == slots.rend())
+      slots.push_back({value});
+    else
+      smallest->push_back(value);
+  }
+  llvm::sort(slots, [](ArrayRef<unsigned> a, ArrayRef<unsigned> b) {
+    return *llvm::min_element(a) < *llvm::min_element(b);
+  });
+  return slots;
+}
 
 LogicalResult ProgramPlanner::assignSlots() {
   llvm::DenseMap<Value, unsigned> lastUse;
@@ -345,38 +376,14 @@ LogicalResult ProgramPlanner::assignSlots() {
   }
   outputs.insert_range(block.getTerminator()->getOperands());
 
-  SmallVector<SlotState> slots;
-  auto allocate = [&](SymbolicBytes bytes) -> int32_t {
-    int32_t best = -1;
-    for (auto [index, slot] : llvm::enumerate(slots)) {
-      if (!slot.isFree || slot.bytes.factors != bytes.factors)
-        continue;
-      if (best < 0) {
-        best = index;
-        continue;
-      }
-      // The smallest that is large enough, else the largest.
-      int64_t have = slots[best].bytes.coefficient, other = slot.bytes.coefficient,
-              need = bytes.coefficient;
-      bool fits = have >= need, otherFits = other >= need;
-      if (otherFits ? !fits || other < have : !fits && other > have)
-        best = index;
-    }
-    if (best < 0) {
-      slots.push_back({bytes, false});
-      return slots.size() - 1;
-    }
-    slots[best].isFree = false;
-    slots[best].bytes.coefficient = std::max(slots[best].bytes.coefficient, bytes.coefficient);
-    return best;
-  };
-
-  SmallVector<std::pair<unsigned, int32_t>> ends; // last use, slot
+  SmallVector<Lifetime> lifetimes;
+  // Of each operation the lifetimes of its results; -1: none of the arena.
+  llvm::MapVector<Operation *, SmallVector<int32_t>> holders;
   for (Operation &op : block) {
-    SmallVector<int32_t> resultSlots;
     if (!isa<plan::DispatchOp, CacheCreateOp>(op))
       continue;
     builder.setInsertionPoint(&op);
+    SmallVector<int32_t> &held = holders[&op];
     for (Value result : op.getResults()) {
       SymbolicBytes bytes{1, {}};
       if (auto create = dyn_cast<CacheCreateOp>(op)) {
@@ -387,31 +394,33 @@ LogicalResult ProgramPlanner::assignSlots() {
             *pageBytes,
             {BatchDimOp::create(builder, op.getLoc(), create.getBatch(), BatchDimKind::Pages)}};
       } else if (isa<CacheType>(result.getType()) || outputs.contains(result)) {
-        resultSlots.push_back(-1);
+        held.push_back(-1);
         continue;
       } else {
         bytes = getBytes(result);
       }
-      int32_t slot = allocate(bytes);
-      resultSlots.push_back(slot);
       auto last = lastUse.find(result);
-      ends.push_back({last == lastUse.end() ? order[&op] : last->second, slot});
+      held.push_back(int32_t(lifetimes.size()));
+      lifetimes.push_back({order[&op], last == lastUse.end() ? order[&op] : last->second, bytes});
     }
+  }
+  SmallVector<SmallVector<unsigned>> slots = shareSlots(lifetimes);
+  SmallVector<int32_t> slotOf(lifetimes.size());
+  for (auto [slot, values] : llvm::enumerate(slots))
+    for (unsigned value : values)
+      slotOf[value] = int32_t(slot);
+  for (auto &[op, held] : holders) {
+    for (int32_t &number : held)
+      number = number < 0 ? number : slotOf[size_t(number)];
     if (auto dispatch = dyn_cast<plan::DispatchOp>(op))
-      dispatch.setSlots(resultSlots);
+      dispatch.setSlots(held);
     else
-      op.setAttr("slot", builder.getI32IntegerAttr(resultSlots.front()));
-    // A slot is free once the last reader has run.
-    llvm::erase_if(ends, [&](auto end) {
-      if (end.first > order[&op])
-        return false;
-      slots[end.second].isFree = true;
-      return true;
-    });
+      op->setAttr("slot", builder.getI32IntegerAttr(held.front()));
   }
   builder.setInsertionPoint(block.getTerminator());
   for (auto [index, slot] : llvm::enumerate(slots)) {
-    Value bytes = product(slot.bytes.coefficient, slot.bytes.factors);
+    const SymbolicBytes &largest = lifetimes[slot.front()].bytes;
+    Value bytes = product(largest.coefficient, largest.factors);
     plan::SlotOp::create(builder, program.getLoc(), index, bytes);
   }
   numSlots += slots.size();

@@ -47,6 +47,46 @@ func.func @chain(%x: tensor<?x8xf32> {plan.name = "x"}) -> (tensor<?x8xf32> {pla
   return %1 : tensor<?x8xf32>
 }
 
+// The largest values choose first: a small one never keeps a large slot from a large one, so no slot is added for it.
+// CHECK-LABEL: plan.program @sizes
+// CHECK: plan.dispatch @neg_fixed{{.*}} slots [0]
+// CHECK: plan.dispatch @shrink{{.*}} slots [1]
+// CHECK: plan.dispatch @halve{{.*}} slots [2]
+// CHECK: plan.dispatch @grow{{.*}} slots [0]
+// CHECK: plan.dispatch @join{{.*}} slots [-1]
+// CHECK: plan.slot 0 bytes(%c128)
+// CHECK: plan.slot 1 bytes(%c32)
+// CHECK: plan.slot 2 bytes(%c32)
+// CHECK-NOT: plan.slot
+plan.kernel @neg_fixed(%x: tensor<4x8xf32>) -> tensor<4x8xf32> attributes {schedule = #plan.schedule<rows>} {
+  %0 = arith.negf %x : tensor<4x8xf32>
+  plan.yield %0 : tensor<4x8xf32>
+}
+plan.kernel @shrink(%x: tensor<4x8xf32>) -> tensor<4x2xf32> attributes {schedule = #plan.schedule<rows>} {
+  %0 = tensor.extract_slice %x[0, 0] [4, 2] [1, 1] : tensor<4x8xf32> to tensor<4x2xf32>
+  plan.yield %0 : tensor<4x2xf32>
+}
+plan.kernel @halve(%x: tensor<4x2xf32>) -> tensor<4x2xf32> attributes {schedule = #plan.schedule<rows>} {
+  %0 = arith.negf %x : tensor<4x2xf32>
+  plan.yield %0 : tensor<4x2xf32>
+}
+plan.kernel @grow(%x: tensor<4x2xf32>) -> tensor<4x8xf32> attributes {schedule = #plan.schedule<rows>} {
+  %0 = tensor.concat dim(1) %x, %x, %x, %x : (tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32>) -> tensor<4x8xf32>
+  plan.yield %0 : tensor<4x8xf32>
+}
+plan.kernel @join(%x: tensor<4x8xf32>, %y: tensor<4x2xf32>, %z: tensor<4x2xf32>) -> tensor<4x12xf32> attributes {schedule = #plan.schedule<rows>} {
+  %0 = tensor.concat dim(1) %x, %y, %z : (tensor<4x8xf32>, tensor<4x2xf32>, tensor<4x2xf32>) -> tensor<4x12xf32>
+  plan.yield %0 : tensor<4x12xf32>
+}
+func.func @sizes(%x: tensor<4x8xf32>) -> tensor<4x12xf32> {
+  %large = plan.dispatch @neg_fixed(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %small = plan.dispatch @shrink(%large) : (tensor<4x8xf32>) -> tensor<4x2xf32>
+  %other = plan.dispatch @halve(%small) : (tensor<4x2xf32>) -> tensor<4x2xf32>
+  %again = plan.dispatch @grow(%other) : (tensor<4x2xf32>) -> tensor<4x8xf32>
+  %all = plan.dispatch @join(%again, %small, %other) : (tensor<4x8xf32>, tensor<4x2xf32>, tensor<4x2xf32>) -> tensor<4x12xf32>
+  return %all : tensor<4x12xf32>
+}
+
 // Sites with another window have pages of their own; rows come from the batch; a grid of items times heads.
 // CHECK-LABEL: plan.program @groups
 // CHECK-SAME: !tfm.cache<2x4x4xf32> {plan.group = 0 : i64, plan.offset = 0 : i64}
