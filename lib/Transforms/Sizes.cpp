@@ -62,6 +62,8 @@ Value SizeResolver::getSize(Value value, int64_t dim) {
     }
     return sum;
   }
+  if (auto cast = dyn_cast<tensor::CastOp>(op))
+    return getSize(cast.getSource(), dim);
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
     return resolve(expand.getMixedOutputShape()[dim], loc);
   if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op);

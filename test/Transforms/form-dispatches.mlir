@@ -129,3 +129,16 @@ func.func @mixture(%x: tensor<?x6xf32>) -> tensor<?x6xf32> {
   %y = arith.addf %x, %s : tensor<?x6xf32>
   return %y : tensor<?x6xf32>
 }
+
+// -----
+
+// A cast is as large as what it casts.
+// CHECK: func.func @casts
+// CHECK: plan.dispatch @cast(%{{.*}}) sizes(%c13)
+// CHECK: %[[N:.*]] = tensor.dim %arg1, %c0
+// CHECK: plan.dispatch @cast_0(%arg1) sizes(%[[N]], %c7)
+func.func @casts(%x: tensor<13x7xf32>, %y: tensor<?x7xf32>) -> (tensor<?x7xf32>, tensor<?x?xf32>) {
+  %0 = tensor.cast %x : tensor<13x7xf32> to tensor<?x7xf32>
+  %1 = tensor.cast %y : tensor<?x7xf32> to tensor<?x?xf32>
+  return %0, %1 : tensor<?x7xf32>, tensor<?x?xf32>
+}

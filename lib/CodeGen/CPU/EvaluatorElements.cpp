@@ -29,7 +29,7 @@ static bool isNativeMath(Operation *op) {
   return isa<math::AbsFOp, math::AbsIOp, math::CeilOp, math::FloorOp, math::RoundOp,
              math::RoundEvenOp, math::TruncOp, math::SqrtOp, math::FmaOp, math::CopySignOp,
              math::CtPopOp, math::CountLeadingZerosOp, math::CountTrailingZerosOp, math::IsFiniteOp,
-             math::IsInfOp, math::IsNaNOp, math::IsNormalOp>(op);
+             math::IsNaNOp>(op);
 }
 
 LaneValue Evaluator::apply(Operation *op, unsigned result, ArrayRef<LaneValue> operands) {

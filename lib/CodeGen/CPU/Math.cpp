@@ -331,6 +331,16 @@ Value ingot::codegen::emitMath(KernelBuilder &kb, Operation *op, ValueRange oper
         });
       })
       .Case<math::RsqrtOp>([&](auto) { return kb.fdiv(f.c(1), kb.make<math::SqrtOp>(x)); })
+      .Case<math::IsInfOp>(
+          [&](auto) { return kb.fcmp(CmpFPredicate::OEQ, f.abs(x), f.infinity()); })
+      .Case<math::IsNormalOp>([&](auto isNormal) {
+        // Of the type that the graph has: narrow ones are wider here.
+        auto type = cast<FloatType>(getElementTypeOrSelf(isNormal.getOperand().getType()));
+        double least =
+            llvm::APFloat::getSmallestNormalized(type.getFloatSemantics()).convertToDouble();
+        return kb.andi(kb.fcmp(CmpFPredicate::OGE, f.abs(x), f.c(least)),
+                       kb.fcmp(CmpFPredicate::OLT, f.abs(x), f.infinity()));
+      })
       .Case<math::ClampFOp>([&](auto) {
         Value low = kb.select(kb.fcmp(CmpFPredicate::OLT, x, operands[1]), operands[1], x);
         return kb.select(kb.fcmp(CmpFPredicate::OGT, low, operands[2]), operands[2], low);
