@@ -334,8 +334,9 @@ struct Lifetime {
 /// lives, so no slot grows.
 static SmallVector<SmallVector<unsigned>> shareSlots(ArrayRef<Lifetime> lifetimes) {
   SmallVector<unsigned> bySize(llvm::to_vector(llvm::seq<unsigned>(0, lifetimes.size())));
-  llvm::stable_sort(bySize, [&](unsigned a, unsigned b) {
-    return lifetimes[a].bytes.coefficient > lifetimes[b].bytes.coefficient;
+  llvm::sort(bySize, [&](unsigned a, unsigned b) {
+    int64_t sizeOfA = lifetimes[a].bytes.coefficient, sizeOfB = lifetimes[b].bytes.coefficient;
+    return sizeOfA != sizeOfB ? sizeOfA > sizeOfB : a < b;
   });
   SmallVector<SmallVector<unsigned>> slots;
   for (unsigned value : bySize) {
