@@ -3,6 +3,7 @@
 #include "TestFiles.h"
 #include "TestModule.h"
 #include "ingot/Artifact/ArtifactWriter.h"
+#include "ingot/Artifact/Format.h"
 #include "ingot/Schema/ingot_generated.h"
 #include <csignal>
 #include <sys/resource.h>
@@ -336,6 +337,19 @@ TEST(Artifact, StreamsWeights) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_LT(WEXITSTATUS(status), 32) << "MiB";
+
+  // The runtime maps so many weights by huge pages, which they therefore begin with.
+  std::string file = readFile(fixture.out / "m.ingot");
+  std::vector<uint64_t> head((readAt<uint64_t>(file, 24) + 7) / 8);
+  memcpy(head.data(), file.data() + 64, readAt<uint64_t>(file, 24));
+  uint64_t longest = 0;
+  for (const fb::Segment *segment : *fb::GetArtifact(head.data())->segments()) {
+    if (segment->length() < kLongSegmentBytes)
+      continue;
+    EXPECT_EQ(segment->offset() % kHugePageBytes, 0u);
+    longest = std::max(longest, segment->length());
+  }
+  EXPECT_GT(longest, 100000000u);
 }
 
 } // namespace
