@@ -50,7 +50,7 @@ def run_unit(folder):
     """Runs every GoogleTest program, as many at a time as there are processors; returns (passed, failed, skipped)."""
     programs = [ROOT / folder / "unit" / name for name in sorted((ROOT / folder / "unit" / "programs.txt").read_text().split())]
     totals = [0, 0, 0]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         # The others are tools that lit tests use.
         for counts, text in pool.map(run_program, filter(pathlib.Path.exists, programs)):
             totals = [total + count for total, count in zip(totals, counts)]

@@ -205,7 +205,7 @@ double measureLoop(unsigned threads, const Effort &effort, void (*loop)(uint64_t
 } // namespace
 
 Limits ingot::measureLimits(unsigned threads, bool quick) {
-  Effort effort = {uint64_t(quick ? 96 : 256) << 20, quick ? 3 : 5, quick ? 0.002 : 0.01};
+  Effort effort = {uint64_t(256) << 20, quick ? 3 : 5, quick ? 0.002 : 0.01};
   Limits limits;
   limits.readGBs = measureRead(threads, effort);
 #if defined(__x86_64__)

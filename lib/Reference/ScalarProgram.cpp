@@ -213,6 +213,10 @@ static double maximum(double a, double b) {
 }
 static double minimum(double a, double b) { return -maximum(-a, -b); }
 
+static double smallestNormal(FloatFormat format) {
+  return format == FloatFormat::F64 ? 0x1p-1022 : format == FloatFormat::F16 ? 0x1p-14 : 0x1p-126;
+}
+
 static const char kDivision[] = "division by zero, or with a quotient that does not fit";
 static const char kShift[] = "shift by at least the width of the number";
 static const char kConversion[] = "number that does not fit the integer type it is converted to";
@@ -503,7 +507,7 @@ const char *ScalarOp::evaluate(const Scalar *x, Scalar &out) const {
     i = std::isnan(x[0].f);
     break;
   case Opcode::IsNormal:
-    i = std::isnormal(x[0].f);
+    i = std::isfinite(x[0].f) && std::fabs(x[0].f) >= smallestNormal(operand.format);
     break;
   case Opcode::Log:
     f = std::log(x[0].f);

@@ -28,27 +28,21 @@ template <typename T> T readAt(const void *base, size_t offset) {
 }
 
 /// Maps a whole file for reading, from a multiple of a huge page on, so that its huge pages can be
-/// mapped as such; asks for such pages where they are read from the disk.
+/// mapped as such; asks for such pages where they are read from the disk. That is also the way to
+/// read ahead: MADV_WILLNEED would fill the cache with small pages.
 void *mapFile(int fd, uint64_t length) {
   constexpr uint64_t kHugePageBytes = uint64_t(2) << 20;
+  // Room for the file and for moving it up to where a huge page begins.
   void *room =
       mmap(nullptr, length + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (room == MAP_FAILED)
     return room;
-  char *begin = static_cast<char *>(room), *end = begin + length + kHugePageBytes;
-  uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  char *first = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(begin) + kHugePageBytes - 1) /
-                                         kHugePageBytes * kHugePageBytes);
-  char *last = first + (length + page - 1) / page * page;
-  if (first > begin)
-    munmap(begin, static_cast<size_t>(first - begin));
-  if (last < end)
-    munmap(last, static_cast<size_t>(end - last));
-  void *mapped = mmap(first, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-  if (mapped == MAP_FAILED)
-    munmap(first, length);
-  else
-    madvise(mapped, length, MADV_HUGEPAGE); // advice: may fail without harm
+  munmap(room, length + kHugePageBytes);
+  // Only a wish: another thread may have taken the room.
+  void *wish = reinterpret_cast<void *>(roundUp(reinterpret_cast<uintptr_t>(room), kHugePageBytes));
+  void *mapped = mmap(wish, length, PROT_READ, MAP_SHARED, fd, 0);
+  if (mapped != MAP_FAILED && madvise(mapped, length, MADV_HUGEPAGE) != 0)
+    madvise(mapped, length, MADV_WILLNEED);
   return mapped;
 }
 } // namespace

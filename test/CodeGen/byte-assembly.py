@@ -51,7 +51,8 @@ for weights, target, pattern, wanted in CASES:
     for loop in innermost_code(lines):
         count = sum(bool(re.match(pattern, line)) for line in loop)
         counts.append(count)
-        asked.append(sum(line.startswith("prefetch") for line in loop))
+        asked.append(len({line for line in loop if line.startswith("prefetch")}))
+        # LLVM puts what is asked for behind four loads together, of the words of a block of 4 bits.
         if any(all(line.startswith("prefetch") for line in loop[i:i + 5]) for i in range(len(loop) - 4)):
             problems.append(f"{weights}, {target}: a burst of prefetches:\n  " + "\n  ".join(loop))
         # LLVM parks a vector that is used once a round; sums and weights are not among them.

@@ -685,7 +685,7 @@ def PlanBuffers : Pass<"plan-buffers", "::mlir::ModuleOp"> {
   let description = [{
     Every public function becomes a `plan.program`: calls are replaced by the dispatches of the callee, every
     size is expressed by dimensions of inputs and sizes of batches, dispatches get their grid and cost, values
-    whose lives do not overlap share slots of the arena, and caches get their place in the pages of a group
+    whose lives do not overlap share slots of the arena (the largest choose first, so no slot grows), and caches get their place in the pages of a group
     (sites with the same sliding window share a page table). Every result is memory of its own that a dispatch
     writes: an argument, a constant or a value that is returned again is copied.
 

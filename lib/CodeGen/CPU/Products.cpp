@@ -172,14 +172,23 @@ void PanelProducts::tiles(const Rows &x, Value rowCount, Value panel, int64_t la
                           Value sums, Steps steps) {
   // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
   Value begin = kb.c(0);
+  // Of many rows the first tile asks for the next block, for all.
+  bool isMany = fromSlab || arithmetic == Arithmetic::Pairs;
+  auto first = [&] {
+    tilesOfRows(x, kb.c(0), tileRows, panel, lanes, fromSlab, /*asks=*/true, sums, steps);
+  };
   if (fromSlab) {
-    // The first tile asks for the next block, for all.
-    tilesOfRows(x, begin, tileRows, panel, lanes, fromSlab, /*asks=*/true, sums, steps);
+    first();
     begin = kb.c(tileRows);
+  } else if (isMany) {
+    Value isWhole = kb.lt(kb.c(tileRows - 1), rowCount);
+    kb.branch(isWhole, first);
+    begin = kb.select(isWhole, kb.c(tileRows), begin);
   }
   emission.rowTiles(kb.sub(rowCount, begin), tileRows, [&](Value row, int64_t rows) {
-    // Few rows of wide numbers take no longer than memory does.
-    bool asks = !fromSlab && (arithmetic == Arithmetic::Bytes || rows == tileRows);
+    // Few rows of wide numbers take no longer than memory does. Few tiles of bytes all ask, which
+    // costs less than another tile's code.
+    bool asks = !isMany && (arithmetic == Arithmetic::Bytes || rows == tileRows);
     tilesOfRows(x, kb.add(row, begin), rows, panel, lanes, fromSlab, asks, sums, steps);
   });
 }
@@ -323,6 +332,10 @@ void PanelProducts::tile(const Rows &x, int64_t rows, int64_t vectors, const Sou
     for (int64_t v = 0; v < vectors; v += width) {
       Source part = source;
       part.firstVector = kb.add(source.firstVector, v);
+      int64_t parts = llvm::divideCeil(vectors, width);
+      if (part.ahead.first)
+        part.ahead.share = kb.add(kb.mul(source.ahead.share, parts), v / width);
+      part.ahead.shares *= parts;
       tile(x, rows, std::min(width, vectors - v), part, kb.gep(into, v * kLanes, kb.f32), steps);
     }
     return;

@@ -165,7 +165,8 @@ void ingot::importer::fillDebertaV2(Config &config, StringRef head, EncoderSpec 
     // The newer head has no matrix of its own.
     decoder.tied |= !older;
     if (!older && stack.embeddingSize != stack.hidden)
-      config.error("legacy", "expected true where embedding_size is not the hidden size, got false");
+      config.error("legacy",
+                   "expected true where embedding_size is not the hidden size, got false");
     result.output = "logits";
     result.steps = {transform, decoder};
   } else if (head == "ForSequenceClassification" || head == "ForMultipleChoice") {
