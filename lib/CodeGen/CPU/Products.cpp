@@ -101,9 +101,8 @@ void PanelProducts::eachPanel(const Panels &panels, Value sums,
 void PanelProducts::oneRow(Value x, const Panels &panels, Value sums, int64_t whole) {
   int64_t perTurn = whole;
   if (emission.target.streams() > 1) {
-    int64_t unit = layout.block ? 32 : 8, perLine = layout.block ? 32 * layout.block->groups : 1;
-    int64_t bytes = layout.rows * layout.elementBytes * unit / perLine;
-    perTurn = std::max<int64_t>(kTurnBytes / bytes, 1) * unit;
+    int64_t unit = layout.block ? 32 : 8;
+    perTurn = std::max<int64_t>(kTurnBytes / bytesOf(unit, layout.rows), 1) * unit;
   }
   kb.loop(kb.c(0), kb.c(whole), kb.c(perTurn), [&](Value begin) {
     Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
