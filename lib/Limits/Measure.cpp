@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <sys/mman.h>
@@ -28,8 +29,14 @@ double nowSeconds() {
   return duration<double>(steady_clock::now().time_since_epoch()).count();
 }
 
-/// Runs `work(thread)` on all threads at once, `repeat` times, an odd number; returns the median
-/// time.
+/// The middle one, of an even number the upper one.
+double median(std::vector<double> values) {
+  auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Runs `work(thread)` on all threads at once, `repeat` times; returns the median time.
 double usualTime(unsigned threads, int repeat, const std::function<void(unsigned)> &work) {
   std::vector<double> times;
   for (int r = 0; r < repeat; ++r) {
@@ -53,8 +60,7 @@ double usualTime(unsigned threads, int repeat, const std::function<void(unsigned
       worker.join();
     times.push_back(nowSeconds() - begin);
   }
-  std::nth_element(times.begin(), times.begin() + repeat / 2, times.end());
-  return times[static_cast<size_t>(repeat / 2)];
+  return median(std::move(times));
 }
 
 /// Where results go, so that no loop is removed.
@@ -205,7 +211,9 @@ double measureLoop(unsigned threads, const Effort &effort, void (*loop)(uint64_t
 } // namespace
 
 Limits ingot::measureLimits(unsigned threads, bool quick) {
-  Effort effort = {uint64_t(256) << 20, quick ? 3 : 5, quick ? 0.002 : 0.01};
+  // All threads together read more than the caches of a processor hold.
+  uint64_t readMiB = quick ? std::max(96u, 256 / std::max(threads, 1u)) : 256;
+  Effort effort = {readMiB << 20, quick ? 3 : 5, quick ? 0.002 : 0.01};
   Limits limits;
   limits.readGBs = measureRead(threads, effort);
 #if defined(__x86_64__)
@@ -246,8 +254,7 @@ Limits ingot::medianOf(const std::vector<Limits> &samples) {
     std::vector<double> rates;
     for (const Limits &sample : samples)
       rates.push_back(sample.*rate);
-    std::nth_element(rates.begin(), rates.begin() + rates.size() / 2, rates.end());
-    limits.*rate = rates[rates.size() / 2];
+    limits.*rate = median(std::move(rates));
   }
   return limits;
 }

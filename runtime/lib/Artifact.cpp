@@ -28,8 +28,7 @@ template <typename T> T readAt(const void *base, size_t offset) {
 }
 
 /// Maps a whole file for reading, from a multiple of a huge page on, so that its huge pages can be
-/// mapped as such; asks for such pages where they are read from the disk. That is also the way to
-/// read ahead: MADV_WILLNEED would fill the cache with small pages.
+/// mapped as such.
 void *mapFile(int fd, uint64_t length) {
   constexpr uint64_t kHugePageBytes = uint64_t(2) << 20;
   // Room for the file and for moving it up to where a huge page begins.
@@ -40,10 +39,7 @@ void *mapFile(int fd, uint64_t length) {
   munmap(room, length + kHugePageBytes);
   // Only a wish: another thread may have taken the room.
   void *wish = reinterpret_cast<void *>(roundUp(reinterpret_cast<uintptr_t>(room), kHugePageBytes));
-  void *mapped = mmap(wish, length, PROT_READ, MAP_SHARED, fd, 0);
-  if (mapped != MAP_FAILED && madvise(mapped, length, MADV_HUGEPAGE) != 0)
-    madvise(mapped, length, MADV_WILLNEED);
-  return mapped;
+  return mmap(wish, length, PROT_READ, MAP_SHARED, fd, 0);
 }
 } // namespace
 
@@ -73,6 +69,7 @@ Error Artifact::open(const char *path) {
   if (address == MAP_FAILED)
     return makeError(INGOT_IO, "%s: cannot be mapped: %s", path, strerror(errno));
   mapping = address;
+  hugePages = madvise(address, length, MADV_HUGEPAGE) == 0;
 
   uint64_t headOffset = 0;
   INGOT_TRY(readPreamble(headOffset));

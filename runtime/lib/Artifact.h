@@ -34,6 +34,8 @@ public:
   const char *segmentData(unsigned index) const {
     return static_cast<const char *>(mapping) + root().segments()->Get(index)->offset();
   }
+  /// Whether what is not in memory is read from the disk by huge pages, and so ahead.
+  bool readsAhead() const { return hugePages; }
   /// Hashes chunk `chunk` of a segment and compares.
   bool chunkIsIntact(unsigned segment, unsigned chunk) const;
   /// The error for a chunk that is not.
@@ -45,6 +47,7 @@ private:
   std::string filePath;
   int fd = -1;
   void *mapping = nullptr;
+  bool hugePages = false;
   uint64_t length = 0;
   uint64_t headLength = 0;
   uint32_t version = 0;

@@ -72,6 +72,10 @@ Error ingot_model::checkHashes() {
     const fb::Segment &segment = *segments.Get(s);
     if (segment.kind() == fb::SegmentKind::Weights && options.trust)
       continue;
+    // Hashing would otherwise wait for each page. Where there are huge ones, this would fill the
+    // cache with small ones.
+    if (segment.kind() == fb::SegmentKind::Weights && !artifact.readsAhead())
+      madvise(const_cast<char *>(artifact.segmentData(s)), segment.length(), MADV_WILLNEED);
     for (unsigned c = 0; c < segment.hashes()->size(); ++c) {
       uint64_t bytes = std::min(kChunkBytes, segment.length() - c * kChunkBytes);
       job.chunks.push_back({s, c, bytes});

@@ -51,7 +51,10 @@ for weights, target, pattern, wanted in CASES:
     for loop in innermost_code(lines):
         count = sum(bool(re.match(pattern, line)) for line in loop)
         counts.append(count)
-        asked.append(len({line for line in loop if line.startswith("prefetch")}))
+        prefetches = [line for line in loop if line.startswith("prefetch")]
+        asked.append(len(prefetches))
+        if len(set(prefetches)) < len(prefetches):
+            problems.append(f"{weights}, {target}: a line is asked for twice:\n  " + "\n  ".join(loop))
         # LLVM puts what is asked for behind four loads together, of the words of a block of 4 bits.
         if any(all(line.startswith("prefetch") for line in loop[i:i + 5]) for i in range(len(loop) - 4)):
             problems.append(f"{weights}, {target}: a burst of prefetches:\n  " + "\n  ".join(loop))

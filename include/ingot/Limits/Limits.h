@@ -27,8 +27,8 @@ struct Limits {
 };
 
 /// Measures this machine by short loops on `threads` threads at once, with the best instructions
-/// for each job that the processor has, and on 256 MiB of memory a thread. Takes about a second;
-/// `quick` less than half of that.
+/// for each job that the processor has, and on 256 MiB of memory a thread; `quick` takes fewer and
+/// shorter runs, and of three threads or more 96 MiB each.
 Limits measureLimits(unsigned threads, bool quick = false);
 
 /// Each rate's median (the upper one of an even number). Rates wander from second to second, so

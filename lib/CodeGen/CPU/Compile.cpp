@@ -48,7 +48,7 @@ static void addConversion(PassManager &manager) {
 //===----------------------------------------------------------------------===//
 
 /// Sanitizers look at our code, not at LLVM, whose optimizations would be most of the time of their
-/// tests. Without them a result has the same bits.
+/// tests.
 #ifdef INGOT_QUICK_KERNELS
 static constexpr bool optimizes = false;
 #else

@@ -339,9 +339,12 @@ TEST(Artifact, StreamsWeights) {
   EXPECT_LT(WEXITSTATUS(status), 32) << "MiB";
 
   // The runtime maps so many weights by huge pages, which they therefore begin with.
-  std::string file = readFile(fixture.out / "m.ingot");
-  std::vector<uint64_t> head((readAt<uint64_t>(file, 24) + 7) / 8);
-  memcpy(head.data(), file.data() + 64, readAt<uint64_t>(file, 24));
+  std::ifstream file(fixture.out / "m.ingot", std::ios::binary);
+  std::string preamble(64, 0);
+  file.read(preamble.data(), 64);
+  std::vector<uint64_t> head((readAt<uint64_t>(preamble, 24) + 7) / 8);
+  file.read(reinterpret_cast<char *>(head.data()), readAt<uint64_t>(preamble, 24));
+  ASSERT_TRUE(file.good());
   uint64_t longest = 0;
   for (const fb::Segment *segment : *fb::GetArtifact(head.data())->segments()) {
     if (segment->length() < kLongSegmentBytes)
