@@ -320,7 +320,8 @@ static Value normWeight(GraphBuilder &g, const std::string &name, ArrayRef<int64
 }
 
 Value DecoderBuilder::emitNorm(GraphBuilder &g, const NormSpec &norm, Value x, WeightFn weight) {
-  if (norm.kind == NormSpec::None)
+  if (norm.kind == NormSpec::None ||
+      (norm.optional && !checkpoint.tensors.find(fullName(norm.name + ".weight", 0))))
     return x;
   GraphBuilder::At at(g, prefix + norm.name);
   ArrayRef<int64_t> shape = cast<RankedTensorType>(x.getType()).getShape();

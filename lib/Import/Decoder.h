@@ -53,6 +53,8 @@ struct NormSpec {
   bool perHead = false;
   /// The factor is name.weight + offset.
   double offset = 0;
+  /// Where the checkpoint has no weights for it, there is no norm.
+  bool optional = false;
 
   /// The same norm with other weights.
   NormSpec named(llvm::StringRef other) const {
@@ -60,7 +62,7 @@ struct NormSpec {
     result.name = other.str();
     return result;
   }
-  auto key() const { return std::tie(kind, eps, name, affine, bias, perHead, offset); }
+  auto key() const { return std::tie(kind, eps, name, affine, bias, perHead, offset, optional); }
 };
 
 /// Attention with linear biases: scores get slope * (key position - query position), one slope for

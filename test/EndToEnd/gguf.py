@@ -52,6 +52,8 @@ CASES = [
     ("bloom", dict(n_head=6), {}),
     ("mpt", {}, {}),
     ("mpt", dict(n_heads=4, attn_config={"clip_qkv": 0.5}), {}),
+    # Norms of queries and keys, which the code has that MPT was published with.
+    ("mpt", dict(attn_config={"qk_ln": True}), dict(norms=["transformer.blocks.*.attn.q_ln", "transformer.blocks.*.attn.k_ln"])),
     ("olmo", dict(clip_qkv=0.5), {}),
     ("olmo2", {}, {}),
     ("exaone4", {}, {}),
@@ -140,6 +142,8 @@ for number, (family, changes, options) in enumerate(CASES):
             directory.mkdir(exist_ok=True)
             (directory / "config.json").write_text(json.dumps({**config_of(family), **changes}))
             run("ingot-import-test", "--invent", directory)
+        for norm in options.pop("norms", []):
+            checkpoint.extend(directory, {f"{norm.replace('*', str(i))}.weight": ("F32", [24]) for i in range(2)})
         gguf.convert(directory, f"{stem}.gguf" if single else stem, **options)
         model = f"{stem}.gguf" if single else f"{stem}-00001-of-{options['parts']:05}.gguf"
         expected = interpreted(directory, directory, f"{stem}-directory")

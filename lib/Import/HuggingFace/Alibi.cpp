@@ -125,7 +125,13 @@ void ingot::importer::fillMpt(Config &config, DecoderSpec &spec) {
   if (Config *fields = config.child("attn_config")) {
     attention.clip = readSoftcap(*fields, "clip_qkv", 0);
     attention.scale = fields->positive("softmax_scale", attention.scale);
-    fields->onlyFalse("qk_ln");
+    // The library has no such norms; checkpoints of the code that they were published with do.
+    if (fields->flag("qk_ln", false)) {
+      NormSpec ofHeads = norm;
+      ofHeads.optional = attention.normsAllHeads = true;
+      attention.queryNorm = ofHeads.named("blocks.*.attn.q_ln");
+      attention.keyNorm = ofHeads.named("blocks.*.attn.k_ln");
+    }
     fields->onlyFalse("prefix_lm");
   }
   // Slopes 2^(-8 i / n) of the next power of two n: every second one, then the others.

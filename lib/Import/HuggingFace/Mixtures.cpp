@@ -1,6 +1,7 @@
 //===- Mixtures.cpp - families whose feed-forward networks are mixtures of experts ------------===//
 
 #include "Families.h"
+#include <cmath>
 
 using namespace ingot::importer;
 
@@ -106,10 +107,20 @@ void ingot::importer::fillOlmoe(Config &config, DecoderSpec &spec) {
 }
 
 void ingot::importer::fillGptOss(Config &config, DecoderSpec &spec) {
-  if (!config.has("rope_parameters") && !config.has("rope_scaling"))
-    config.error("rope_parameters|rope_scaling", "expected the parameters of the positions");
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
   LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "", {150000});
+  // A file that says nothing means the scaling of the published models.
+  if (!config.has("rope_parameters") && !config.has("rope_scaling")) {
+    RotaryScaling scaling;
+    scaling.kind = RotaryScaling::Yarn;
+    scaling.factor = 32;
+    scaling.originalLength = 4096;
+    scaling.truncate = false;
+    RotaryTable &table = spec.rotaries.front();
+    table.frequencies =
+        rotaryFrequencies(config.positive("rope_theta", 150000), layer.attention.headDim, scaling);
+    table.magnitude = 0.1 * std::log(scaling.factor) + 1;
+  }
   layer.attention.setBias(config.flag("attention_bias", true));
   layer.attention.sinks = "layers.*.self_attn.sinks";
   MixtureSpec &mixture = layer.mixture =

@@ -120,6 +120,9 @@ void RotaryReader::read(StringRef type, double theta, RotaryTable &table) {
   } else if (type == "linear") {
     scaling.kind = RotaryScaling::Linear;
     scaling.factor = object.positive("factor");
+  } else if (type == "proportional") {
+    scaling.kind = RotaryScaling::Linear;
+    scaling.factor = object.positive("factor", 1);
   } else if (type == "dynamic") {
     table.growth = object.number("factor", 1, 1e9);
     table.changeLength = spec.context;
@@ -149,16 +152,19 @@ std::optional<size_t> importer::readRotaryTable(Config &config, Config *object, 
     if (is_contained(names, type))
       type = "longrope";
   }
-  const StringRef types[] = {"default", "dynamic", "linear", "llama3", "longrope", "yarn"};
+  const StringRef types[] = {"default",  "dynamic",      "linear", "llama3",
+                             "longrope", "proportional", "yarn"};
   if (!is_contained(types, type)) {
     object->error(typeName, "expected one of " + join(std::begin(types), std::end(types), ", ") +
                                 ", got " + quote(type));
     return std::nullopt;
   }
-  if (!fields.defaultPartial && partial != 1)
+  // The first pairs of the head's own frequencies, and no angle for the others.
+  bool keepsAll = type == "proportional";
+  if (!fields.defaultPartial && partial != 1 && !keepsAll)
     partialIn->error(partialName, "expected 1 in this family, got " + toText(json::Value(partial)));
   // Frequencies in steps of two make whole pairs of an odd number, if the head has room for them.
-  int64_t size = int64_t(double(headDim) * partial);
+  int64_t size = keepsAll ? headDim : int64_t(double(headDim) * partial);
   bool takesOdd = type != "dynamic" && type != "yarn" && size < headDim;
   if (size < 1 || (size % 2 != 0 && !takesOdd)) {
     config.error("head_dim",
@@ -167,6 +173,9 @@ std::optional<size_t> importer::readRotaryTable(Config &config, Config *object, 
   }
   RotaryTable table;
   RotaryReader(config, object ? *object : config, spec, size).read(type, theta, table);
+  if (keepsAll)
+    std::fill(table.frequencies.begin() + int64_t(std::floor(partial * double(headDim) / 2)),
+              table.frequencies.end(), 0.0f);
   auto isFinite = [](float f) { return std::isfinite(f); };
   if (!all_of(table.frequencies, isFinite) || !all_of(table.longFrequencies, isFinite))
     config.error(object ? name : fields.theta,

@@ -50,6 +50,9 @@ def table():
     case("glm", {**old, "partial_rotary_factor": 0.5}, {"partial_rotary_factor": 0.25})
     case("glm", {**old, "partial_rotary_factor": 0.5}, {"rope_theta": 500.0})
     case("mpt", {}, {"attn_config": {"clip_qkv": 1.0}})
+    # The library has no such norms, nor has a checkpoint of the library.
+    same("mpt", {}, {"attn_config.qk_ln": True})
+    covered["mpt"].add("attn_config.qk_ln")
     for kind in ("full_attention", "sliding_attention"):
         case("gemma3_text", {}, {f"rope_parameters.{kind}": {"rope_theta": 5.0}})
     scaled = {"rope_parameters": REMOVE, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}

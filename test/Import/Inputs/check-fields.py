@@ -136,7 +136,12 @@ def table():
     case("gpt_oss", {"rope_parameters": LINEAR}, {"rope_parameters.factor": 3.0})
     same("gpt_oss", {"rms_norm_eps": 1e-5, "layer_types": LAYERS}, {
         "rms_norm_eps": REMOVE, "layer_types": REMOVE, "swiglu_limit": REMOVE, "swiglu_alpha": REMOVE, "hidden_act": "relu"})
-    refused("gpt_oss", {}, {"rope_parameters": REMOVE}, "expected the parameters of the positions")
+    # A file that says nothing of them means the positions of the published models.
+    PUBLISHED = {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+                 "original_max_position_embeddings": 4096, "rope_theta": 150000.0}
+    same("gpt_oss", {"head_dim": 16, "rope_parameters": PUBLISHED}, {"rope_parameters": REMOVE})
+    case("gpt_oss", {"head_dim": 16, "rope_parameters": REMOVE}, {"rope_theta": 500.0})
+    covered["gpt_oss"] |= {f"rope_parameters.{name}" for name in PUBLISHED}
 
     for family in checkpoint.LATENT:
         for field, value in (("hidden_size", 36), ("intermediate_size", 21), ("num_hidden_layers", 3), ("hidden_act", "relu"),
@@ -221,6 +226,13 @@ def table():
         covered["llama"] |= {spelling, spelling + ".rope_theta"}
         if spelling == "rope_scaling":
             case("llama", scaled(LLAMA3), {spelling + ".rope_theta": 5000.0})
+    # The first pairs of the head's own frequencies, whatever the others are.
+    PART = {**WIDE, "rope_parameters": {"rope_theta": 10000.0, "rope_type": "proportional", "partial_rotary_factor": 0.5}}
+    same("llama", {**WIDE, "rope_parameters": LINEAR}, {"rope_parameters.rope_type": "proportional"})
+    same("llama", PART, {"rope_parameters.partial_rotary_factor": 0.55})
+    case("llama", PART, {"rope_parameters.partial_rotary_factor": 0.25})
+    case("llama", PART, {"rope_parameters.rope_type": "linear", "rope_parameters.factor": 1.0, "rope_parameters.partial_rotary_factor": 1.0},
+         "rope_parameters.rope_type")
     case("llama", {**WIDE, "rope_parameters": {"rope_theta": 10000.0, **LLAMA3}}, {"original_max_position_embeddings": 48})
     refused("llama", {}, {"rope_scaling": {"type": "linear", "factor": 2.0}}, "expected nothing beside rope_parameters")
     refused("llama", {}, {"partial_rotary_factor": 0.5}, "expected 1 in this family, got 0.5")

@@ -216,6 +216,17 @@ def split(content):
     return json.loads(content[8:8 + length]), content[8 + length:]
 
 
+def extend(directory, tensors):
+    """Adds tensors to a checkpoint."""
+    path = pathlib.Path(directory, "model.safetensors")
+    header, data = split(path.read_bytes())
+    more, end = split(safetensors(tensors, seed=1)), len(data)
+    del more[0]["__metadata__"]
+    for name, info in more[0].items():
+        header[name] = {**info, "data_offsets": [end + offset for offset in info["data_offsets"]]}
+    path.write_bytes(wrap(json.dumps(header).encode(), data + more[1]))
+
+
 def write(directory, config, dtype="F32", shards=1, rename=None, change=None, files=None):
     """change: edits the dictionary of tensors; files: more files by name."""
     directory = pathlib.Path(directory)

@@ -95,7 +95,7 @@ FAMILIES = {
         "tie_word_embeddings": True, "attn_config": {"clip_qkv": None, "softmax_scale": None, "qk_ln": False}},
         {"d_model": 48, "n_layers": 3, "n_heads": 4, "max_seq_len": 33, "layer_norm_epsilon": 1e-3,
          "attn_config.clip_qkv": 2.0, "attn_config.softmax_scale": 2.0},
-        {"attn_config.qk_ln": (True, "expected false"), "attn_config.prefix_lm": (True, "expected false")}),
+        {"attn_config.prefix_lm": (True, "expected false")}),
     "nemotron": ("NemotronForCausalLM", {**LLAMA, "head_dim": 8, "norm_eps": 1e-5, "hidden_act": "relu2",
                                          "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False},
                  {**LLAMA_CASES, **PARTIAL, "head_dim": 16, "norm_eps": 1e-3, "attention_bias": True, "mlp_bias": True}, {}),

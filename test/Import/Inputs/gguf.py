@@ -100,7 +100,7 @@ LAYER = {
     "attn.k_proj": "attn_k", "attn.v_proj": "attn_v", "attn.out_proj": "attn_output", "attention.query_key_value": "attn_qkv",
     "self_attention.query_key_value": "attn_qkv", "self_attn.query_key_value": "attn_qkv", "attention.dense": "attn_output",
     "self_attention.dense": "attn_output", "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down",
-    "ln_attn": "attn_norm_2", "ln_mlp": "attn_norm", "norm_1": "attn_norm", "norm_2": "ffn_norm", "attn.Wqkv": "attn_qkv",
+    "ln_attn": "attn_norm_2", "ln_mlp": "attn_norm", "norm_1": "attn_norm", "norm_2": "ffn_norm", "attn.Wqkv": "attn_qkv", "attn.q_ln": "attn_q_norm", "attn.k_ln": "attn_k_norm",
     "ffn.up_proj": "ffn_up", "ffn.down_proj": "ffn_down", "self_attn.q_a_proj": "attn_q_a", "self_attn.q_b_proj": "attn_q_b",
     "self_attn.q_a_layernorm": "attn_q_a_norm", "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa",
     "self_attn.kv_a_layernorm": "attn_kv_a_norm", "self_attn.kv_b_proj": "attn_kv_b", "mlp.gate": "ffn_gate_inp",
