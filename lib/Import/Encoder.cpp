@@ -58,8 +58,8 @@ Value EncoderBuilder::emitStep(const HeadStep &step, Value x) {
       bias = parameter(name, {size});
     }
     x = top.linear(x, matrix, bias, /*transposed=*/false);
-    x = top.activation(x, step.activation);
   }
+  x = top.activation(x, step.activation);
   return emitNorm(top, step.norm, x, weight);
 }
 
@@ -127,7 +127,8 @@ FailureOr<OwningOpRef<ModuleOp>> EncoderBuilder::build() {
   info.layers = spec.stack.layers.size();
   info.hidden = spec.stack.hidden;
   const AttentionSpec &first = spec.stack.layers.front().attention;
-  info.heads = info.kvHeads = first.heads;
+  info.heads = first.heads;
+  info.kvHeads = first.kvHeads;
   info.headDim = first.headDim;
   info.tokenTypes = spec.stack.takesTypes() ? spec.stack.types : 0;
   info.outputs = outputs;

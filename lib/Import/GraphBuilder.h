@@ -14,6 +14,7 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Value.h"
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace ingot::importer {
@@ -51,6 +52,11 @@ enum class Activation {
   Sigmoid,
   Tanh
 };
+
+/// The function called `name`, as the framework spells it.
+std::optional<Activation> findActivation(llvm::StringRef name);
+/// All these names, for messages.
+std::string activationNames();
 
 class GraphBuilder {
 public:

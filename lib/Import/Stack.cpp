@@ -93,10 +93,12 @@ static StringRef findUnsupported(const StackLayerSpec &layer) {
     bool isCross = attention == &layer.cross;
     if (isCross && !layer.hasCross)
       continue;
-    if (attention->kvHeads != attention->heads || attention->groups != 1 || attention->valuesFirst)
-      return "key heads that several query heads share";
-    if (attention->queryNorm.kind != NormSpec::None || attention->keyNorm.kind != NormSpec::None)
-      return "norms of queries and keys";
+    if (attention->groups != 1 || attention->valuesFirst)
+      return "matrices in blocks by groups of heads";
+    if (isCross &&
+        (attention->kvHeads != attention->heads || attention->queryNorm.kind != NormSpec::None ||
+         attention->keyNorm.kind != NormSpec::None))
+      return "shared or normed keys in cross attention";
     if (attention->clip != 0 || attention->softcap != 0)
       return "caps of scores, queries or keys";
     if (!attention->sinks.empty())
@@ -112,8 +114,15 @@ static StringRef findUnsupported(const StackLayerSpec &layer) {
   }
   if (layer.feedForward.fused && !layer.feedForward.gated)
     return "a fused matrix without a gate";
-  for (const NormSpec *norm : {&layer.attentionNorm, &layer.crossNorm, &layer.feedForwardNorm})
-    if (!norm->affine || norm->perHead)
+  if (layer.postNorm ? layer.attentionPostNorm.kind || layer.feedForwardPostNorm.kind
+                     : layer.secondNorm.kind != NormSpec::None)
+    return "norms of branches after which there is a norm, or second ones before which there is "
+           "none";
+  for (const NormSpec *norm :
+       {&layer.attentionNorm, &layer.crossNorm, &layer.feedForwardNorm, &layer.attentionPostNorm,
+        &layer.feedForwardPostNorm, &layer.secondNorm, &layer.attention.queryNorm,
+        &layer.attention.keyNorm})
+    if (!norm->affine || norm->perHead || norm->optional)
       return "norms without weights or by heads";
   return "";
 }
@@ -178,18 +187,24 @@ ValueRange StackBuilder::callBody(Body &body, const StackLayerSpec &layer, Value
 
 Value StackBuilder::emitSelfAttention(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
   const AttentionSpec &attention = body.layer->attention;
-  int64_t size = attention.headDim, rows = attention.heads * size;
+  int64_t size = attention.headDim, rows = attention.heads * size, keys = attention.kvHeads * size;
   Value q, k, v;
   if (attention.fused) {
-    Value all = emitLinear(g, attention.query, 3 * rows, x, weight);
+    Value all = emitLinear(g, attention.query, rows + 2 * keys, x, weight);
     q = g.sliceLast(all, 0, rows);
-    k = g.sliceLast(all, rows, rows);
-    v = g.sliceLast(all, 2 * rows, rows);
+    k = g.sliceLast(all, rows, keys);
+    v = g.sliceLast(all, rows + keys, keys);
   } else {
     q = emitLinear(g, attention.query, rows, x, weight);
-    k = emitLinear(g, attention.key, rows, x, weight);
-    v = emitLinear(g, attention.value, rows, x, weight);
+    k = emitLinear(g, attention.key, keys, x, weight);
+    v = emitLinear(g, attention.value, keys, x, weight);
   }
+  auto norm = [&] {
+    q = emitNorm(g, attention.queryNorm, q, weight);
+    k = emitNorm(g, attention.keyNorm, k, weight);
+  };
+  if (attention.normsAllHeads)
+    norm();
   std::string module = body.layer->name + StringRef(attention.output.name).rsplit('.').first.str();
   Value result;
   {
@@ -197,6 +212,8 @@ Value StackBuilder::emitSelfAttention(GraphBuilder &g, Body &body, Value x, Weig
     q = g.splitLast(q, size);
     k = g.splitLast(k, size);
     v = g.splitLast(v, size);
+    if (!attention.normsAllHeads)
+      norm();
     if (attention.rotary) {
       int64_t half = body.stack->rotaries[*attention.rotary].frequencies.size();
       RankedTensorType table = g.f32({dynamic, half});
@@ -276,15 +293,20 @@ Value StackBuilder::emitFeedForward(GraphBuilder &g, Body &body, Value x, Weight
 Value StackBuilder::emitLayer(GraphBuilder &g, Body &body, Value x) {
   const StackLayerSpec &layer = *body.layer;
   auto weight = weightsOf(body);
-  auto branch = [&](const NormSpec &norm, llvm::function_ref<Value(Value)> emit) {
+  auto branch = [&](const NormSpec &norm, const NormSpec &ofResult,
+                    llvm::function_ref<Value(Value)> emit) {
     if (layer.postNorm)
       return emitNorm(g, norm, g.add(x, emit(x)), weight);
-    return g.add(x, emit(emitNorm(g, norm, x, weight)));
+    return g.add(x, emitNorm(g, ofResult, emit(emitNorm(g, norm, x, weight)), weight));
   };
-  x = branch(layer.attentionNorm, [&](Value x) { return emitSelfAttention(g, body, x, weight); });
+  Value input = x;
+  x = branch(layer.attentionNorm, layer.attentionPostNorm,
+             [&](Value x) { return emitSelfAttention(g, body, x, weight); });
+  if (layer.secondNorm.kind)
+    x = emitNorm(g, layer.secondNorm, g.add(input, x), weight);
   if (layer.hasCross)
-    x = branch(layer.crossNorm, [&](Value x) { return emitCross(g, body, x, weight); });
-  return branch(layer.feedForwardNorm,
+    x = branch(layer.crossNorm, {}, [&](Value x) { return emitCross(g, body, x, weight); });
+  return branch(layer.feedForwardNorm, layer.feedForwardPostNorm,
                 [&](Value x) { return emitFeedForward(g, body, x, weight); });
 }
 

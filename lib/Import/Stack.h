@@ -13,6 +13,10 @@
 //   x2 = x1 + cross(norm(x1), source)           x2 = norm(x1 + cross(x1, source))
 //   result = x2 + feedForward(norm(x2))         result = norm(x2 + feedForward(x2))
 //
+// With norms before, what attention and feed-forward network return may have norms as well
+// (attentionPostNorm, feedForwardPostNorm); with norms after, x1 may be normed a second time,
+// secondNorm(x + x1).
+//
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_LIB_IMPORT_STACK_H
 #define INGOT_LIB_IMPORT_STACK_H
@@ -69,20 +73,21 @@ struct StackLayerSpec {
   AttentionSpec attention;
   /// Keys at most so far away on either side are seen; -1: all.
   int64_t reach = -1;
-  NormSpec attentionNorm;
+  NormSpec attentionNorm, attentionPostNorm, secondNorm;
   bool hasCross = false;
   AttentionSpec cross;
   NormSpec crossNorm;
   FeedForwardSpec feedForward;
-  NormSpec feedForwardNorm;
+  NormSpec feedForwardNorm, feedForwardPostNorm;
 
   /// Layers of equal structure have the same body.
   bool sameStructure(const StackLayerSpec &other) const {
     auto all = [](const StackLayerSpec &layer) {
-      return std::make_tuple(layer.postNorm, layer.attention.structure(), layer.attention.scale,
-                             layer.reach, layer.attentionNorm.key(), layer.hasCross,
-                             layer.cross.structure(), layer.cross.scale, layer.crossNorm.key(),
-                             layer.feedForward.structure(), layer.feedForwardNorm.key());
+      return std::make_tuple(
+          layer.postNorm, layer.attention.structure(), layer.attention.scale, layer.reach,
+          layer.attentionNorm.key(), layer.hasCross, layer.cross.structure(), layer.cross.scale,
+          layer.crossNorm.key(), layer.feedForward.structure(), layer.feedForwardNorm.key(),
+          layer.attentionPostNorm.key(), layer.feedForwardPostNorm.key(), layer.secondNorm.key());
     };
     return all(*this) == all(other);
   }

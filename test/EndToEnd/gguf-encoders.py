@@ -18,6 +18,12 @@ CASES = [
     ("bert", {"architectures": ["BertModel"]}, "hidden"),
     ("bert", {"architectures": ["BertForTokenClassification"], "num_hidden_layers": 1}, "hidden"),
     ("nomic_bert", {}, "hidden"),
+    # A window of three tokens on either side, in every other layer or in all but each third.
+    ("modernbert", {"architectures": ["ModernBertModel"]}, "hidden"),
+    ("modernbert", {"architectures": ["ModernBertForSequenceClassification"], "classifier_pooling": "mean", "hidden_activation": "silu",
+                    "num_hidden_layers": 5, "global_attn_every_n_layers": 3, "local_attention": 4}, "classes"),
+    ("gemma3_text", {}, "hidden"),
+    ("gemma3_text", {"num_key_value_heads": 3, "sliding_window": 9, "num_hidden_layers": 2, "layer_types": ["sliding_attention"] * 2}, "hidden"),
     # GGUF has no key for the distance of the last bucket.
     ("t5", {"architectures": ["T5EncoderModel"], "relative_attention_max_distance": 128}, "hidden"),
     ("t5", {"relative_attention_max_distance": 128}, "encoder"),
@@ -58,16 +64,12 @@ for number, (family, changes, output) in enumerate(CASES[:count]):
 
 # Linear biases in both directions.
 IDS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
-for heads, fused in ((3, False), (4, True)):
-    reference = gguf_encoders.jina(folder / "jina.gguf", heads=heads, fused=fused)
+for heads, fused, code in ((3, False, False), (4, True, False), (3, False, True)):
+    reference = gguf_encoders.jina(folder / "jina.gguf", heads=heads, fused=fused, code=code)
     run("ingot-compile", folder / "jina.gguf", "-o", folder / "fused.ingot", "--quiet", "--target=x86-64-v3", "--require-fused")
     got, expected = rows(folder / "jina.gguf", folder / "jina.ingot", "hidden"), reference(IDS)
     if not distance(got, expected) <= 2e-5 or len(got) != len(expected):
-        problems.append(f"jina-bert-v2 with {heads} heads is off by {distance(got, expected):.1e}")
-gguf_encoders.jina(folder / "jina.gguf", more=["blk.1.attn_q_norm.weight"])
-refused = run("ingot-compile", folder / "jina.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
-if refused.returncode != 1 or "tensor 'blk.1.attn_q_norm.weight': norms of queries, keys and sums are not supported in encoders" not in refused.stderr:
-    problems.append(f"jina-bert-v2 with a norm of queries: {refused.stderr}")
+        problems.append(f"jina-bert-v2 with {heads} heads, code {code}, is off by {distance(got, expected):.1e}")
 
 # The file says how rows become a vector: pooling type 2 is the first row. A classifier is a head.
 hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
@@ -77,13 +79,35 @@ if not distance(json.loads(done.stdout)["embeddings"][0], hidden[:12]) <= 1e-6:
 if len(rows(folder / "1.gguf", folder / "1.ingot", "classes")) != 3:
     problems.append("expected 3 classes")
 
+# Linears of the mean of all rows, which stood beside the model.
+number = [family for family, *_ in CASES].index("gemma3_text")
+if number < count:
+    matrices = [[[((i * 7 + j * 3) % 5 - 2) / 4 for j in range(inner)] for i in range(outer)] for outer, inner in ((20, 12), (9, 20))]
+    names = {"dense_2.weight": matrices[0], "dense_3.weight": matrices[1]}
+    sizes = [(f"gemma-embedding.dense_{n}_feat_{end}", gguf.U32, size) for n, end, size in ((2, "in", 12), (2, "out", 20), (3, "in", 20), (3, "out", 9))]
+    gguf_encoders.convert(folder / f"{number}", folder / "dense.gguf", sizes, names)
+    hidden = rows(folder / "dense.gguf", folder / "dense.ingot", "hidden")
+    vector = [sum(hidden[j::12]) / 11 for j in range(12)]
+    for matrix in matrices:
+        vector = [sum(a * b for a, b in zip(row, vector)) for row in matrix]
+    done = run("ingot-run", "embed", folder / "dense.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
+    if not distance(json.loads(done.stdout)["embeddings"][0], vector) <= 1e-5 * max(map(abs, vector)):
+        problems.append(f"the embedding is not that of the linears: {done.stdout}")
+    gguf_encoders.convert(folder / f"{number}", folder / "bad.gguf", [*sizes, ("gemma-embedding.pooling_type", gguf.U32, 2)], names)
+    done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
+    if done.returncode != 1 or "key 'gemma-embedding.pooling_type': expected 1 (mean) before the linears of the file" not in done.stderr:
+        problems.append(f"linears of the first row: {done.stderr}")
+
 # What cannot be right is one error.
 for key, text in ((("bert.attention.causal", gguf.BOOL, True), "key 'bert.attention.causal': expected false, nothing else is supported in 'bert'"),
                   (("bert.pooling_type", gguf.U32, 9), "key 'bert.pooling_type': expected an integer from 0 to 4"),
                   (("bert.attention.head_count", gguf.U32, 5), "expected a divisor of the embedding length 12, got 5"),
-                  (("bert.attention.head_count_kv", gguf.U32, 1), "expected the 3 heads, nothing else is supported"),
+                  (("bert.attention.head_count_kv", gguf.U32, 2), "expected a divisor of the 3 heads, got 2"),
+                  (("bert.attention.head_count_kv", gguf.U32, 1), "tensor 'blk.0.attn_k.weight': expected shape [4, 12] by the file's keys"),
                   (("tokenizer.ggml.tokens", (gguf.ARRAY, gguf.STRING), [f"t{i}" for i in range(24)]),
                    "expected at most 23 tokens, one for each row of the embedding table, got 24"),
+                  (("bert.hidden_activation", gguf.STRING, "x"), "key 'bert.hidden_activation': expected one of gelu, gelu_10"),
+                  (("bert.classifier.output_labels", gguf.U32, 1), "key 'bert.classifier.output_labels': expected an array of strings"),
                   (("bert.feed_forward_length", gguf.U32, 21), "tensor 'blk.0.ffn_up.weight': expected shape [21, 12] by the file's keys, got [20, 12]")):
     model = [("tokenizer.ggml.model", gguf.STRING, "bert")] if "tokens" in key[0] else []
     gguf_encoders.convert(folder / "0", folder / "bad.gguf", [key, *model])

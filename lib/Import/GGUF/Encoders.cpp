@@ -2,6 +2,7 @@
 
 #include "Encoders.h"
 #include "../Config.h"
+#include "../StackParts.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cmath>
 
@@ -9,9 +10,43 @@ using namespace llvm;
 using namespace ingot;
 using namespace ingot::importer;
 
-ArrayRef<StringLiteral> importer::encoderArchitectures() {
-  static constexpr StringLiteral names[] = {"bert", "nomic-bert", "jina-bert-v2", "t5",
-                                            "t5encoder"};
+namespace {
+/// What neither keys nor tensors of an architecture say.
+struct EncoderArchitecture {
+  StringLiteral name;
+  enum Positions { Learned, Rotary, Distances } positions = Rotary;
+  /// Of gated feed-forward networks; others have a GELU.
+  Activation activation = Activation::Gelu;
+  /// Of so many layers one sees all tokens: the first, or the last.
+  int64_t windowPattern = 0;
+  bool fullIsFirst = false;
+  /// Embeddings are multiplied by the root of their size.
+  bool scalesEmbedding = false;
+  /// The head of a re-ranker reads the mean of all rows, and its activation is a GELU.
+  bool ranksMean = false;
+};
+} // namespace
+
+static ArrayRef<EncoderArchitecture> encoderTable() {
+  using A = EncoderArchitecture;
+  static constexpr A table[] = {
+      {"bert", A::Learned},
+      {"nomic-bert", A::Rotary, Activation::Silu},
+      {"jina-bert-v2", A::Distances},
+      {"jina-bert-v3"},
+      {"modern-bert", A::Rotary, Activation::Gelu, 3, /*fullIsFirst=*/true,
+       /*scalesEmbedding=*/false, /*ranksMean=*/true},
+      {"eurobert", A::Rotary, Activation::Silu},
+      {"gemma-embedding", A::Rotary, Activation::GeluTanh, 6, /*fullIsFirst=*/false,
+       /*scalesEmbedding=*/true},
+  };
+  return table;
+}
+
+std::vector<StringRef> importer::encoderArchitectures() {
+  std::vector<StringRef> names = {"t5", "t5encoder"};
+  for (const EncoderArchitecture &each : encoderTable())
+    names.push_back(each.name);
   return names;
 }
 
@@ -39,12 +74,21 @@ private:
   }
   int64_t readVocab();
   AttentionSpec readHeads(int64_t hidden);
-  FeedForwardSpec readFeedForward(int64_t size, Activation gated, Activation plain) const;
-  void readT5Stack(StringRef side, StringRef count, bool bidirectional, StackSpec &stack);
+  Activation readActivation(Activation fallback);
+  void readPositions(EncoderSpec &spec, AttentionSpec &attention);
+  NormSpec normIfThere(StringRef role) const {
+    return has(layer + role) ? normOf(role) : NormSpec();
+  }
+  void fitToTensors(StackLayerSpec &layer) const;
+  void readWindows(StackSpec &stack);
+  T5Sizes readT5Sizes();
+  void readT5Stack(const T5Sizes &sizes, bool decodes, StringRef count, StackSpec &stack);
   void readRankHead(EncoderSpec &spec);
+  void readDense(EncoderSpec &spec);
 
   Metadata &metadata;
   Checkpoint &checkpoint;
+  const EncoderArchitecture *architecture = nullptr;
   NormSpec norm;
   std::string layer; ///< what the names of its tensors begin with
 };
@@ -59,10 +103,12 @@ int64_t EncoderReader::readVocab() {
 
 AttentionSpec EncoderReader::readHeads(int64_t hidden) {
   AttentionSpec attention;
-  attention.heads = attention.kvHeads = metadata.integer(".attention.head_count", 1, maxHeads);
-  if (metadata.integer(".attention.head_count_kv", 1, maxHeads, attention.heads) != attention.heads)
-    metadata.error(".attention.head_count_kv",
-                   "expected the " + Twine(attention.heads) + " heads, nothing else is supported");
+  attention.heads = metadata.integer(".attention.head_count", 1, maxHeads);
+  attention.kvHeads = metadata.integer(".attention.head_count_kv", 1, maxHeads, attention.heads);
+  if (attention.heads % attention.kvHeads != 0)
+    metadata.error(".attention.head_count_kv", "expected a divisor of the " +
+                                                   Twine(attention.heads) + " heads, got " +
+                                                   Twine(attention.kvHeads));
   bool given = metadata.has(".attention.key_length");
   if (!given && hidden % attention.heads != 0)
     metadata.error(".attention.head_count", "expected a divisor of the embedding length " +
@@ -78,27 +124,21 @@ AttentionSpec EncoderReader::readHeads(int64_t hidden) {
   return attention;
 }
 
-FeedForwardSpec EncoderReader::readFeedForward(int64_t size, Activation gated,
-                                               Activation plain) const {
-  FeedForwardSpec ff;
-  ff.size = size;
-  ff.up = linear("ffn_up");
-  const TensorInfo *up = checkpoint.tensors.find(layer + "ffn_up.weight");
-  if (has(layer + "ffn_gate")) {
-    ff.gated = true;
-    ff.gate = linear("ffn_gate");
-  } else if (up && !up->shape.empty() && up->shape[0] == 2 * size) {
-    ff.gated = ff.fused = true;
-    ff.gate = ff.up;
-  }
-  ff.activation = ff.gated ? gated : plain;
-  ff.down = linear("ffn_down");
-  return ff;
-}
-
 //===----------------------------------------------------------------------===//
 // BERT and what is built like it
 //===----------------------------------------------------------------------===//
+
+/// The function that ".hidden_activation" names.
+Activation EncoderReader::readActivation(Activation fallback) {
+  if (!metadata.has(".hidden_activation"))
+    return fallback;
+  StringRef name = metadata.string(".hidden_activation");
+  std::optional<Activation> activation = findActivation(name);
+  if (!activation)
+    metadata.error(".hidden_activation",
+                   "expected one of " + activationNames() + ", got " + quote(name));
+  return activation.value_or(fallback);
+}
 
 /// What a re-ranker says of a pair of texts: the row of the first token through one or two linears.
 void EncoderReader::readRankHead(EncoderSpec &spec) {
@@ -106,6 +146,7 @@ void EncoderReader::readRankHead(EncoderSpec &spec) {
   HeadSpec head;
   head.output = "classes";
   head.firstRowOnly = true;
+  head.labels = metadata.strings(".classifier.output_labels");
   auto step = [&](StringRef name, int64_t size, Activation activation) {
     HeadStep result;
     result.linear = linear(name);
@@ -114,23 +155,136 @@ void EncoderReader::readRankHead(EncoderSpec &spec) {
     head.steps.push_back(result);
   };
   bool two = has("cls.output");
+  // Of the head for masked tokens the matrix alone was left out.
+  if (architecture->ranksMean && !two) {
+    spec.redundantTensors.insert(spec.redundantTensors.end(), {"cls.weight", "cls.norm.weight"});
+    return;
+  }
   if (has("cls"))
-    step("cls", two ? spec.stack.hidden : 0, two ? Activation::Tanh : Activation::Identity);
+    step("cls", two ? spec.stack.hidden : 0,
+         !two                      ? Activation::Identity
+         : architecture->ranksMean ? Activation::Gelu
+                                   : Activation::Tanh);
+  if (has("cls.norm") && two && has("cls"))
+    head.steps.back().norm = normOf("cls.norm");
   if (two)
     step("cls.output", 0, Activation::Identity);
   if (head.steps.empty())
     return;
+  head.mean = architecture->ranksMean;
   // One number is how well the texts fit, as a probability.
   const TensorInfo *last = checkpoint.tensors.find(two ? "cls.output.weight" : "cls.weight");
   if (last && !last->shape.empty() && last->shape[0] == 1) {
-    head.labels = {"score"};
+    head.labels = {head.labels.size() == 1 ? head.labels.front() : "score"};
     head.independent = true;
   }
   spec.heads.push_back(head);
 }
 
+/// Learned, by rotation, or linear biases.
+void EncoderReader::readPositions(EncoderSpec &spec, AttentionSpec &attention) {
+  StackSpec &stack = spec.stack;
+  if (const TensorInfo *rows = checkpoint.tensors.find("position_embd.weight")) {
+    stack.positionTable = "position_embd";
+    stack.positionRows = rows->shape.empty() ? 1 : rows->shape[0];
+    spec.context = std::min(spec.context, stack.positionRows);
+  } else if (architecture->positions == EncoderArchitecture::Distances) {
+    attention.alibi.slopes = alibiSlopes(attention.heads);
+  } else if (architecture->positions == EncoderArchitecture::Learned) {
+    (void)metadata.getDiagnostics().error(metadata.getFile(),
+                                          "tensor 'position_embd.weight' is missing");
+  } else {
+    int64_t size =
+        metadata.integer(".rope.dimension_count", 2, attention.headDim, attention.headDim);
+    if (size % 2 != 0)
+      metadata.error(".rope.dimension_count", "expected an even number, got " + Twine(size));
+    if (StringRef type = metadata.string(".rope.scaling.type", "none"); type != "none")
+      metadata.error(".rope.scaling.type", "expected none in encoders, got " + quote(type));
+    for (StringRef key : {".rope.freq_base", ".rope.freq_base_swa"}) {
+      // The second one is that of layers with a window.
+      if (!stack.rotaries.empty() && !metadata.has(".attention.sliding_window"))
+        break;
+      RotaryTable table;
+      table.frequencies =
+          rotaryFrequencies(metadata.positive(key, 10000), size - size % 2, RotaryScaling());
+      stack.rotaries.push_back(table);
+    }
+    attention.rotary = 0;
+  }
+}
+
+/// What of a layer is seen from its tensors: biases, gates, where the norms are.
+void EncoderReader::fitToTensors(StackLayerSpec &spec) const {
+  AttentionSpec &attention = spec.attention;
+  FeedForwardSpec &ff = spec.feedForward;
+  attention.fused = has(layer + "attn_qkv");
+  if (attention.fused)
+    attention.query.name = "attn_qkv";
+  const TensorInfo *up = checkpoint.tensors.find(layer + "ffn_up.weight");
+  if (has(layer + "ffn_gate")) {
+    ff.gated = true;
+    ff.gate.name = "ffn_gate";
+  } else if (up && !up->shape.empty() && up->shape[0] == 2 * ff.size) {
+    ff.gated = ff.fused = true;
+    ff.gate = ff.up;
+  }
+  for (LinearSpec *each : {&attention.query, &attention.key, &attention.value, &attention.output,
+                           &ff.gate, &ff.up, &ff.down})
+    each->bias = checkpoint.tensors.find(layer + each->name + ".bias");
+  spec.postNorm = !has(layer + "ffn_norm");
+  spec.attentionNorm = normOf(spec.postNorm ? "attn_output_norm" : "attn_norm");
+  spec.feedForwardNorm = normOf(spec.postNorm ? "layer_output_norm" : "ffn_norm");
+  spec.secondNorm = normIfThere("attn_norm_2");
+  spec.attentionPostNorm = normIfThere("post_attention_norm");
+  spec.feedForwardPostNorm = normIfThere("post_ffw_norm");
+  // Of every head, or of all heads together.
+  attention.queryNorm = normIfThere("attn_q_norm");
+  attention.keyNorm = normIfThere("attn_k_norm");
+  if (const TensorInfo *weight = checkpoint.tensors.find(layer + "attn_q_norm.weight"))
+    attention.normsAllHeads = weight->shape.size() == 1 && weight->shape[0] != attention.headDim;
+}
+
+/// Layers that see the near tokens on either side only, half of the window each.
+void EncoderReader::readWindows(StackSpec &stack) {
+  int64_t window = metadata.integer(".attention.sliding_window", 0, maxPositions, 0);
+  std::vector<bool> local = metadata.windowLayers(stack.layers.size(), architecture->windowPattern,
+                                                  architecture->fullIsFirst);
+  for (auto [i, each] : enumerate(stack.layers)) {
+    if (!local[i] || window == 0)
+      continue;
+    each.reach = window / 2;
+    if (each.attention.rotary)
+      each.attention.rotary = 1;
+  }
+}
+
+/// Linears of the mean of all rows, where the file has those that stood beside the model.
+void EncoderReader::readDense(EncoderSpec &spec) {
+  HeadSpec head;
+  head.output = "pooled";
+  head.firstRowOnly = head.mean = true;
+  for (StringRef name : {"dense_2", "dense_3"}) {
+    if (!has(name))
+      continue;
+    for (const char *end : {"_feat_in", "_feat_out"})
+      (void)metadata.integer(("." + name + end).str(), 1, maxWidth, 1);
+    HeadStep step;
+    step.linear = linear(name);
+    head.steps.push_back(step);
+  }
+  if (head.steps.empty())
+    return;
+  if (spec.pooling != "mean")
+    metadata.error(".pooling_type", "expected 1 (mean) before the linears of the file");
+  spec.pooling = "pooled";
+  spec.heads.push_back(head);
+}
+
 void EncoderReader::fillBert(EncoderSpec &spec) {
   StackSpec &stack = spec.stack;
+  architecture = find_if(encoderTable(), [&](const EncoderArchitecture &each) {
+    return each.name == metadata.architecture;
+  });
   spec.vocab = readVocab();
   stack.hidden = stack.embeddingSize = metadata.integer(".embedding_length", 1, maxWidth);
   stack.layers.resize(size_t(metadata.integer(".block_count", 1, maxLayers)));
@@ -138,120 +292,102 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
   if (metadata.flag(".attention.causal", false))
     metadata.error(".attention.causal",
                    "expected false, nothing else is supported in " + quote(metadata.architecture));
-  norm.kind = NormSpec::Layer;
-  norm.eps = metadata.number(".attention.layer_norm_epsilon", 0, 1);
+  StringRef rms = ".attention.layer_norm_rms_epsilon";
+  norm.kind = metadata.has(rms) ? NormSpec::Rms : NormSpec::Layer;
+  norm.eps = metadata.number(metadata.has(rms) ? rms : ".attention.layer_norm_epsilon", 0, 1);
   AttentionSpec attention = readHeads(stack.hidden);
   int64_t inner = metadata.integer(".feed_forward_length", 1, maxWidth);
   if (metadata.getDiagnostics().failed())
     return;
 
   stack.embedding = "token_embd";
-  stack.embeddingNorm = normOf("token_embd_norm");
+  stack.embeddingNorm = normIfThere("token_embd_norm");
+  if (architecture->scalesEmbedding)
+    stack.embeddingScale = std::sqrt(double(stack.hidden));
   if (const TensorInfo *types = checkpoint.tensors.find("token_types.weight")) {
     stack.typeTable = "token_types";
     stack.types = types->shape.empty() ? 1 : types->shape[0];
   }
-  bool nomic = metadata.architecture == "nomic-bert",
-       jina = metadata.architecture == "jina-bert-v2";
-  if (const TensorInfo *rows = checkpoint.tensors.find("position_embd.weight")) {
-    stack.positionTable = "position_embd";
-    stack.positionRows = rows->shape.empty() ? 1 : rows->shape[0];
-    spec.context = std::min(spec.context, stack.positionRows);
-  } else if (nomic) {
-    int64_t size =
-        metadata.integer(".rope.dimension_count", 2, attention.headDim, attention.headDim);
-    if (size % 2 != 0)
-      metadata.error(".rope.dimension_count", "expected an even number, got " + Twine(size));
-    RotaryTable table;
-    table.frequencies = rotaryFrequencies(metadata.positive(".rope.freq_base", 10000),
-                                          size - size % 2, RotaryScaling());
-    stack.rotaries.push_back(table);
-    attention.rotary = 0;
-  } else if (jina) {
-    attention.alibi.slopes = alibiSlopes(attention.heads);
-  } else {
-    (void)metadata.getDiagnostics().error(metadata.getFile(),
-                                          "tensor 'position_embd.weight' is missing");
-    return;
-  }
-  if (metadata.value(".moe_every_n_layers"))
+  readPositions(spec, attention);
+  if (metadata.integer(".moe_every_n_layers", 0, maxLayers, 0))
     metadata.error(".moe_every_n_layers", "mixtures of experts are not supported in encoders");
-  for (auto [index, each] : enumerate(stack.layers)) {
-    each.name = layer = ("blk." + Twine(index) + ".").str();
-    each.postNorm = true;
-    for (StringRef other : {"attn_q_norm", "attn_k_norm", "attn_norm_2"})
-      if (has(Twine(layer) + other)) {
-        (void)metadata.getDiagnostics().error(
-            metadata.getFile(),
-            "tensor " + quote(layer + other.str() + ".weight") +
-                ": norms of queries, keys and sums are not supported in encoders");
-        return;
-      }
-    each.attention = attention;
-    each.attention.fused = has(layer + "attn_qkv");
-    each.attention.query = linear(each.attention.fused ? "attn_qkv" : "attn_q");
-    each.attention.key = linear("attn_k");
-    each.attention.value = linear("attn_v");
-    each.attention.output = linear("attn_output");
-    each.attentionNorm = normOf("attn_output_norm");
-    each.feedForward =
-        readFeedForward(inner, nomic ? Activation::Silu : Activation::Gelu, Activation::Gelu);
-    each.feedForwardNorm = normOf("layer_output_norm");
+  Activation gated = readActivation(architecture->activation);
+  Activation plain = readActivation(Activation::Gelu);
+  repeatLayer(stack,
+              bertLayer({"attn_q", "attn_k", "attn_v", "attn_output", "", "ffn_up", "ffn_down", ""},
+                        attention, inner, gated, norm),
+              "blk.");
+  for (StackLayerSpec &each : stack.layers) {
+    layer = each.name;
+    fitToTensors(each);
+    if (!each.feedForward.gated)
+      each.feedForward.activation = plain;
   }
+  // The embeddings' norm stands in for that of the first layer.
+  StackLayerSpec &first = stack.layers.front();
+  if (!first.postNorm && stack.embeddingNorm.kind && !has("blk.0.attn_norm"))
+    first.attentionNorm = {};
+  layer = "";
+  stack.finalNorm = normIfThere("output_norm");
+  if (architecture->windowPattern)
+    readWindows(stack);
   // 0: none, 1: mean, 2: the first token, 3: the last one, 4: the score of a re-ranker.
   static constexpr StringLiteral kinds[] = {"", "mean", "first", "last", ""};
   spec.pooling = kinds[metadata.integer(".pooling_type", 0, 4, 0)].str();
   readRankHead(spec);
+  readDense(spec);
 }
 
 //===----------------------------------------------------------------------===//
 // T5
 //===----------------------------------------------------------------------===//
 
-void EncoderReader::readT5Stack(StringRef side, StringRef count, bool bidirectional,
-                                StackSpec &stack) {
-  stack.hidden = stack.embeddingSize = metadata.integer(".embedding_length", 1, maxWidth);
-  stack.causal = !bidirectional;
-  stack.embedding = "token_embd";
-  stack.layers.resize(size_t(metadata.integer(count, 1, maxLayers)));
-  norm.kind = NormSpec::Rms;
+T5Sizes EncoderReader::readT5Sizes() {
+  T5Sizes sizes;
+  sizes.hidden = metadata.integer(".embedding_length", 1, maxWidth);
+  AttentionSpec heads = readHeads(sizes.hidden);
+  sizes.heads = heads.heads;
+  sizes.headDim = heads.headDim;
   // Writers put the same number under both keys.
   std::optional<double> older;
   if (metadata.has(".attention.layer_norm_epsilon"))
     older = metadata.number(".attention.layer_norm_epsilon", 0, 1);
-  norm.eps = metadata.number(".attention.layer_norm_rms_epsilon", 0, 1, older);
-  AttentionSpec attention = readHeads(stack.hidden);
-  attention.scale = 1;
-  int64_t inner = metadata.integer(".feed_forward_length", 1, maxWidth);
-  auto named = [&](StringRef module) {
-    AttentionSpec result = attention;
-    result.query = linear((module + "_q").str());
-    result.key = linear((module + "_k").str());
-    result.value = linear((module + "_v").str());
-    result.output = linear((module + "_o").str());
-    return result;
-  };
-  for (auto [index, each] : enumerate(stack.layers)) {
-    each.name = layer = (side + ".blk." + Twine(index) + ".").str();
-    each.attention = named("attn");
-    each.attentionNorm = norm.named("attn_norm");
-    if (!bidirectional) {
-      each.hasCross = true;
-      each.cross = named("cross_attn");
-      each.crossNorm = norm.named("cross_attn_norm");
-    }
-    // The gated kind is approximated, as the library has it.
-    each.feedForward = readFeedForward(inner, Activation::GeluTanh, Activation::Relu);
-    each.feedForwardNorm = norm.named("ffn_norm");
+  sizes.eps = metadata.number(".attention.layer_norm_rms_epsilon", 0, 1, older);
+  FeedForwardSpec &ff = sizes.feedForward;
+  ff.size = metadata.integer(".feed_forward_length", 1, maxWidth);
+  ff.gated = has("enc.blk.0.ffn_gate");
+  // The gated kind is approximated, as the library has it.
+  ff.activation = ff.gated ? Activation::GeluTanh : Activation::Relu;
+  sizes.buckets = metadata.integer(".attention.relative_buckets_count", 4, 1 << 16, 32);
+  if (sizes.buckets / 2 >= sizes.farthest)
+    metadata.error(".attention.relative_buckets_count", "expected less than " +
+                                                            Twine(2 * sizes.farthest) + ", got " +
+                                                            Twine(sizes.buckets));
+  return sizes;
+}
+
+void EncoderReader::readT5Stack(const T5Sizes &sizes, bool decodes, StringRef count,
+                                StackSpec &stack) {
+  int64_t layers = metadata.integer(count, 1, maxLayers);
+  if (metadata.getDiagnostics().failed())
+    return;
+  std::string side = decodes ? "dec." : "enc.";
+  T5Names names;
+  names.embedding = "token_embd";
+  names.layer = side + "blk.";
+  names.attention = "attn_";
+  names.attentionNorm = "attn_norm";
+  if (decodes) {
+    names.cross = "cross_attn_";
+    names.crossNorm = "cross_attn_norm";
   }
-  stack.finalNorm = norm.named((side + ".output_norm").str());
-  stack.bias.table = (side + ".blk.0.attn_rel_b").str();
-  stack.bias.rows = metadata.integer(".attention.relative_buckets_count", 4, 1 << 16, 32);
-  if (stack.bias.rows / 2 >= 128)
-    metadata.error(".attention.relative_buckets_count",
-                   "expected less than 256, got " + Twine(stack.bias.rows));
-  else
-    stack.bias.buckets = logarithmicBuckets(stack.bias.rows, 128, bidirectional);
+  names.gate = "ffn_gate";
+  names.up = "ffn_up";
+  names.down = "ffn_down";
+  names.feedForwardNorm = "ffn_norm";
+  names.finalNorm = side + "output_norm";
+  names.bias = side + "blk.0.attn_rel_b";
+  fillT5Stack(sizes, names, layers, stack);
 }
 
 /// The longest text that the file names is that of its training; it says nothing beyond that.
@@ -263,19 +399,22 @@ static void readT5Context(Metadata &metadata, int64_t &context) {
 void EncoderReader::fillT5Encoder(EncoderSpec &spec) {
   spec.vocab = readVocab();
   readT5Context(metadata, spec.context);
-  readT5Stack("enc", ".block_count", /*bidirectional=*/true, spec.stack);
+  readT5Stack(readT5Sizes(), /*decodes=*/false, ".block_count", spec.stack);
 }
 
 void EncoderReader::fillT5(EncoderDecoderSpec &spec) {
   spec.vocab = spec.sourceVocab = readVocab();
   readT5Context(metadata, spec.context);
-  readT5Stack("enc", ".block_count", /*bidirectional=*/true, spec.encoder);
-  readT5Stack("dec", metadata.has(".decoder_block_count") ? ".decoder_block_count" : ".block_count",
-              /*bidirectional=*/false, spec.decoder);
+  T5Sizes sizes = readT5Sizes();
+  StringRef layers = ".block_count";
+  readT5Stack(sizes, /*decodes=*/false, layers, spec.encoder);
+  if (metadata.has(".decoder_block_count"))
+    layers = ".decoder_block_count";
+  readT5Stack(sizes, /*decodes=*/true, layers, spec.decoder);
   spec.head.name = "output";
   spec.tiedHead = !has("output");
   if (spec.tiedHead)
-    spec.headScale = 1 / std::sqrt(double(spec.decoder.hidden));
+    spec.headScale = 1 / std::sqrt(double(sizes.hidden));
   spec.redundantTensors = {".cross_attn_rel_b.weight"};
   spec.startId = metadata.id(".decoder_start_token_id", spec.vocab);
   spec.beginId = metadata.id("tokenizer.ggml.bos_token_id", spec.vocab);

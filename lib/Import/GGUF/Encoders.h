@@ -16,7 +16,7 @@
 namespace ingot::importer {
 
 /// The names of the architectures that are no decoders.
-llvm::ArrayRef<llvm::StringLiteral> encoderArchitectures();
+std::vector<llvm::StringRef> encoderArchitectures();
 
 /// Builds the module of one of encoderArchitectures(). `context` positions were asked for; 0: as
 /// many as there are. Errors are in the diagnostics.

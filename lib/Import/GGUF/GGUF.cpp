@@ -121,21 +121,6 @@ static std::vector<T> readArray(Metadata &metadata, StringRef key, size_t count,
   return result;
 }
 
-static std::vector<std::string> readStrings(Metadata &metadata, StringRef key) {
-  const GGUFValue *value = metadata.value(key);
-  if (!value)
-    return {};
-  std::optional<std::vector<StringRef>> strings = value->strings();
-  if (!strings) {
-    metadata.error(key, "expected an array of strings, got " + value->describe());
-    return {};
-  }
-  std::vector<std::string> result;
-  for (StringRef text : *strings)
-    result.push_back(text.str());
-  return result;
-}
-
 static std::optional<tokenizer::TokenTable> readTokenizer(Metadata &metadata) {
   if (!metadata.has("tokenizer.ggml.model") || !metadata.has("tokenizer.ggml.tokens"))
     return std::nullopt;
@@ -148,8 +133,8 @@ static std::optional<tokenizer::TokenTable> readTokenizer(Metadata &metadata) {
                                                 " tokens, got " + tokens->describe());
     return std::nullopt;
   }
-  table.tokens = readStrings(metadata, "tokenizer.ggml.tokens");
-  table.merges = readStrings(metadata, "tokenizer.ggml.merges");
+  table.tokens = metadata.strings("tokenizer.ggml.tokens");
+  table.merges = metadata.strings("tokenizer.ggml.merges");
   size_t count = table.tokens.size();
   table.scores = readArray<float>(metadata, "tokenizer.ggml.scores", count,
                                   [](const GGUFValue &value, size_t i) { return value.number(i); });

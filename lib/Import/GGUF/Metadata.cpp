@@ -1,7 +1,7 @@
 //===- Metadata.cpp - typed reading of a GGUF file's keys -------------------------------------===//
 
 #include "Metadata.h"
-#include "../Json.h"
+#include "../Config.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cmath>
@@ -93,6 +93,39 @@ StringRef Metadata::string(StringRef key, std::optional<StringRef> fallback) {
     return *text;
   mismatch(key, "a string", got);
   return fallback.value_or("");
+}
+
+std::vector<std::string> Metadata::strings(StringRef key) {
+  const GGUFValue *got = value(key);
+  std::vector<std::string> result;
+  std::optional<std::vector<StringRef>> texts = got ? got->strings() : std::nullopt;
+  if (got && !texts)
+    mismatch(key, "an array of strings", got);
+  for (StringRef text : texts.value_or(std::vector<StringRef>()))
+    result.push_back(text.str());
+  return result;
+}
+
+std::vector<bool> Metadata::windowLayers(size_t count, int64_t pattern, bool fullIsFirst) {
+  StringRef key = ".attention.sliding_window_pattern";
+  const GGUFValue *listed = value(key);
+  bool isList = listed && listed->isArray();
+  if (listed && !isList)
+    pattern = integer(key, 1, maxLayers);
+  else if (isList && (listed->count != count ||
+                      !(listed->integer() || listed->elementType == GGUFValue::Bool))) {
+    error(key, "expected true or false for each of the " + Twine(count) + " layers, got " +
+                   listed->describe());
+    return std::vector<bool>(count);
+  }
+  std::vector<bool> result(count);
+  for (size_t i = 0; i < count; ++i) {
+    result[i] = !pattern || int64_t(i) % pattern != (fullIsFirst ? 0 : pattern - 1);
+    if (isList)
+      result[i] = listed->elementType == GGUFValue::Bool ? listed->bytes[i] != 0
+                                                         : listed->integer(i).value_or(0) != 0;
+  }
+  return result;
 }
 
 int64_t Metadata::id(StringRef key, int64_t vocab) {

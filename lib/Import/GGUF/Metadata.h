@@ -46,6 +46,12 @@ public:
   bool flag(llvm::StringRef key, bool fallback);
   llvm::StringRef string(llvm::StringRef key,
                          std::optional<llvm::StringRef> fallback = std::nullopt);
+  /// Which of `count` layers see near tokens only: ".attention.sliding_window_pattern" says so of
+  /// each, or that one of so many (`pattern` where it is absent; 0: none) sees all, the last one of
+  /// them, or the first.
+  std::vector<bool> windowLayers(size_t count, int64_t pattern, bool fullIsFirst = false);
+  /// An array of strings; empty if absent.
+  std::vector<std::string> strings(llvm::StringRef key);
   /// An id below `vocab`, or -1 where the key is absent.
   int64_t id(llvm::StringRef key, int64_t vocab);
 

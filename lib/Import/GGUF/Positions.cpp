@@ -113,23 +113,9 @@ void GGUFStructure::readAlibi() {
 /// Which layers see the last tokens only, and which positions they rotate by.
 void GGUFStructure::readWindows() {
   int64_t window = metadata.integer(".attention.sliding_window", 0, maxPositions, 0);
-  int64_t pattern = architecture->windowPattern;
-  const GGUFValue *listed = metadata.value(".attention.sliding_window_pattern");
-  if (listed && !listed->isArray())
-    pattern = metadata.integer(".attention.sliding_window_pattern", 1, maxLayers);
-  else if (listed && (listed->count != spec.layers.size() ||
-                      !(listed->integer() || listed->elementType == GGUFValue::Bool)))
-    metadata.error(".attention.sliding_window_pattern", "expected true or false for each of the " +
-                                                            Twine(spec.layers.size()) +
-                                                            " layers, got " + listed->describe());
-  if (metadata.getDiagnostics().failed())
-    return;
+  std::vector<bool> local = metadata.windowLayers(spec.layers.size(), architecture->windowPattern);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
-    bool isLocal = pattern ? int64_t(i) % pattern < pattern - 1 : true;
-    if (listed && listed->isArray())
-      isLocal = listed->elementType == GGUFValue::Bool ? listed->bytes[i] != 0
-                                                       : listed->integer(i).value_or(0) != 0;
-    isLocal &= window > 0;
+    bool isLocal = local[i] && window > 0;
     AttentionSpec &attention = spec.layers[i].attention;
     attention.window = isLocal ? window : 0;
     if (isLocal)

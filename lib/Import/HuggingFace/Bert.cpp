@@ -110,6 +110,21 @@ void ingot::importer::fillRoberta(Config &config, StringRef head, EncoderSpec &s
   }
 }
 
+/// A linear, which may be left out, and an activation of what sums up the sequence.
+static HeadSpec readSummary(Config &config, int64_t hidden) {
+  StringRef kind = config.string("summary_type", "first");
+  if (kind != "first" && kind != "mean")
+    config.error("summary_type", "expected first or mean, got " + quote(kind));
+  HeadStep summary;
+  if (config.flag("summary_use_proj", true))
+    summary = linearStep("sequence_summary.summary", hidden);
+  if (!config.isNull("summary_activation"))
+    summary.activation = readActivation(config, "summary_activation", "gelu");
+  HeadSpec head = headOf("classes", {summary, linearStep("classifier", 1)}, /*firstRowOnly=*/true);
+  head.mean = kind == "mean";
+  return head;
+}
+
 void ingot::importer::fillElectra(Config &config, StringRef head, EncoderSpec &spec) {
   readBertStack(config, spec, 1e-12);
   spec.prefixes = {"electra.", ""};
@@ -134,6 +149,8 @@ void ingot::importer::fillElectra(Config &config, StringRef head, EncoderSpec &s
                                 {linearStep("classifier.dense", stack.hidden, Activation::Gelu),
                                  linearStep("classifier.out_proj", 0)},
                                 true));
+  } else if (head == "ForMultipleChoice") {
+    spec.heads.push_back(readSummary(config, stack.hidden));
   } else if (head != "Model" && !addTokenHead(head, spec)) {
     refuseHead(config, head);
   }

@@ -220,56 +220,6 @@ void importer::fillM2M100(Config &config, EncoderDecoderSpec &spec) {
 // T5
 //===----------------------------------------------------------------------===//
 
-static void readT5Stack(Config &config, StringRef side, StringRef layers, bool bidirectional,
-                        const FeedForwardSpec &ff, StackSpec &stack) {
-  NormSpec norm = rmsNorm(config.number("layer_norm_epsilon", 0, 1, 1e-6));
-  stack.hidden = stack.embeddingSize = config.integer("d_model|hidden_size", 1, maxWidth);
-  stack.causal = !bidirectional;
-  stack.embedding = "shared";
-  stack.layers.resize(config.integer(layers, 1, maxLayers));
-  AttentionSpec attention;
-  attention.heads = attention.kvHeads = config.integer("num_heads", 1, maxHeads);
-  attention.headDim = config.integer("d_kv", 1, maxHeadDim);
-  attention.scale = 1;
-  auto named = [&](StringRef module) {
-    AttentionSpec result = attention;
-    result.query.name = (module + ".q").str();
-    result.key.name = (module + ".k").str();
-    result.value.name = (module + ".v").str();
-    result.output.name = (module + ".o").str();
-    return result;
-  };
-  StackLayerSpec layer;
-  layer.attention = named("layer.0.SelfAttention");
-  layer.attentionNorm = norm.named("layer.0.layer_norm");
-  if (!bidirectional) {
-    layer.hasCross = true;
-    layer.cross = named("layer.1.EncDecAttention");
-    layer.crossNorm = norm.named("layer.1.layer_norm");
-  }
-  std::string last = bidirectional ? "layer.1" : "layer.2";
-  layer.feedForward = ff;
-  layer.feedForward.gate.name = last + ".DenseReluDense.wi_0";
-  layer.feedForward.up.name = last + (ff.gated ? ".DenseReluDense.wi_1" : ".DenseReluDense.wi");
-  layer.feedForward.down.name = last + ".DenseReluDense.wo";
-  layer.feedForwardNorm = norm.named(last + ".layer_norm");
-  for (auto [index, into] : enumerate(stack.layers)) {
-    into = layer;
-    into.name = (side + ".block." + Twine(index) + ".").str();
-  }
-  stack.finalNorm = norm.named((side + ".final_layer_norm").str());
-  // The first layer's table serves all.
-  stack.bias.table = (side + ".block.0.layer.0.SelfAttention.relative_attention_bias").str();
-  stack.bias.rows = config.integer("relative_attention_num_buckets", 4, 1 << 16, 32);
-  int64_t farthest = config.integer("relative_attention_max_distance", 2, 1 << 20, 128);
-  if (farthest <= stack.bias.rows / 2)
-    config.error("relative_attention_max_distance", "expected more than half of the buckets, " +
-                                                        Twine(stack.bias.rows / 2) + ", got " +
-                                                        Twine(farthest));
-  else
-    stack.bias.buckets = logarithmicBuckets(stack.bias.rows, farthest, bidirectional);
-}
-
 static FeedForwardSpec readT5FeedForward(Config &config, StringRef modelType) {
   FeedForwardSpec ff;
   ff.size = config.integer("d_ff", 1, maxWidth);
@@ -287,6 +237,47 @@ static FeedForwardSpec readT5FeedForward(Config &config, StringRef modelType) {
   return ff;
 }
 
+static T5Sizes readT5Sizes(Config &config, StringRef modelType) {
+  T5Sizes sizes;
+  sizes.hidden = config.integer("d_model|hidden_size", 1, maxWidth);
+  sizes.heads = config.integer("num_heads", 1, maxHeads);
+  sizes.headDim = config.integer("d_kv", 1, maxHeadDim);
+  sizes.eps = config.number("layer_norm_epsilon", 0, 1, 1e-6);
+  sizes.feedForward = readT5FeedForward(config, modelType);
+  sizes.buckets = config.integer("relative_attention_num_buckets", 4, 1 << 16, 32);
+  sizes.farthest = config.integer("relative_attention_max_distance", 2, 1 << 20, 128);
+  if (sizes.farthest <= sizes.buckets / 2)
+    config.error("relative_attention_max_distance", "expected more than half of the buckets, " +
+                                                        Twine(sizes.buckets / 2) + ", got " +
+                                                        Twine(sizes.farthest));
+  return sizes;
+}
+
+static void readT5Stack(Config &config, const T5Sizes &sizes, StringRef layers, bool decodes,
+                        StackSpec &stack) {
+  int64_t count = config.integer(layers, 1, maxLayers);
+  if (config.getDiagnostics().failed())
+    return;
+  std::string side = decodes ? "decoder." : "encoder.", last = decodes ? "layer.2." : "layer.1.",
+              dense = last + "DenseReluDense.";
+  T5Names names;
+  names.embedding = "shared";
+  names.layer = side + "block.";
+  names.attention = "layer.0.SelfAttention.";
+  names.attentionNorm = "layer.0.layer_norm";
+  if (decodes) {
+    names.cross = "layer.1.EncDecAttention.";
+    names.crossNorm = "layer.1.layer_norm";
+  }
+  names.gate = dense + "wi_0";
+  names.up = dense + (sizes.feedForward.gated ? "wi_1" : "wi");
+  names.down = dense + "wo";
+  names.feedForwardNorm = last + "layer_norm";
+  names.finalNorm = side + "final_layer_norm";
+  names.bias = side + "block.0.layer.0.SelfAttention.relative_attention_bias";
+  fillT5Stack(sizes, names, count, stack);
+}
+
 static std::vector<std::string> t5FieldsWithoutEffect() {
   return {
       "dropout_rate", "initializer_factor",          "dense_act_fn", "is_gated_act", "n_positions",
@@ -296,8 +287,8 @@ static std::vector<std::string> t5FieldsWithoutEffect() {
 void importer::fillT5Encoder(Config &config, StringRef, EncoderSpec &spec) {
   spec.vocab = config.integer("vocab_size", 1, maxVocab);
   spec.context = endlessContext;
-  readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true,
-              readT5FeedForward(config, spec.modelType), spec.stack);
+  readT5Stack(config, readT5Sizes(config, spec.modelType), "num_layers|num_hidden_layers",
+              /*decodes=*/false, spec.stack);
   spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
   // Files name those of the decoder that they lack as well.
   spec.fieldsWithoutEffect.insert(
@@ -309,17 +300,15 @@ void importer::fillT5Encoder(Config &config, StringRef, EncoderSpec &spec) {
 void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
   spec.vocab = spec.sourceVocab = config.integer("vocab_size", 1, maxVocab);
   spec.context = endlessContext;
-  FeedForwardSpec ff = readT5FeedForward(config, spec.modelType);
-  readT5Stack(config, "encoder", "num_layers|num_hidden_layers", /*bidirectional=*/true, ff,
-              spec.encoder);
-  readT5Stack(config, "decoder",
-              config.has("num_decoder_layers") ? "num_decoder_layers"
-                                               : "num_layers|num_hidden_layers",
-              /*bidirectional=*/false, ff, spec.decoder);
+  T5Sizes sizes = readT5Sizes(config, spec.modelType);
+  StringRef layers = "num_layers|num_hidden_layers";
+  readT5Stack(config, sizes, layers, /*decodes=*/false, spec.encoder);
+  readT5Stack(config, sizes, config.has("num_decoder_layers") ? "num_decoder_layers" : layers,
+              /*decodes=*/true, spec.decoder);
   spec.head.name = "lm_head";
   spec.tiedHead = config.flag("tie_word_embeddings", spec.modelType == "t5");
   if (config.flag("scale_decoder_outputs", spec.tiedHead))
-    spec.headScale = 1 / std::sqrt(double(spec.decoder.hidden));
+    spec.headScale = 1 / std::sqrt(double(sizes.hidden));
   config.onlyFalse("is_decoder");
   spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
   spec.redundantTensors = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",

@@ -15,6 +15,7 @@ ArrayRef<EncoderFamily> importer::encoderFamilies() {
       {"deberta-v2", "DebertaV2", fillDebertaV2},
       {"distilbert", "DistilBert", fillDistilBert},
       {"electra", "Electra", fillElectra},
+      {"gemma3_text", "Gemma3Text", fillEmbeddingGemma, /*byClassAlone=*/true},
       {"modernbert", "ModernBert", fillModernBert},
       {"mpnet", "MPNet", fillMPNet},
       {"mt5", "MT5Encoder", fillT5Encoder, /*byClassAlone=*/true},
@@ -48,32 +49,6 @@ AttentionSpec importer::readEncoderHeads(Config &config, int64_t hidden, StringR
   attention.scale = 1 / std::sqrt(double(attention.headDim));
   attention.setBias(true);
   return attention;
-}
-
-StackLayerSpec importer::bertLayer(const LayerNames &names, const AttentionSpec &attention,
-                                   int64_t inner, Activation activation, const NormSpec &norm) {
-  StackLayerSpec layer;
-  layer.postNorm = true;
-  layer.attention = attention;
-  layer.attention.query.name = names.query.str();
-  layer.attention.key.name = names.key.str();
-  layer.attention.value.name = names.value.str();
-  layer.attention.output.name = names.output.str();
-  layer.attentionNorm = norm.named(names.attentionNorm);
-  layer.feedForward.size = inner;
-  layer.feedForward.activation = activation;
-  layer.feedForward.up.name = names.up.str();
-  layer.feedForward.down.name = names.down.str();
-  layer.feedForward.setBias(true);
-  layer.feedForwardNorm = norm.named(names.feedForwardNorm);
-  return layer;
-}
-
-void importer::repeatLayer(StackSpec &stack, const StackLayerSpec &layer, StringRef prefix) {
-  for (auto [index, into] : enumerate(stack.layers)) {
-    into = layer;
-    into.name = (prefix + Twine(index) + ".").str();
-  }
 }
 
 HeadStep importer::linearStep(StringRef name, int64_t size, Activation activation) {

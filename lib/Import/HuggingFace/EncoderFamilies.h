@@ -11,6 +11,7 @@
 
 #include "../Config.h"
 #include "../Encoder.h"
+#include "../StackParts.h"
 #include "Families.h"
 
 namespace ingot::importer {
@@ -41,17 +42,6 @@ AttentionSpec readEncoderHeads(Config &config, int64_t hidden,
                                llvm::StringRef heads = "num_attention_heads",
                                llvm::StringRef size = "");
 
-/// Names behind that of the layer.
-struct LayerNames {
-  llvm::StringRef query, key, value, output, attentionNorm, up, down, feedForwardNorm;
-};
-/// A layer of BERT: every norm after its sum, every linear with a bias.
-StackLayerSpec bertLayer(const LayerNames &names, const AttentionSpec &attention, int64_t inner,
-                         Activation activation, const NormSpec &norm);
-
-/// Gives every layer of the stack the structure of `layer` and the name `prefix`N.
-void repeatLayer(StackSpec &stack, const StackLayerSpec &layer, llvm::StringRef prefix);
-
 /// A linear with bias, then the activation.
 HeadStep linearStep(llvm::StringRef name, int64_t size,
                     Activation activation = Activation::Identity);
@@ -78,6 +68,7 @@ void fillBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillDebertaV2(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillDistilBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillElectra(Config &config, llvm::StringRef head, EncoderSpec &spec);
+void fillEmbeddingGemma(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillModernBert(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillMPNet(Config &config, llvm::StringRef head, EncoderSpec &spec);
 void fillNomicBert(Config &config, llvm::StringRef head, EncoderSpec &spec);

@@ -129,46 +129,11 @@ AttentionSpec importer::readHeads(Config &config, const DecoderSpec &spec, Strin
   return attention;
 }
 
-static constexpr std::pair<StringLiteral, Activation> activations[] = {
-    {"gelu", Activation::Gelu},
-    {"gelu_10", Activation::Gelu10},
-    {"gelu_accurate", Activation::GeluTanh},
-    {"gelu_fast", Activation::GeluTanh},
-    {"gelu_new", Activation::GeluTanh},
-    {"gelu_python", Activation::Gelu},
-    {"gelu_python_tanh", Activation::GeluTanh},
-    {"gelu_pytorch_tanh", Activation::GeluTanh},
-    {"hardsigmoid", Activation::HardSigmoid},
-    {"hardswish", Activation::HardSwish},
-    {"laplace", Activation::Laplace},
-    {"leaky_relu", Activation::LeakyRelu},
-    {"linear", Activation::Identity},
-    {"mish", Activation::Mish},
-    {"quick_gelu", Activation::QuickGelu},
-    {"relu", Activation::Relu},
-    {"relu2", Activation::Relu2},
-    {"relu6", Activation::Relu6},
-    {"sigmoid", Activation::Sigmoid},
-    {"silu", Activation::Silu},
-    {"swish", Activation::Silu},
-    {"tanh", Activation::Tanh},
-};
-
-std::optional<Activation> importer::findActivation(StringRef name) {
-  for (const auto &[key, activation] : activations)
-    if (key == name)
-      return activation;
-  return std::nullopt;
-}
-
 Activation importer::readActivation(Config &config, StringRef name, StringRef fallback) {
   StringRef value = config.string(name, fallback);
   if (std::optional<Activation> activation = findActivation(value))
     return *activation;
-  std::string supported;
-  for (const auto &[key, activation] : activations)
-    supported += (supported.empty() ? "" : ", ") + key.str();
-  config.error(name, "expected one of " + supported + ", got " + quote(value));
+  config.error(name, "expected one of " + activationNames() + ", got " + quote(value));
   return Activation::Identity;
 }
 

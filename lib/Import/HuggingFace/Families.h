@@ -52,8 +52,6 @@ AttentionSpec readHeads(Config &config, const DecoderSpec &spec,
                         llvm::StringRef kvHeads = "num_key_value_heads",
                         llvm::StringRef headDim = "head_dim");
 
-/// The function called `name`, as the library spells it.
-std::optional<Activation> findActivation(llvm::StringRef name);
 /// The function that a field names.
 Activation readActivation(Config &config, llvm::StringRef name, llvm::StringRef fallback);
 

@@ -1,6 +1,6 @@
-//===- Gemma.cpp - Gemma{,2,3}ForCausalLM -----------------------------------------------------===//
+//===- Gemma.cpp - Gemma{,2,3}ForCausalLM, Gemma3TextModel ------------------------------------===//
 
-#include "Families.h"
+#include "EncoderFamilies.h"
 #include <cmath>
 
 using namespace ingot::importer;
@@ -37,7 +37,6 @@ static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logit
   spec.logitSoftcap = readSoftcap(config, "final_logit_softcapping", logitCap);
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.attention.scale = 1 / std::sqrt(config.positive("query_pre_attn_scalar", 256));
-  config.onlyFalse("use_bidirectional_attention");
   // An older name, which the library leaves aside.
   spec.fieldsWithoutEffect = {"hidden_act", "_sliding_window_pattern"};
   return layer;
@@ -45,13 +44,14 @@ static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logit
 
 void ingot::importer::fillGemma2(Config &config, DecoderSpec &spec) {
   LayerSpec layer = readGemma2Layer(config, spec, 30);
+  config.onlyFalse("use_bidirectional_attention");
   layer.attention.softcap = readSoftcap(config, "attn_logit_softcapping", 50);
   repeatLayer(spec, layer);
   int64_t window = readWindow(config, "sliding_window", 4096);
   readLayerTypes(config, spec, window, [](size_t i) { return i % 2 == 0; });
 }
 
-void ingot::importer::fillGemma3(Config &config, DecoderSpec &spec) {
+static void readGemma3(Config &config, DecoderSpec &spec) {
   // Layers with a window have rotary positions of their own.
   Config *both = config.child("rope_parameters");
   Config *full = both ? both->child("full_attention") : config.child("rope_scaling");
@@ -72,4 +72,29 @@ void ingot::importer::fillGemma3(Config &config, DecoderSpec &spec) {
   for (LayerSpec &each : spec.layers)
     if (each.attention.window != 0)
       each.attention.rotary = local;
+}
+
+void ingot::importer::fillGemma3(Config &config, DecoderSpec &spec) {
+  config.onlyFalse("use_bidirectional_attention");
+  readGemma3(config, spec);
+}
+
+void ingot::importer::fillEmbeddingGemma(Config &config, llvm::StringRef head, EncoderSpec &spec) {
+  DecoderSpec decoder;
+  readGemma3(config, decoder);
+  if (!config.flag("use_bidirectional_attention", false))
+    config.error("use_bidirectional_attention", "expected true in this class");
+  if (head != "Model")
+    refuseHead(config, head);
+  if (config.getDiagnostics().failed())
+    return;
+  // Half of the window on either side.
+  for (LayerSpec &layer : decoder.layers)
+    if (int64_t &window = layer.attention.window)
+      window = window / 2 + 1;
+  spec.vocab = decoder.vocab;
+  spec.context = decoder.context;
+  spec.prefixes = decoder.prefixes;
+  spec.stack = bidirectional(decoder);
+  spec.fieldsWithoutEffect = decoder.fieldsWithoutEffect;
 }

@@ -51,6 +51,11 @@ FAMILIES = {
         "attention_bias": True, "mlp_bias": True, "classifier_activation": "relu", "classifier_bias": True, "decoder_bias": False,
         "layer_types": ["full_attention"] * 4, "rope_parameters": {"full_attention": {"rope_theta": 5.0}}},
         {"layer_types": (["x"] * 4, "got 'x'")}),
+    "gemma3_text": (encoders.GEMMA, {
+        "vocab_size": 12, "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 3, "head_dim": 6, "intermediate_size": 15,
+        "hidden_activation": "relu", "max_position_embeddings": 91, "rms_norm_eps": 1e-3, "sliding_window": 8, "query_pre_attn_scalar": 9,
+        "attention_bias": True, "layer_types": ["full_attention"] * 3, "rope_theta": 5.0, "rope_local_base_freq": 5.0},
+        {"use_bidirectional_attention": (False, "expected true in this class"), "layer_types": (["x"] * 3, "got 'x'")}),
     "nomic_bert": (encoders.NOMIC, {
         **without(TYPED, "tie_word_embeddings"), "hidden_size": 13, "num_attention_heads": 2, "head_dim": 6, "pad_vocab_size_multiple": 8,
         "rope_parameters": {"rope_theta": 5.0, "rope_type": "default"}, "qkv_proj_bias": True, "mlp_fc1_bias": True, "mlp_fc2_bias": True},
@@ -91,7 +96,9 @@ def table():
                 case(family, {}, {field: value})
         for field, (value, text) in {**EVERY, **refusals}.items():
             refused(family, {}, {field: value}, text)
-        if family in ("bert", "roberta", "electra", "albert", "distilbert", "mpnet", "modernbert", "nomic_bert", "deberta-v2"):
+        if family in ("gemma3_text",):
+            refused(family, {}, {"architectures": ["Gemma3TextForNothing"]}, "expected a class whose head is supported")
+        elif family in ("bert", "roberta", "electra", "albert", "distilbert", "mpnet", "modernbert", "nomic_bert", "deberta-v2"):
             refused(family, {}, {"is_encoder_decoder": True}, "expected false")
             refused(family, {}, {"architectures": [config["architectures"][0].split("For")[0].replace("Model", "") + "ForNothing"]},
                     "expected a class whose head is supported")
@@ -108,6 +115,14 @@ def table():
     for one, other in zip(names, names[1:]):
         case("bert", {"hidden_act": one}, {"hidden_act": other})
     refused("bert", {}, {"hidden_act": "prelu"}, "expected one of gelu, gelu_10")
+    # What sums up a sequence for ELECTRA's choices.
+    CHOICE = {"architectures": ["ElectraForMultipleChoice"]}
+    case("electra", CHOICE, {"summary_type": "mean"})
+    case("electra", CHOICE, {"summary_use_proj": False})
+    case("electra", CHOICE, {"summary_activation": "tanh"})
+    case("electra", CHOICE, {"summary_activation": None})
+    same("electra", CHOICE, {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"})
+    refused("electra", CHOICE, {"summary_type": "last"}, "expected first or mean, got 'last'")
     # Both spellings of positions.
     same("modernbert", {}, {"global_rope_theta": REMOVE, "local_rope_theta": REMOVE,
                             "rope_parameters": {"full_attention": {"rope_theta": 160000.0}, "sliding_attention": {"rope_theta": 100.0}}})
@@ -120,6 +135,10 @@ def table():
     case("nomic_bert", {}, {"rope_parameters.rope_theta": 5.0})
     case("nomic_bert", {"rope_parameters.factor": 2.0}, {"rope_parameters.rope_type": "linear"})
     covered["nomic_bert"].add("rope_parameters.factor")
+    # A head of its own would not be there.
+    same("gemma3_text", {}, {"tie_word_embeddings": False})
+    case("gemma3_text", {"layer_types": REMOVE}, {"num_hidden_layers": 2})
+    covered["gemma3_text"].add("tie_word_embeddings")
     # An encoder of T5 alone.
     case("t5", {}, {"architectures": ["T5EncoderModel"]})
     case("t5", {"architectures": ["T5EncoderModel"]}, {"num_layers": 3})

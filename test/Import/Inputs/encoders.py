@@ -34,7 +34,12 @@ MARIAN = {**BART, "architectures": ["MarianMTModel"], "model_type": "marian", "s
           "decoder_vocab_size": 19, "tie_word_embeddings": False}
 NOMIC = {**BERT, "architectures": ["NomicBertModel"], "model_type": "nomic_bert", "hidden_act": "silu", "head_dim": 4,
          "rope_parameters": {"rope_theta": 1000.0, "rope_type": "default"}}
-MODELS = {"bert": BERT, "nomic_bert": NOMIC, "deberta-v2": DEBERTA, "mpnet": MPNET, "modernbert": MODERN, "t5": T5, "bart": BART, "marian": MARIAN}
+GEMMA = {"architectures": ["Gemma3TextModel"], "model_type": "gemma3_text", "vocab_size": 23, "hidden_size": 12, "num_hidden_layers": 3,
+         "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 14, "hidden_activation": "gelu_pytorch_tanh",
+         "max_position_embeddings": 90, "rms_norm_eps": 1e-6, "sliding_window": 6, "query_pre_attn_scalar": 8, "attention_bias": False,
+         "layer_types": ["sliding_attention", "sliding_attention", "full_attention"], "use_bidirectional_attention": True,
+         "rope_theta": 1000.0, "rope_local_base_freq": 50.0, "tie_word_embeddings": True}
+MODELS = {"gemma3_text": GEMMA, "bert": BERT, "nomic_bert": NOMIC, "deberta-v2": DEBERTA, "mpnet": MPNET, "modernbert": MODERN, "t5": T5, "bart": BART, "marian": MARIAN}
 
 
 def linear(shapes, name, out, inner, bias=True):
@@ -126,6 +131,21 @@ def modern_shapes(c):
     return heads(s, c)
 
 
+def gemma_shapes(c):
+    h, f, rows, keys = c["hidden_size"], c["intermediate_size"], c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
+    s = {"embed_tokens.weight": [c["vocab_size"], h], "norm.weight": [h]}
+    for i in range(c["num_hidden_layers"]):
+        q = f"layers.{i}."
+        for name in ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"):
+            s[q + name + ".weight"] = [h]
+        for name, out, inner in (("q", rows, h), ("k", keys, h), ("v", keys, h), ("o", h, rows)):
+            s[f"{q}self_attn.{name}_proj.weight"] = [out, inner]
+        s[q + "self_attn.q_norm.weight"] = s[q + "self_attn.k_norm.weight"] = [c["head_dim"]]
+        for name, out, inner in (("gate", f, h), ("up", f, h), ("down", h, f)):
+            s[f"{q}mlp.{name}_proj.weight"] = [out, inner]
+    return s
+
+
 def t5_shapes(c):
     s, h, f = {"shared.weight": [c["vocab_size"], c["d_model"]]}, c["d_model"], c["d_ff"]
     inner = c["d_kv"] * c["num_heads"]
@@ -214,7 +234,7 @@ def deberta_shapes(c):
     return s
 
 
-SHAPES = {"bert": bert_shapes, "nomic_bert": nomic_shapes, "deberta-v2": deberta_shapes, "mpnet": bert_shapes, "modernbert": modern_shapes, "t5": t5_shapes, "bart": bart_shapes,
+SHAPES = {"gemma3_text": gemma_shapes, "bert": bert_shapes, "nomic_bert": nomic_shapes, "deberta-v2": deberta_shapes, "mpnet": bert_shapes, "modernbert": modern_shapes, "t5": t5_shapes, "bart": bart_shapes,
           "marian": bart_shapes}
 
 
