@@ -45,6 +45,8 @@ def machine():
 
 
 def median(values):
+    """Of what was measured: None is left out."""
+    values = [value for value in values if value is not None]
     return statistics.median(values) if values else None
 
 

@@ -3,17 +3,20 @@
 
     bench/models.py [--models=a,smollm2-135m,gpt2] [--json=models.json]
     bench/models.py --models=path/to/checkpoint --compile="--weights=q8" --compile="--weights=q4"
-    bench/models.py --models=a --peer=llama.cpp=/opt/llama.cpp/llama-bench,a-q8.gguf --peer=ik=/opt/ik/llama-bench,a-q8.gguf
+    bench/models.py --models=a.gguf --peer=llama.cpp=llama.cpp/llama-bench,a.gguf --peer="ik=ik/llama-bench -fa 1 -rtr 1,a.gguf"
 
-A model is a folder, or a shape that make_checkpoint.py knows. Each --compile is one more way to compile it. All contenders
-take turns, `--runs` times; figures are medians, and shares are of the limits measured in the same turn: a machine that
-is busy or throttled is so for everybody. A peer is an executable with llama-bench's command line and a GGUF file.
+A model is a folder, a GGUF file, or a shape that make_checkpoint.py knows. Each --compile is one more way to compile it. All
+contenders take turns, `--runs` times; figures are medians, and shares are of the limits measured in the same turn: a machine that
+is busy or throttled is so for everybody. A peer is an executable with llama-bench's command line, options for it and a GGUF file.
+Where Ingot runs the same file, what a peer's step reads and computes is known, and its shares are of the same bytes and operations;
+else its step is taken to read the whole file.
 """
 import argparse
 import json
 import os
 import pathlib
 import shlex
+import shutil
 import sys
 import tempfile
 
@@ -21,8 +24,8 @@ import common
 
 
 class Ingot:
-    def __init__(self, options, name, artifact):
-        self.options, self.name, self.artifact, self.samples = options, name, artifact, []
+    def __init__(self, options, name, artifact, model):
+        self.options, self.name, self.artifact, self.model, self.samples = options, name, artifact, model, []
         self.bytes = os.path.getsize(artifact)
 
     def command(self, what, *arguments):
@@ -37,22 +40,19 @@ class Ingot:
     def profile(self):
         return json.loads(common.run(self.command("profile", "-p", self.options.prompt, "-n", min(32, self.options.tokens))))
 
-    def limits(self):
-        return self.samples[-1]["limits"]
-
     def summary(self):
-        pick = lambda *path: common.median([self.value(sample, path) for sample in self.samples])  # noqa: E731
+        pick = lambda *path: common.median([value(sample, path) for sample in self.samples])  # noqa: E731
         return {"name": self.name, "file_bytes": self.bytes, "prefill_tok_s": pick("prefill", "tok_s"),
                 "decode_tok_s": pick("decode", "tok_s"), "decode_gb_s": pick("decode", "gb_s"),
                 "share_of_read": pick("decode", "share_of_read"), "share_of_f32": pick("prefill", "share_of_f32"),
                 "share_of_bf16": pick("prefill", "share_of_bf16"), "share_of_int8": pick("prefill", "share_of_int8"),
-                "limits": self.limits(), "samples": self.samples}
+                "samples": self.samples}
 
-    @staticmethod
-    def value(sample, path):
-        for key in path:
-            sample = sample[key]
-        return sample
+
+def value(sample, path):
+    for key in path:
+        sample = sample and sample.get(key)
+    return sample
 
 
 class Peer:
@@ -60,26 +60,47 @@ class Peer:
 
     def __init__(self, options, text):
         self.name, _, rest = text.partition("=")
-        self.program, _, self.model = rest.partition(",")
-        if not os.path.exists(self.program) or not os.path.exists(self.model):
-            sys.exit(f"error: --peer={text}: expected NAME=PROGRAM,MODEL.gguf, two files that exist")
+        command, _, self.model = rest.rpartition(",")
+        self.command = shlex.split(command)
+        if not self.command or not shutil.which(self.command[0]) or not os.path.exists(self.model):
+            sys.exit(f"error: --peer={text}: expected NAME=PROGRAM [OPTIONS],MODEL.gguf, two files that exist")
+        if options.batch != 1:
+            sys.exit("error: --batch: llama-bench decodes one sequence, drop --peer or --batch")
         self.options, self.samples = options, []
 
     def measure(self):
         o = self.options
         threads = o.threads or len(os.sched_getaffinity(0))
-        tests = json.loads(common.run([self.program, "-m", self.model, "-p", o.prompt, "-n", o.tokens, "-t", threads,
-                                       "-r", 1, "-o", "json"]))
+        depth = ["-d", o.depth] if o.depth else []
+        output = common.run([*self.command, "-m", self.model, "-p", o.prompt, "-n", o.tokens, *depth, "-t", threads, "-r", 1,
+                             "-o", "json"])
+        try:  # some print what they repack, before
+            tests = json.loads(output[output.index("[\n"):])
+        except ValueError:
+            sys.exit(f"error: {self.command[0]}: expected a list in JSON, as llama-bench -o json prints it, got: {output[:200]}")
         rate = lambda test: test.get("avg_ts") or 1e9 * (test["n_prompt"] + test["n_gen"]) / test["avg_ns"]  # noqa: E731
-        self.samples.append({"prefill": next(rate(t) for t in tests if t["n_prompt"] and not t["n_gen"]),
-                             "decode": next(rate(t) for t in tests if t["n_gen"] and not t["n_prompt"])})
+        self.samples.append({"prefill": next((rate(t) for t in tests if t["n_prompt"] and not t["n_gen"]), None),
+                             "decode": next((rate(t) for t in tests if t["n_gen"] and not t["n_prompt"]), None)})
 
-    def summary(self, limits):
-        prefill, decode = (common.median([sample[key] for sample in self.samples]) for key in ("prefill", "decode"))
+    def summary(self, contenders):
+        """`contenders`: Ingot's, whose sample of the same turn has the limits; the one that runs the same file comes first."""
         size = os.path.getsize(self.model)
-        return {"name": self.name, "file_bytes": size, "prefill_tok_s": prefill, "decode_tok_s": decode,
-                "decode_gb_s": decode * size * 1e-9, "share_of_read": decode * size * 1e-9 / limits["read_gb_s"],
-                "samples": self.samples}
+        same = [c for c in contenders if os.path.exists(c.model) and os.path.samefile(c.model, self.model)]
+        beside = (same + contenders)[0].samples
+        rows = []
+        for sample, ours in zip(self.samples, beside):
+            limits, row = ours["limits"], {"prefill_tok_s": sample["prefill"], "decode_tok_s": sample["decode"]}
+            step = ours["decode"]["bytes_per_token"] if same and "decode" in ours else size
+            if sample["decode"]:
+                row["decode_gb_s"] = sample["decode"] * step * 1e-9
+                row["share_of_read"] = row["decode_gb_s"] / limits["read_gb_s"]
+            if same and sample["prefill"] and "prefill" in ours:
+                factor = sample["prefill"] / ours["prefill"]["tok_s"]
+                row.update({f"share_of_{kind}": factor * ours["prefill"][f"share_of_{kind}"] for kind in ("f32", "bf16", "int8")})
+            rows.append(row)
+        keys = {key: None for row in rows for key in row}
+        medians = {key: common.median([row.get(key) for row in rows]) for key in keys}
+        return {"name": self.name, "file_bytes": size, **medians, "samples": self.samples}
 
 
 def prepare(options, folder):
@@ -95,7 +116,7 @@ def prepare(options, folder):
             seconds = common.timed([common.tool(options.build, "ingot-compile"), path, "-o", artifact, "--target=native",
                                     "--quiet", *shlex.split(flags)])
             print(f"{model} {flags}: compiled in {seconds:.1f} s", file=sys.stderr)
-            contenders.append(Ingot(options, f"{path.name} {flags}".strip(), artifact))
+            contenders.append(Ingot(options, f"{path.name} {flags}".strip(), artifact, path))
     return contenders
 
 
@@ -140,23 +161,25 @@ def main():
                 print(f"turn {turn + 1} of {options.runs}: {contender.name}", file=sys.stderr)
                 contender.measure()
         results = [contender.summary() for contender in contenders]
-        results += [peer.summary(contenders[-1].limits()) for peer in peers]
-        limits = contenders[-1].limits()
+        results += [peer.summary(contenders) for peer in peers]
+        limits = {key: sorted(sample["limits"][key] for contender in contenders for sample in contender.samples)
+                  for key in ("read_gb_s", "f32_gflops", "bf16_gflops", "int8_gops")}
         print("{cpu}, {cores} cores, load {load}".format(**common.machine()))
-        print(f"limits: read {limits['read_gb_s']:.1f} GB/s, f32 {limits['f32_gflops']:.0f}, bf16 {limits['bf16_gflops']:.0f}, "
-              f"int8 {limits['int8_gops']:.0f} Gop/s\n")
+        print("limits, medians and ranges: " + ", ".join(
+            f"{key} {common.median(all):.0f} ({all[0]:.0f}-{all[-1]:.0f})" for key, all in limits.items()) + "\n")
         rows = [["model", "MB", "prefill tok/s", "of f32", "of bf16", "of int8", "decode tok/s", "GB/s", "of read"]]
         for result in results:
-            rows.append([result["name"], result["file_bytes"] / 1e6, result["prefill_tok_s"]]
+            rows.append([result["name"], result["file_bytes"] / 1e6, result.get("prefill_tok_s")]
                         + [common.percent(result.get(f"share_of_{kind}")) for kind in ("f32", "bf16", "int8")]
-                        + [result["decode_tok_s"], result["decode_gb_s"], common.percent(result["share_of_read"])])
+                        + [result.get("decode_tok_s"), result.get("decode_gb_s"), common.percent(result.get("share_of_read"))])
         common.print_table(rows)
         if options.kernels:
             for contender, result in zip(contenders, results):
                 result["profile"] = contender.profile()
                 print_kernels(contender, result["profile"])
         if options.json:
-            common.write_json(options.json, {"options": {k: str(v) for k, v in vars(options).items()}, "results": results})
+            common.write_json(options.json, {"options": {k: str(v) for k, v in vars(options).items()}, "limits": limits,
+                                             "results": results})
 
 
 if __name__ == "__main__":
