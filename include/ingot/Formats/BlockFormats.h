@@ -102,13 +102,13 @@ void decode(Format format, const void *blocks, size_t count, float *out);
 /// Whether weights can be written in the format: f32, f16, bf16, q8_0 and q4_0.
 bool canEncode(Format format);
 
-/// Rounds the `count` numbers of a row to the format, one that can be written or q8_x. f16 and
-/// bf16: to nearest even. q8_0 and q4_0: as ggml's reference does, d = max / 127 (or / -8), stored
-/// as f16, and numbers divided by the d that is not rounded yet, to nearest. What becomes of a
-/// number that is not finite in a block is not defined. q8_x: d = max / 127, q = x (127 / max) to
-/// nearest even, all in f32; a block whose largest magnitude is below 2^-100 is zero, one with a
-/// number that is not finite has a d that is not finite. Each block depends on its own numbers
-/// only.
+/// Rounds the `count` numbers of a row to the format, one that can be written or q8_x. f16, bf16:
+/// to nearest even. q8_0: as ggml's reference, d = max / 127, stored as f16, and numbers divided by
+/// the d before that. q4_0: the best of eight d about max / -8 for the squares of the errors times
+/// (rms + |x|), fitted and stored as f16; numbers divided by that. In both, what becomes of a
+/// number that is not finite is not defined. q8_x: d = max / 127, q = x (127 / max) to nearest
+/// even, all in f32; a block whose largest magnitude is below 2^-100 is zero, one with a number
+/// that is not finite has a d that is not finite. Each block depends on its own numbers only.
 void encode(Format format, const float *values, size_t count, void *blocks);
 
 /// Gives the scales of blocks of arbitrary bits moderate sizes, so that random bytes are weights of

@@ -116,6 +116,63 @@ TEST(BlockFormats, EncodersAreNear) {
   EXPECT_FALSE(canEncode(Format::Q4_K));
 }
 
+/// What ggml's reference makes of 32 numbers in q4_0, with a scale that is not rounded.
+static std::vector<float> plainQ4(const float *x) {
+  float largest = 0;
+  for (unsigned i = 0; i < 32; ++i)
+    if (std::fabs(x[i]) > std::fabs(largest))
+      largest = x[i];
+  float d = largest / -8;
+  std::vector<float> result(32);
+  for (unsigned i = 0; i < 32 && d != 0; ++i)
+    result[i] = d * std::min(7.0f, std::floor(x[i] / d + 0.5f));
+  return result;
+}
+
+TEST(BlockFormats, ScalesOfFourBitsAreSearched) {
+  constexpr size_t kBlocks = 400;
+  // Sums of four even numbers are about normal.
+  std::vector<float> values(32 * kBlocks);
+  uint32_t state = 1;
+  for (float &value : values)
+    for (unsigned i = 0; i < 4; ++i)
+      value += float(int32_t(state = state * 1664525 + 1013904223)) * 0x1p-36f;
+  Bytes bytes(bytesOf(Format::Q4_0, values.size()));
+  encode(Format::Q4_0, values.data(), values.size(), bytes.data());
+  std::vector<float> numbers = decodeAll(Format::Q4_0, bytes);
+  double searched = 0, plain = 0, weighted = 0, plainWeighted = 0;
+  for (size_t block = 0; block < values.size(); block += 32) {
+    const float *x = &values[block];
+    double squares = 0;
+    for (unsigned i = 0; i < 32; ++i)
+      squares += double(x[i]) * x[i];
+    std::vector<float> other = plainQ4(x);
+    for (unsigned i = 0; i < 32; ++i) {
+      double error = numbers[block + i] - x[i], otherError = other[i] - x[i];
+      double weight = std::sqrt(squares / 32) + std::fabs(x[i]);
+      searched += error * error, plain += otherError * otherError;
+      weighted += weight * error * error, plainWeighted += weight * otherError * otherError;
+    }
+  }
+  EXPECT_LT(searched, 0.94 * plain);
+  EXPECT_LT(weighted, 0.92 * plainWeighted);
+
+  // What the format can say stays as it is, also near the ends of f16.
+  for (float d : {0.5f, -0.25f, 0x1p-14f, 0x1p-24f, 4096.0f}) {
+    float block[32], back[32];
+    for (int i = 0; i < 32; ++i)
+      block[i] = float(i % 16 - 8) * d;
+    encode(Format::Q4_0, block, 32, bytes.data());
+    decode(Format::Q4_0, bytes.data(), 32, back);
+    EXPECT_TRUE(std::equal(block, block + 32, back)) << d;
+  }
+  // Below any scale.
+  std::vector<float> tiny(32, 1e-40f), none(32);
+  encode(Format::Q4_0, tiny.data(), 32, bytes.data());
+  decode(Format::Q4_0, bytes.data(), 32, tiny.data());
+  EXPECT_EQ(tiny, none);
+}
+
 TEST(BlockFormats, RowsOfActivations) {
   std::vector<float> values(32 * 6);
   for (size_t i = 0; i < values.size(); ++i)
