@@ -39,7 +39,8 @@ struct TokenTable {
   std::vector<TokenKind> kinds;    ///< empty (all Normal), or one per token
   std::vector<std::string> merges; ///< "left right", for "gpt2"
   SpecialIds special;
-  bool addBos = false, addEos = false, addSpacePrefix = true, removeExtraWhitespaces = false;
+  std::optional<bool> addBos; ///< nothing: as models of its kind do
+  bool addEos = false, addSpacePrefix = true, removeExtraWhitespaces = false;
   std::string charsmap; ///< SentencePiece's precompiled map, for "t5"
   std::string chatTemplate;
 };

@@ -156,7 +156,8 @@ static std::optional<tokenizer::TokenTable> readTokenizer(Metadata &metadata) {
   table.special.cls = id("cls");
   table.special.mask = id("mask");
   bool isSentencePiece = table.model == "llama" || table.model == "t5";
-  table.addBos = metadata.flag("tokenizer.ggml.add_bos_token", table.model == "llama");
+  if (StringRef key = "tokenizer.ggml.add_bos_token"; metadata.has(key))
+    table.addBos = metadata.flag(key, false);
   table.addEos = metadata.flag("tokenizer.ggml.add_eos_token", table.model == "t5");
   table.addSpacePrefix = metadata.flag("tokenizer.ggml.add_space_prefix", isSentencePiece);
   table.removeExtraWhitespaces =

@@ -307,10 +307,13 @@ void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
               /*decodes=*/true, spec.decoder);
   spec.head.name = "lm_head";
   spec.tiedHead = config.flag("tie_word_embeddings", spec.modelType == "t5");
-  if (config.flag("scale_decoder_outputs", spec.tiedHead))
+  spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
+  // mT5 never scales, whatever its file says.
+  if (spec.modelType != "t5")
+    spec.fieldsWithoutEffect.push_back("scale_decoder_outputs");
+  else if (config.flag("scale_decoder_outputs", spec.tiedHead))
     spec.headScale = 1 / std::sqrt(double(sizes.hidden));
   config.onlyFalse("is_decoder");
-  spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
   spec.redundantTensors = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
                            "EncDecAttention.relative_attention_bias.weight"};
 }

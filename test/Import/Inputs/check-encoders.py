@@ -1,6 +1,6 @@
 """check-encoders.py TOOL DIR: as check-families.py, for encoders and encoder-decoders."""
 import encoders
-from fieldcases import REMOVE, bases, case, covered, finish, refused, same
+from fieldcases import REMOVE, bases, case, covered, failures, finish, merged, refused, run, same
 
 BERT, T5, BART = encoders.BERT, encoders.T5, encoders.BART
 # Changes that must change the graph.
@@ -71,6 +71,8 @@ FAMILIES = {
          "attention_head_size": (5, "expected the hidden size by the number of heads, 4")}),
     "t5": (T5, T5_CASES, {"is_encoder_decoder": (False, "expected true"), "is_decoder": (True, "expected false"),
                           "relative_attention_max_distance": (4, "expected more than half of the buckets")}),
+    "mt5": (without(T5, model_type="mt5", architectures=["MT5ForConditionalGeneration"]), without(T5_CASES, "scale_decoder_outputs"),
+            {"is_encoder_decoder": (False, "expected true"), "is_decoder": (True, "expected false")}),
     "bart": (BART, BART_CASES, {**BART_REFUSED, "normalize_before": (True, "expected false in this family")}),
     "mbart": (relative_of_bart("mbart", "MBart"), BART_CASES, {**BART_REFUSED, "normalize_before": (False, "expected true in this family")}),
     "blenderbot": (relative_of_bart("blenderbot", "Blenderbot"), BART_CASES, {**BART_REFUSED, "normalize_before": (False, "expected true")}),
@@ -139,6 +141,11 @@ def table():
     same("gemma3_text", {}, {"tie_word_embeddings": False})
     case("gemma3_text", {"layer_types": REMOVE}, {"num_hidden_layers": 2})
     covered["gemma3_text"].add("tie_word_embeddings")
+    # What mT5 says of its last states is not scaled, though the head is tied, as transformers 5 writes it.
+    same("mt5", {"tie_word_embeddings": True}, {"scale_decoder_outputs": True})
+    one = run("mt5", merged(bases["mt5"], {"tie_word_embeddings": True}))[1]
+    if one.replace("mt5", "t5") != run("t5", merged(bases["t5"], {"tie_word_embeddings": True, "scale_decoder_outputs": False}))[1]:
+        failures.append("mt5 with a tied head is not t5 without a scale")
     # An encoder of T5 alone.
     case("t5", {}, {"architectures": ["T5EncoderModel"]})
     case("t5", {"architectures": ["T5EncoderModel"]}, {"num_layers": 3})

@@ -270,7 +270,7 @@ TEST_F(GGUF, ImportsAModel) {
   EXPECT_EQ(model->tokens->tokens, (std::vector<std::string>{"<unk>", "<s>", "</s>", "a"}));
   EXPECT_EQ(model->tokens->scores.back(), -3.0f);
   EXPECT_EQ(model->tokens->kinds.front(), tokenizer::TokenKind::Unknown);
-  EXPECT_TRUE(model->tokens->addBos);
+  EXPECT_FALSE(model->tokens->addBos.has_value());
 
   File older = makeModel();
   older.version = 2;

@@ -226,8 +226,9 @@ TEST(TokenTable, BytePairs) {
 }
 
 TEST(TokenTable, EveryNamedPreTokenizerCompiles) {
-  for (const char *name : {"", "gpt-2", "starcoder", "llama-bpe", "dbrx", "qwen2", "gpt-4o",
-                           "tekken", "deepseek-v3", "bloom", "falcon"}) {
+  for (const char *name :
+       {"", "gpt-2", "starcoder", "llama-bpe", "dbrx", "qwen2", "gpt-4o", "tekken", "deepseek-v3",
+        "bloom", "falcon", "modern-bert", "exaone4", "glm4", "chatglm-bpe"}) {
     TokenTable table;
     table.model = "gpt2";
     table.preTokenizer = name;
@@ -238,6 +239,28 @@ TEST(TokenTable, EveryNamedPreTokenizerCompiles) {
     ASSERT_TRUE(tokenizer) << tokenizer.error();
     EXPECT_EQ(pieces(*tokenizer, "a a"), (Strings{"a", "a"})) << name;
   }
+}
+
+TEST(TokenTable, WhatBeginsTexts) {
+  TokenTable table;
+  table.tokens = {"<s>", "a", "\u2581a"};
+  table.scores = {0, -1, -1};
+  table.special.bos = 0;
+  auto ids = [&](const char *model, const char *preTokenizer) {
+    table.model = model;
+    table.preTokenizer = preTokenizer;
+    Result<Tokenizer> tokenizer = Tokenizer::fromSpec(*importTokenTable(table));
+    auto sequence = tokenizer->encodeSequence("a", std::nullopt);
+    return sequence ? sequence->ids : Ids();
+  };
+  EXPECT_EQ(ids("llama", ""), (Ids{0, 2}));
+  EXPECT_EQ(ids("gpt2", "llama-bpe"), (Ids{0, 1}));
+  EXPECT_EQ(ids("gpt2", "tekken"), (Ids{0, 1}));
+  for (const char *name : {"", "smollm", "qwen2", "glm4", "falcon"})
+    EXPECT_EQ(ids("gpt2", name), (Ids{1})) << name;
+  table.addBos = false;
+  EXPECT_EQ(ids("gpt2", "llama-bpe"), (Ids{1}));
+  EXPECT_EQ(ids("llama", ""), (Ids{2}));
 }
 
 TEST(TokenTable, SentencePieces) {
@@ -272,6 +295,9 @@ TEST(TokenTable, PairsByKind) {
   EXPECT_EQ(pair(), (Ids{0, 2, 1, 0, 3, 1})); // each text has both
   table.preTokenizer = "roberta-bpe";
   EXPECT_EQ(pair(), (Ids{0, 2, 1, 1, 3, 1}));
+  table.preTokenizer = "modern-bert";
+  EXPECT_EQ(pair(), (Ids{0, 2, 1, 3, 1}));
+  table.preTokenizer = "roberta-bpe";
   table.addEos = false;
   EXPECT_EQ(pair(), (Ids{0, 2, 0, 3}));
   table.addEos = true;
