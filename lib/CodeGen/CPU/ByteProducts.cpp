@@ -216,7 +216,7 @@ void PanelProducts::widenBytes(Value panel, int64_t lanes, Steps steps) {
 
 /// sums[row][vector] += the products of `rows` rows with `vectors` vectors of lanes, group by
 /// group.
-void PanelProducts::byteTile(const Rows &x, int64_t rows, int64_t vectors, const Source &source,
+void PanelProducts::byteTile(Value x, int64_t rows, int64_t vectors, const Source &source,
                              Value into, Steps steps) {
   // Sixteen registers are too few for a row's sums of all vectors beside what takes numbers out of
   // words: a group is finished before the next vector's.
@@ -224,7 +224,7 @@ void PanelProducts::byteTile(const Rows &x, int64_t rows, int64_t vectors, const
   int64_t together = isInOrder ? vectors : 1;
   Value first = kb.div(steps.begin, 32), last = kb.div(steps.end, 32);
   kb.loop(first, last, kb.c(1), [&](Value number) {
-    Value group = kb.gep(x.first, kb.mul(number, formats::kQ8XBytes), kb.i8);
+    Value group = kb.gep(x, kb.mul(number, formats::kQ8XBytes), kb.i8);
     Value inSource = source.slab ? kb.sub(number, first) : number;
     beginAsking(source.ahead, kb.mul(number, 32), 32);
     for (int64_t v = 0; v < vectors; v += together)

@@ -17,9 +17,9 @@ struct LinearEmitter {
 
   /// Rows whose sums are kept in scratch memory: 64 KiB.
   static constexpr int64_t kBlockRows = PanelProducts::kMaxRows;
-  /// How many rows of so many bytes are evaluated into scratch memory at a time: about 1 MiB.
+  /// How many rows of so many bytes are evaluated into scratch memory at a time: about 2 MiB.
   static int64_t getEvaluatedRows(int64_t rowBytes) {
-    return std::clamp<int64_t>((1 << 20) / rowBytes, 32, kBlockRows);
+    return std::clamp<int64_t>((2 << 20) / rowBytes, 32, kBlockRows);
   }
 
   KernelEmission &emission;

@@ -20,13 +20,9 @@ PanelProducts::PanelProducts(KernelEmission &emission, const plan::PanelLayout &
   } else if (x.isBF16() && weight.isBF16() && target.multipliesPairsFast()) {
     arithmetic = Arithmetic::Pairs;
   } else {
-    if (!isa<Float16Type, BFloat16Type>(x))
-      row = kb.f32;
+    row = kb.f32;
     slab = emission.scratch(kBlock * layout.rows * 4);
   }
-  // A block of each row, or one row.
-  if (widensRows())
-    wideRows = emission.scratch(std::max(kMaxRows * kBlock, rowElements()) * 4);
 }
 
 int64_t PanelProducts::rowElements() const {
@@ -37,25 +33,6 @@ int64_t PanelProducts::rowBytes() const {
   if (arithmetic == Arithmetic::Bytes)
     return formats::bytesOf(formats::Format::Q8_X, layout.k);
   return rowElements() * kb.bytesOf(kb.registerType(row));
-}
-
-/// Rows in steps that are a block at most, or any steps of one row.
-PanelProducts::Rows PanelProducts::rowsFor(Value x, Value rowCount, Steps steps) {
-  if (!widensRows())
-    return {x, rowBytes(), kb.c(0)};
-  Type stored = kb.registerType(row);
-  Value count = kb.sub(steps.end, steps.begin), vectors = kb.mul(kb.div(count, kLanes), kLanes);
-  kb.loop(kb.c(0), rowCount, kb.c(1), [&](Value number) {
-    Value from = kb.gep(kb.gep(x, kb.mul(number, rowBytes()), kb.i8), steps.begin, stored);
-    Value into = kb.gep(wideRows, kb.mul(number, kBlock), kb.f32);
-    auto widen = [&](Type type, Value at) {
-      Value value = kb.loadScratch(type, kb.gep(from, at, stored));
-      kb.store(kb.extend(value, kb.f32, row), kb.gep(into, at, kb.f32));
-    };
-    kb.loop(kb.c(0), vectors, kb.c(kLanes), [&](Value at) { widen(kb.vec(stored), at); });
-    kb.loop(vectors, count, kb.c(1), [&](Value at) { widen(stored, at); });
-  });
-  return {wideRows, kBlock * 4, steps.begin};
 }
 
 void PanelProducts::emit(Value x, Value rowCount, const Panels &panels, Value sums) {
@@ -82,9 +59,8 @@ void PanelProducts::emit(Value x, Value rowCount, const Panels &panels, Value su
   if (whole >= layout.k)
     return;
   Steps rest{kb.c(whole), kb.c(layout.k), /*half=*/true};
-  Rows rows = rowsFor(x, rowCount, rest);
   eachPanel(panels, sums, [&](Value panel, Value sums) {
-    tiles(rows, rowCount, panel, lanes, /*slab=*/false, sums, rest);
+    tiles(x, rowCount, panel, lanes, /*slab=*/false, sums, rest);
   });
 }
 
@@ -106,21 +82,19 @@ void PanelProducts::oneRow(Value x, const Panels &panels, Value sums, int64_t wh
   }
   kb.loop(kb.c(0), kb.c(whole), kb.c(perTurn), [&](Value begin) {
     Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
-    Rows row = rowsFor(x, kb.c(1), steps);
     eachPanel(panels, sums, [&](Value panel, Value sums) {
       Source source{panel, panels.lanes, kb.c(0), false};
       if (arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs)
         source.ahead = blockAhead(panel, panels.lanes, kb.c(0), 1);
-      tile(row, 1, panels.lanes / kLanes, source, sums, steps);
+      tile(x, 1, panels.lanes / kLanes, source, sums, steps);
     });
   });
 }
 
 void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums,
                           Steps steps) {
-  Rows rows = rowsFor(x, rowCount, steps);
   auto direct = [&] {
-    tiles(rows, rowCount, panel, lanes, /*slab=*/false, sums, steps);
+    tiles(x, rowCount, panel, lanes, /*slab=*/false, sums, steps);
     return Values();
   };
   if (arithmetic == Arithmetic::Pairs) {
@@ -133,7 +107,7 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
       [&] {
         arithmetic == Arithmetic::Bytes ? widenBytes(panel, lanes, steps)
                                         : widen(panel, lanes, steps);
-        tiles(rows, rowCount, panel, lanes, /*slab=*/true, sums, steps);
+        tiles(x, rowCount, panel, lanes, /*slab=*/true, sums, steps);
         return Values();
       },
       direct);
@@ -167,7 +141,7 @@ void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
   });
 }
 
-void PanelProducts::tiles(const Rows &x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
+void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
                           Value sums, Steps steps) {
   // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
   Value begin = kb.c(0);
@@ -193,11 +167,10 @@ void PanelProducts::tiles(const Rows &x, Value rowCount, Value panel, int64_t la
 }
 
 /// All columns of some rows.
-void PanelProducts::tilesOfRows(const Rows &x, Value row, int64_t rows, Value panel, int64_t lanes,
+void PanelProducts::tilesOfRows(Value x, Value row, int64_t rows, Value panel, int64_t lanes,
                                 bool fromSlab, bool asks, Value sums, Steps steps) {
   int64_t vectors = lanes / kLanes;
-  Rows xRows = x;
-  xRows.first = kb.gep(x.first, kb.mul(row, x.stride), kb.i8);
+  Value xRows = kb.gep(x, kb.mul(row, rowBytes()), kb.i8);
   // Fewer rows take more columns, but not out of a slab, which has the tile's, and not where the
   // weights of all columns are in registers at once.
   bool isWider = !fromSlab && byteDot != ByteDot::Dot512;
@@ -302,14 +275,14 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
 
 /// sums[row][first + v] += x[row][at + ahead] * weights[v], for one k or one pair of k; with `half`
 /// the second of a pair counts as zero.
-void PanelProducts::step(Values &sums, const Rows &x, Value at, int64_t ahead, int64_t rows,
+void PanelProducts::step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows,
                          int64_t first, ArrayRef<Value> weights, bool half) {
   bool pairs = arithmetic == Arithmetic::Pairs;
   int64_t elementBytes = pairs ? 2 : 4;
   int64_t vectors = sums.size() / rows;
-  Value column = kb.gep(x.first, kb.mul(kb.sub(at, x.begin), elementBytes), kb.i8);
+  Value column = kb.gep(x, kb.mul(at, elementBytes), kb.i8);
   for (int64_t row = 0; row < rows; ++row) {
-    Value address = kb.gep(column, row * x.stride + ahead * elementBytes, kb.i8);
+    Value address = kb.gep(column, row * rowBytes() + ahead * elementBytes, kb.i8);
     Value element = kb.loadScratch(pairs ? half ? kb.i16 : kb.i32 : kb.f32, address);
     if (pairs && half)
       element = kb.make<arith::ExtUIOp>(kb.i32, element);
@@ -321,7 +294,7 @@ void PanelProducts::step(Values &sums, const Rows &x, Value at, int64_t ahead, i
   }
 }
 
-void PanelProducts::tile(const Rows &x, int64_t rows, int64_t vectors, const Source &source,
+void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &source,
                          Value into, Steps steps) {
   // No more accumulators than the schedule's tile has: fewer vectors at once where a tile is wide.
   int64_t budget = std::max<int64_t>(tileRows * tileVectors / rows, 1), width = 1;

@@ -19,9 +19,6 @@
 // Tiles that calculate longer than they read ask for the next block meanwhile, and so does one row
 // of bytes that are multiplied in pairs: its loop is too long for the processor to look ahead.
 //
-// Rows of 16 bits that the processor cannot multiply as they are are widened a block at a time too,
-// for all lanes of a panel.
-//
 // A sum that is put aside between two blocks is stored in f32, as it is in a register: rows have
 // the same bits in any company.
 //
@@ -44,7 +41,7 @@ public:
   PanelProducts(KernelEmission &emission, const plan::PanelLayout &layout, mlir::Type weight,
                 mlir::Type x);
 
-  /// What rows must be stored as: f32, f16, bf16 or blocks.
+  /// What rows must be stored as: f32, blocks, or bf16 where pairs of it are multiplied.
   mlir::Type rowType() const { return row; }
   /// Elements of a row as it must be stored, with zeros from K on.
   int64_t rowElements() const;
@@ -67,12 +64,6 @@ private:
   using Values = KernelBuilder::Values;
 
   enum class Arithmetic { Wide, Pairs, Bytes };
-  /// Rows as tiles take them: as they are stored, or widened.
-  struct Rows {
-    Value first;    ///< address
-    int64_t stride; ///< bytes from one to the next
-    Value begin;    ///< step that they begin with
-  };
   /// What a tile asks memory for: its share of what lies a block further on in the panel.
   struct Ahead {
     Value first; ///< of the panel's first step; null: nothing
@@ -93,20 +84,18 @@ private:
     Value begin, end;
     bool half = false;
   };
-  bool widensRows() const { return arithmetic == Arithmetic::Wide && !row.isF32(); }
-  Rows rowsFor(Value x, Value rowCount, Steps steps);
   void eachPanel(const Panels &panels, Value sums, llvm::function_ref<void(Value, Value)> body);
   void oneRow(Value x, const Panels &panels, Value sums, int64_t whole);
   void block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums, Steps steps);
   static int64_t slabOffset(int64_t first);
   void widen(Value panel, int64_t lanes, Steps steps);
-  void tiles(const Rows &x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
+  void tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
              Steps steps);
-  void tilesOfRows(const Rows &x, Value row, int64_t rows, Value panel, int64_t lanes, bool slab,
+  void tilesOfRows(Value x, Value row, int64_t rows, Value panel, int64_t lanes, bool slab,
                    bool asks, Value sums, Steps steps);
   int64_t bytesOf(int64_t steps, int64_t lanes) const;
   Ahead blockAhead(Value panel, int64_t lanes, Value share, int64_t shares);
-  void tile(const Rows &x, int64_t rows, int64_t vectors, const Source &source, Value sums,
+  void tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums,
             Steps steps);
   /// What a turn of the loop over k takes from a source: a group of 32 numbers of a block, a pair,
   /// or one element. It is read in pieces of some elements each, as they are used.
@@ -122,7 +111,7 @@ private:
   void endAsking();
   void loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece, int64_t vector,
                  llvm::SmallVectorImpl<Value> &elements);
-  void step(Values &sums, const Rows &x, Value at, int64_t ahead, int64_t rows, int64_t first,
+  void step(Values &sums, Value x, Value at, int64_t ahead, int64_t rows, int64_t first,
             llvm::ArrayRef<Value> weights, bool half);
 
   // Bytes.
@@ -133,7 +122,7 @@ private:
   BlockReader::Scale groupScale(const ByteGroup &group, int64_t half);
   Value groupQuad(const ByteGroup &group, int64_t s);
   void widenBytes(Value panel, int64_t lanes, Steps steps);
-  void byteTile(const Rows &x, int64_t rows, int64_t vectors, const Source &source, Value sums,
+  void byteTile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums,
                 Steps steps);
   void multiplyGroup(Value x, int64_t rows, const ByteGroup &group, int64_t vectors, int64_t half,
                      Value sums);
@@ -157,7 +146,6 @@ private:
   ByteDot byteDot = ByteDot::Pairs;
   int64_t tileRows, tileVectors;
   Value slab{};
-  Value wideRows{};
   struct {
     Value first;
     int64_t lines = 0, asked = 0;
