@@ -186,7 +186,7 @@ FailureOr<Value> ProgramPlanner::getGrid(plan::DispatchOp dispatch, plan::Kernel
         llvm::Expected<plan::PanelLayout> layout = plan::PanelLayout::get(matrix);
         if (!layout)
           return kernel.emitOpError(llvm::toString(layout.takeError()));
-        return constant(layout->numPanels() * layout->matrices);
+        return constant(layout->numSubPanels() * layout->matrices);
       }
     return kernel.emitOpError("expected a packed weight, as select-schedule makes it");
   }

@@ -1,12 +1,12 @@
 //===- Experts.cpp - rows times the matrices of the experts that they go to -----------------===//
 //
-// A work item is a panel of one expert's matrix. For each expert the rows that go to it are listed,
-// by looking through the ids, and its panels of this thread are for these rows what panels of a
-// linear are for all rows (Linear.cpp): so a row has the same bits alone and in company, whatever
-// the router decides for others. An expert that nobody goes to costs a look at the ids; its matrix
-// is not read.
+// A work item is a sub-panel of one expert's matrix. For each expert the rows that go to it are
+// listed, by looking through the ids, and its panels of this thread are for these rows what panels
+// of a linear are for all rows (Linear.cpp): so a row has the same bits alone and in company,
+// whatever the router decides for others. An expert that nobody goes to costs a look at the ids; its
+// matrix is not read.
 //
-// Panels are the outer dimension of the work items and experts the inner: threads that take a
+// Sub-panels are the outer dimension of the work items and experts the inner: threads that take a
 // contiguous share each have a part of every expert, and none waits for another whatever is chosen.
 // A thread runs through its part of one expert after the other, which is one stream from memory.
 //
@@ -40,7 +40,7 @@ struct ExpertsEmitter {
   Value append(Value choice, Value count);
   Value listBlock(Value first, Value end, Value expert, Value count);
   Value gather(Value first, Value count);
-  void panels(Value expert, Value begin, Value end);
+  void subPanels(Value expert, Value begin, Value end);
 };
 
 } // namespace
@@ -138,8 +138,8 @@ Value ExpertsEmitter::gather(Value first, Value count) {
       .front();
 }
 
-/// Panels [begin, end) of an expert, for all rows that go to it.
-void ExpertsEmitter::panels(Value expert, Value begin, Value end) {
+/// Sub-panels [begin, end) of an expert, for all rows that go to it.
+void ExpertsEmitter::subPanels(Value expert, Value begin, Value end) {
   Value total = ids ? kb.mul(linear.leading[0].value, op.getChosen()) : linear.leading[0].value;
   linear.expert = expert;
   auto compute = [&](Value count) {
@@ -147,7 +147,7 @@ void ExpertsEmitter::panels(Value expert, Value begin, Value end) {
       linear.rowBegin = first;
       linear.rowCount = kb.min(kb.sub(count, first), kb.c(gatheredRows));
       linear.xRows = gather(first, linear.rowCount);
-      linear.panels(begin, end);
+      linear.subPanels(begin, end);
     });
   };
   kb.loop(kb.c(0), total, kb.c(kBlock), {kb.c(0)},
@@ -194,13 +194,13 @@ void codegen::emitExperts(KernelEmission &emission) {
   emitter.gathered = emission.scratch(emitter.gatheredRows * rowBytes);
   // One more, for what is written but not counted.
   linear.list = emitter.list = emission.scratch((kListed + 1) * 4);
-  // Item p * experts + e is panel p of expert e. Those of an expert follow each other in memory.
+  // Item p * experts + e is sub-panel p of expert e. Those of an expert follow each other in memory.
   int64_t experts = op.getExperts();
   kb.loop(kb.c(0), kb.c(experts), kb.c(1), [&](Value expert) {
-    auto firstPanel = [&](Value item) {
+    auto first = [&](Value item) {
       return kb.div(kb.add(kb.sub(item, expert), experts - 1), experts);
     };
-    Value begin = firstPanel(kb.begin()), end = firstPanel(kb.end());
-    kb.branch(kb.lt(begin, end), [&] { emitter.panels(expert, begin, end); });
+    Value begin = first(kb.begin()), end = first(kb.end());
+    kb.branch(kb.lt(begin, end), [&] { emitter.subPanels(expert, begin, end); });
   });
 }

@@ -1,8 +1,10 @@
 //===- Linear.cpp - projections by a packed weight ------------------------------------------===//
 //
-// A work item is a panel: 64 output columns, or fewer in the last one. The products of some rows
-// with it (Products.h) go to scratch memory, from which the epilogue, a row of lanes at a time, is
-// evaluated like any light kernel: the linear's result at (row, column) is the sum plus the bias.
+// A work item is a sub-panel: 16 output columns of each part of a panel, so that threads get equal
+// shares of any matrix. Of its range a thread takes whole panels, then the sub-panels that are
+// left. The products of some rows with it (Products.h) go to scratch memory, from which the
+// epilogue, a row of lanes at a time, is evaluated like any light kernel: the linear's result at
+// (row, column) is the sum plus the bias.
 //
 // Rows that are not stored as the products want them (another type, or computed by light
 // operations) are first evaluated into scratch memory, a block of rows at a time, for all panels of
@@ -111,10 +113,9 @@ bool LinearEmitter::prepare(Operation *op, Value x, Value matrix, Value biasOper
   return true;
 }
 
-void LinearEmitter::epilogue(Value number, int64_t partLanes, Value sums, Value firstRow,
+/// `partLanes` columns of each part from `firstColumn` on.
+void LinearEmitter::epilogue(Value firstColumn, int64_t partLanes, Value sums, Value firstRow,
                              Value count) {
-  int64_t perPanel = layout.panelPartRows();
-  Value firstColumn = kb.mul(number, perPanel); // of each part
   kb.loop(kb.c(0), count, kb.c(1), [&](Value tileRow) {
     Value row = kb.add(firstRow, tileRow);
     if (list)
@@ -171,41 +172,67 @@ void LinearEmitter::epilogue(Value number, int64_t partLanes, Value sums, Value 
   });
 }
 
-void LinearEmitter::panel(Value number, Value apart, Value panels, int64_t partLanes) {
-  int64_t bytes = layout.lines() * layout.rows * layout.elementBytes * (layout.pairs ? 2 : 1);
-  Value base = kb.gep(weight, kb.mul(number, bytes), kb.i8);
-  if (expert)
-    base = kb.gep(base, kb.mul(expert, layout.matrixBytes()), kb.i8);
+Value LinearEmitter::panelAddress(Value number) {
+  Value base = kb.gep(weight, kb.mul(number, panelBytes()), kb.i8);
+  return expert ? kb.gep(base, kb.mul(expert, layout.matrixBytes()), kb.i8) : base;
+}
+
+/// Blocks of rows: the first row of x, how many, and where they are.
+void LinearEmitter::forRowBlocks(function_ref<void(Value, Value, Value)> body) {
   kb.loop(kb.c(0), rowCount, kb.c(kBlockRows), [&](Value first) {
     Value count = kb.min(kb.sub(rowCount, first), kb.c(kBlockRows));
-    Value rows = kb.gep(xRows, kb.mul(first, engine->rowBytes()), kb.i8);
-    engine->emit(rows, count, {base, kb.mul(apart, bytes), panels, partLanes * layout.parts}, tile);
-    kb.loop(kb.c(0), panels, kb.c(1), [&](Value index) {
-      epilogue(kb.add(number, kb.mul(index, apart)), partLanes,
-               kb.gep(tile, kb.mul(index, layout.rows), kb.f32), kb.add(rowBegin, first), count);
-    });
+    body(kb.add(rowBegin, first), count, kb.gep(xRows, kb.mul(first, engine->rowBytes()), kb.i8));
   });
 }
 
-void LinearEmitter::panels(Value begin, Value end) {
-  int64_t last = layout.numPanels() - 1;
-  bool narrow = layout.partLanes(last) != layout.panelPartRows();
-  Value wholeEnd = narrow ? kb.min(end, kb.c(last)) : end;
-  // One row: as many ranges of panels as there are streams, each read in its order.
-  Value apart = kb.sub(wholeEnd, begin), one = kb.c(1);
-  int64_t streams = emission.target.streams();
+/// Of one row as many panels as there are streams by turns, each from a range of its own that is
+/// read in order.
+void LinearEmitter::wholePanels(Value begin, Value end) {
+  int64_t partRows = layout.panelPartRows(), streams = emission.target.streams();
+  Value one = kb.c(1), apart = kb.sub(end, begin);
   if (streams > 1) {
     Value share = kb.div(kb.add(apart, streams - 1), streams);
     apart = kb.select(kb.cmp(arith::CmpIPredicate::eq, rowCount, one), share, apart);
   }
   kb.loop(begin, kb.add(begin, apart), one, [&](Value number) {
-    Value count = one;
+    Value panels = one;
     if (streams > 1)
-      count = kb.div(kb.add(kb.sub(kb.sub(wholeEnd, number), one), apart), apart);
-    panel(number, apart, count, layout.panelPartRows());
+      panels = kb.div(kb.add(kb.sub(kb.sub(end, number), one), apart), apart);
+    PanelProducts::Panels all{panelAddress(number), kb.mul(apart, panelBytes()), panels};
+    forRowBlocks([&](Value first, Value count, Value rows) {
+      engine->emit(rows, count, all, tile);
+      kb.loop(kb.c(0), panels, one, [&](Value index) {
+        Value column = kb.mul(kb.add(number, kb.mul(index, apart)), partRows);
+        epilogue(column, partRows, kb.gep(tile, kb.mul(index, layout.rows), kb.f32), first, count);
+      });
+    });
   });
-  if (narrow)
-    kb.branch(kb.lt(kb.c(last), end), [&] { panel(kb.c(last), one, one, layout.partLanes(last)); });
+}
+
+void LinearEmitter::subPanel(Value number) {
+  Value panel = kb.div(number, layout.panelSubPanels());
+  Value vector = kb.rem(number, layout.panelSubPanels());
+  int64_t last = layout.numPanels() - 1;
+  Value lanes = kb.select(kb.lt(panel, kb.c(last)), kb.c(layout.rows), kb.c(layout.lanes(last)));
+  forRowBlocks([&](Value first, Value count, Value rows) {
+    engine->emitSubPanel(rows, count, panelAddress(panel), lanes, vector, tile);
+    epilogue(kb.mul(number, kLanes), kLanes, tile, first, count);
+  });
+}
+
+void LinearEmitter::subPanels(Value begin, Value end) {
+  int64_t each = layout.panelSubPanels();
+  Value first = kb.div(kb.add(begin, each - 1), each), last = kb.max(first, kb.div(end, each));
+  if (layout.numSubPanels() >= each)
+    wholePanels(first, last);
+  if (layout.numSubPanels() == layout.numPanels())
+    return;
+  // Before the first whole panel, and behind the last.
+  Value before = kb.sub(kb.min(end, kb.mul(first, each)), begin), behind = kb.mul(last, each);
+  Value left = kb.add(before, kb.max(kb.sub(end, behind), kb.c(0)));
+  kb.loop(kb.c(0), left, kb.c(1), [&](Value index) {
+    subPanel(kb.add(index, kb.select(kb.lt(index, before), begin, kb.sub(behind, before))));
+  });
 }
 
 void codegen::emitLinear(KernelEmission &emission) {
@@ -231,7 +258,7 @@ void codegen::emitLinear(KernelEmission &emission) {
       isa<BlockArgument>(x) && element == products.rowType() &&
       (isa<tfm::BlockType>(element) || layout.k == products.rowElements()) &&
       !isa_and_present<plan::PanelsAttr>(cast<RankedTensorType>(x.getType()).getEncoding());
-  auto panels = [&] { emitter.panels(kb.begin(), kb.end()); };
+  auto panels = [&] { emitter.subPanels(kb.begin(), kb.end()); };
   if (direct) {
     emitter.xRows = emission.eval.operandBuffer(cast<BlockArgument>(x).getArgNumber());
     panels();

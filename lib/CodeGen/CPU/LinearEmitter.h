@@ -53,14 +53,19 @@ struct LinearEmitter {
   /// Sets all but xRows and what is for lists; false after a failure. `op` is the linear, `x`,
   /// `matrix` and `bias` (or null) are its operands.
   bool prepare(mlir::Operation *op, Value x, Value matrix, Value bias);
-  /// Computes panels [begin, end) for all rows; the last panel may be narrow.
-  void panels(Value begin, Value end);
+  /// Computes sub-panels [begin, end) for all rows: whole panels, then what is left of others.
+  void subPanels(Value begin, Value end);
 
 private:
   std::optional<int64_t> traceOffset(Value value, int64_t shift, llvm::DenseSet<Value> &seen);
-  /// Panels `number`, `number` + apart, ...: `count` of them.
-  void panel(Value number, Value apart, Value count, int64_t partLanes);
-  void epilogue(Value number, int64_t partLanes, Value sums, Value firstRow, Value count);
+  int64_t panelBytes() const {
+    return layout.lines() * layout.rows * layout.elementBytes * (layout.pairs ? 2 : 1);
+  }
+  Value panelAddress(Value number);
+  void forRowBlocks(llvm::function_ref<void(Value, Value, Value)> body);
+  void wholePanels(Value begin, Value end);
+  void subPanel(Value number);
+  void epilogue(Value firstColumn, int64_t partLanes, Value sums, Value firstRow, Value count);
 };
 
 } // namespace ingot::codegen

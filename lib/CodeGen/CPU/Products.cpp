@@ -35,32 +35,64 @@ int64_t PanelProducts::rowBytes() const {
   return rowElements() * kb.bytesOf(kb.registerType(row));
 }
 
-void PanelProducts::emit(Value x, Value rowCount, const Panels &panels, Value sums) {
-  int64_t lanes = panels.lanes;
-  kb.loop(kb.c(0), kb.mul(rowCount, panels.count), kb.c(1), [&](Value row) {
+void PanelProducts::clear(Value rowCount, int64_t lanes, Value sums) {
+  kb.loop(kb.c(0), rowCount, kb.c(1), [&](Value row) {
     for (int64_t lane = 0; lane < lanes; lane += kLanes)
       kb.store(kb.zero(kb.vec(kb.f32)),
                kb.gep(kb.gep(sums, kb.mul(row, layout.rows), kb.f32), lane, kb.f32));
   });
-  int64_t whole = rowElements() / granule() * granule();
+}
+
+/// All steps but the last of an odd K in pairs, a block at a time.
+void PanelProducts::forBlocks(function_ref<void(Steps)> body) {
+  kb.loop(kb.c(0), kb.c(wholeSteps()), kb.c(kBlock), [&](Value begin) {
+    body({begin, kb.min(kb.add(begin, kBlock), kb.c(wholeSteps()))});
+  });
+}
+
+void PanelProducts::emit(Value x, Value rowCount, const Panels &panels, Value sums) {
+  clear(kb.mul(rowCount, panels.count), layout.rows, sums);
   kb.branch(
       kb.cmp(arith::CmpIPredicate::eq, rowCount, kb.c(1)), TypeRange{},
       [&] {
-        oneRow(x, panels, sums, whole);
+        oneRow(x, panels, sums);
         return Values();
       },
       [&] {
-        kb.loop(kb.c(0), kb.c(whole), kb.c(kBlock), [&](Value begin) {
-          Value end = kb.min(kb.add(begin, kBlock), kb.c(whole));
-          block(x, rowCount, panels.first, lanes, sums, {begin, end});
-        });
+        forBlocks([&](Steps steps) { block(x, rowCount, panels.first, sums, steps); });
         return Values();
       });
-  if (whole >= layout.k)
+  if (wholeSteps() >= layout.k)
     return;
-  Steps rest{kb.c(whole), kb.c(layout.k), /*half=*/true};
+  Steps rest{kb.c(wholeSteps()), kb.c(layout.k), /*half=*/true};
   eachPanel(panels, sums, [&](Value panel, Value sums) {
-    tiles(x, rowCount, panel, lanes, /*slab=*/false, sums, rest);
+    tiles(x, rowCount, panel, /*slab=*/false, sums, rest);
+  });
+}
+
+void PanelProducts::emitSubPanel(Value x, Value rowCount, Value panel, Value lanes, Value vector,
+                                 Value sums) {
+  clear(rowCount, layout.parts * kLanes, sums);
+  Value apart = kb.div(lanes, layout.parts * kLanes);
+  kb.loop(kb.c(0), kb.c(layout.parts), kb.c(1), [&](Value part) {
+    Source source{panel, lanes, kb.add(vector, kb.mul(part, apart)), false};
+    Value ofPart = kb.gep(sums, kb.mul(part, kLanes), kb.f32);
+    // A small part of the work: two heights of tiles are enough.
+    Value whole = kb.mul(kb.div(rowCount, tileRows), tileRows);
+    auto someSteps = [&](Steps steps) {
+      auto rowsOf = [&](Value first, Value end, int64_t rows) {
+        kb.loop(first, end, kb.c(rows), [&](Value row) {
+          tile(kb.gep(x, kb.mul(row, rowBytes()), kb.i8), rows, 1, source,
+               kb.gep(ofPart, kb.mul(row, layout.rows), kb.f32), steps);
+        });
+      };
+      rowsOf(kb.c(0), whole, tileRows);
+      if (tileRows > 1)
+        rowsOf(whole, rowCount, 1);
+    };
+    forBlocks(someSteps);
+    if (wholeSteps() < layout.k)
+      someSteps({kb.c(wholeSteps()), kb.c(layout.k), /*half=*/true});
   });
 }
 
@@ -74,27 +106,26 @@ void PanelProducts::eachPanel(const Panels &panels, Value sums,
 
 /// Steps 0 .. whole. Of several panels as many steps in a turn as are some bytes: two streams hide
 /// memory where neither rests long.
-void PanelProducts::oneRow(Value x, const Panels &panels, Value sums, int64_t whole) {
-  int64_t perTurn = whole;
+void PanelProducts::oneRow(Value x, const Panels &panels, Value sums) {
+  int64_t whole = wholeSteps(), perTurn = whole;
   if (emission.target.streams() > 1) {
     int64_t unit = layout.block ? 32 : 8;
-    perTurn = std::max<int64_t>(kTurnBytes / bytesOf(unit, layout.rows), 1) * unit;
+    perTurn = std::max<int64_t>(kTurnBytes / bytesOf(unit), 1) * unit;
   }
   kb.loop(kb.c(0), kb.c(whole), kb.c(perTurn), [&](Value begin) {
     Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
     eachPanel(panels, sums, [&](Value panel, Value sums) {
-      Source source{panel, panels.lanes, kb.c(0), false};
+      Source source{panel, kb.c(layout.rows), kb.c(0), false};
       if (arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs)
-        source.ahead = blockAhead(panel, panels.lanes, kb.c(0), 1);
-      tile(x, 1, panels.lanes / kLanes, source, sums, steps);
+        source.ahead = blockAhead(panel, kb.c(0), 1);
+      tile(x, 1, layout.rows / kLanes, source, sums, steps);
     });
   });
 }
 
-void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums,
-                          Steps steps) {
+void PanelProducts::block(Value x, Value rowCount, Value panel, Value sums, Steps steps) {
   auto direct = [&] {
-    tiles(x, rowCount, panel, lanes, /*slab=*/false, sums, steps);
+    tiles(x, rowCount, panel, /*slab=*/false, sums, steps);
     return Values();
   };
   if (arithmetic == Arithmetic::Pairs) {
@@ -105,9 +136,8 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
   kb.branch(
       kb.lt(kb.c(4 * tileRows), rowCount), TypeRange{},
       [&] {
-        arithmetic == Arithmetic::Bytes ? widenBytes(panel, lanes, steps)
-                                        : widen(panel, lanes, steps);
-        tiles(x, rowCount, panel, lanes, /*slab=*/true, sums, steps);
+        arithmetic == Arithmetic::Bytes ? widenBytes(panel, steps) : widen(panel, steps);
+        tiles(x, rowCount, panel, /*slab=*/true, sums, steps);
         return Values();
       },
       direct);
@@ -117,9 +147,9 @@ void PanelProducts::block(Value x, Value rowCount, Value panel, int64_t lanes, V
 int64_t PanelProducts::slabOffset(int64_t first) { return first * kLanes * kBlock; }
 
 /// The block's steps as f32, tile by tile of lanes.
-void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
-  int64_t vectors = lanes / kLanes;
-  Source source{panel, lanes, kb.c(0), false};
+void PanelProducts::widen(Value panel, Steps steps) {
+  int64_t vectors = layout.rows / kLanes;
+  Source source{panel, kb.c(layout.rows), kb.c(0), false};
   Unit unit = unitOf(source);
   Value first = kb.div(steps.begin, unit.steps), last = kb.div(steps.end, unit.steps);
   kb.loop(first, last, kb.c(1), [&](Value number) {
@@ -141,14 +171,14 @@ void PanelProducts::widen(Value panel, int64_t lanes, Steps steps) {
   });
 }
 
-void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool fromSlab,
-                          Value sums, Steps steps) {
+void PanelProducts::tiles(Value x, Value rowCount, Value panel, bool fromSlab, Value sums,
+                          Steps steps) {
   // Rows outside: a tile's rows, which may lie at strides that caches dislike, are read once.
   Value begin = kb.c(0);
   // Of many rows the first tile asks for the next block, for all.
   bool isMany = fromSlab || arithmetic == Arithmetic::Pairs;
   auto first = [&] {
-    tilesOfRows(x, kb.c(0), tileRows, panel, lanes, fromSlab, /*asks=*/true, sums, steps);
+    tilesOfRows(x, kb.c(0), tileRows, panel, fromSlab, /*asks=*/true, sums, steps);
   };
   if (fromSlab) {
     first();
@@ -162,14 +192,14 @@ void PanelProducts::tiles(Value x, Value rowCount, Value panel, int64_t lanes, b
     // Few rows of wide numbers take no longer than memory does. Few tiles of bytes all ask, which
     // costs less than another tile's code.
     bool asks = !isMany && (arithmetic == Arithmetic::Bytes || rows == tileRows);
-    tilesOfRows(x, kb.add(row, begin), rows, panel, lanes, fromSlab, asks, sums, steps);
+    tilesOfRows(x, kb.add(row, begin), rows, panel, fromSlab, asks, sums, steps);
   });
 }
 
 /// All columns of some rows.
-void PanelProducts::tilesOfRows(Value x, Value row, int64_t rows, Value panel, int64_t lanes,
-                                bool fromSlab, bool asks, Value sums, Steps steps) {
-  int64_t vectors = lanes / kLanes;
+void PanelProducts::tilesOfRows(Value x, Value row, int64_t rows, Value panel, bool fromSlab,
+                                bool asks, Value sums, Steps steps) {
+  int64_t vectors = layout.rows / kLanes;
   Value xRows = kb.gep(x, kb.mul(row, rowBytes()), kb.i8);
   // Fewer rows take more columns, but not out of a slab, which has the tile's, and not where the
   // weights of all columns are in registers at once.
@@ -178,14 +208,14 @@ void PanelProducts::tilesOfRows(Value x, Value row, int64_t rows, Value panel, i
   while (isWider && width < vectors && 2 * width * rows <= tileRows * tileVectors)
     width *= 2;
   auto columns = [&](Value first, int64_t count) {
-    Source source{panel, lanes, first, false};
+    Source source{panel, kb.c(layout.rows), first, false};
     if (fromSlab && arithmetic == Arithmetic::Bytes)
-      source = {slab, lanes, first, true};
+      source = {slab, kb.c(layout.rows), first, true};
     else if (fromSlab)
-      source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), count * kLanes, kb.c(0), true};
+      source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), kb.c(count * kLanes), kb.c(0),
+                true};
     if (asks)
-      source.ahead =
-          blockAhead(panel, lanes, kb.div(first, width), llvm::divideCeil(vectors, width));
+      source.ahead = blockAhead(panel, kb.div(first, width), llvm::divideCeil(vectors, width));
     Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
     tile(xRows, rows, count, source, into, steps);
   };
@@ -195,15 +225,14 @@ void PanelProducts::tilesOfRows(Value x, Value row, int64_t rows, Value panel, i
     columns(kb.c(whole), vectors - whole);
 }
 
-/// Bytes of `steps` steps of a panel of `lanes` lanes.
-int64_t PanelProducts::bytesOf(int64_t steps, int64_t lanes) const {
+/// Bytes of `steps` steps of a panel.
+int64_t PanelProducts::bytesOf(int64_t steps) const {
   int64_t perLine = layout.block ? 32 * layout.block->groups : 1;
-  return steps * lanes * layout.elementBytes / perLine;
+  return steps * layout.rows * layout.elementBytes / perLine;
 }
 
-PanelProducts::Ahead PanelProducts::blockAhead(Value panel, int64_t lanes, Value share,
-                                               int64_t shares) {
-  return {kb.gep(panel, bytesOf(kBlock, lanes), kb.i8), lanes, share, shares};
+PanelProducts::Ahead PanelProducts::blockAhead(Value panel, Value share, int64_t shares) {
+  return {kb.gep(panel, bytesOf(kBlock), kb.i8), share, shares};
 }
 
 /// For a turn that takes the steps [step, step + steps).
@@ -212,9 +241,9 @@ void PanelProducts::beginAsking(const Ahead &ahead, Value step, int64_t steps) {
   if (!ahead.first)
     return;
   int64_t least = layout.block ? 32 : 1;
-  asking.lines = llvm::divideCeil(bytesOf(steps, ahead.lanes), 64 * ahead.shares);
-  Value offset = kb.add(kb.mul(kb.div(step, least), bytesOf(least, ahead.lanes)),
-                        kb.mul(ahead.share, 64 * asking.lines));
+  asking.lines = llvm::divideCeil(bytesOf(steps), 64 * ahead.shares);
+  Value offset =
+      kb.add(kb.mul(kb.div(step, least), bytesOf(least)), kb.mul(ahead.share, 64 * asking.lines));
   asking.first = kb.gep(ahead.first, offset, kb.i8);
 }
 
@@ -243,7 +272,8 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
     // A line holds the groups of a block.
     Value number = kb.add(unit, ahead);
     Value line = kb.div(number, layout.block->groups), group = kb.rem(number, layout.block->groups);
-    Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
+    Value base =
+        kb.gep(source.panel, kb.mul(line, kb.mul(source.lanes, layout.elementBytes)), kb.i8);
     BlockReader reader(kb, *layout.block, [&](Type element, Value at) -> Value {
       Value section = kb.gep(base, kb.mul(at, source.lanes), kb.i8);
       return kb.load(kb.vec(element), kb.gep(section, lane, element));
@@ -257,7 +287,7 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
   }
   Type stored = source.slab ? kb.f32 : layout.pairs ? kb.i32 : kb.registerType(weight);
   Value address = kb.gep(source.panel, kb.mul(unit, source.lanes), stored);
-  address = kb.gep(kb.gep(address, lane, stored), ahead * source.lanes, stored);
+  address = kb.gep(kb.gep(address, lane, stored), kb.mul(source.lanes, ahead), stored);
   Value value = kb.loadScratch(kb.vec(stored), address);
   askNext();
   if (source.slab || (layout.pairs && arithmetic == Arithmetic::Pairs)) {
@@ -294,8 +324,8 @@ void PanelProducts::step(Values &sums, Value x, Value at, int64_t ahead, int64_t
   }
 }
 
-void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &source,
-                         Value into, Steps steps) {
+void PanelProducts::tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value into,
+                         Steps steps) {
   // No more accumulators than the schedule's tile has: fewer vectors at once where a tile is wide.
   int64_t budget = std::max<int64_t>(tileRows * tileVectors / rows, 1), width = 1;
   while (width * 2 <= budget && width < vectors)

@@ -47,17 +47,20 @@ public:
   int64_t rowElements() const;
   int64_t rowBytes() const;
 
-  /// Panels of equal width. More than one only for one row.
+  /// Whole panels. More than one only for one row.
   struct Panels {
     mlir::Value first;  ///< address
     mlir::Value stride; ///< bytes from one to the next
     mlir::Value count;
-    int64_t lanes; ///< of each
   };
   /// sums[r][lane] = sum over k of x[r][k] * panel[k][lane] for `rowCount` rows, at most kMaxRows.
   /// Rows of x are rowBytes() apart, rows of sums the lanes of a full panel. Of several panels,
   /// each has a row of sums.
   void emit(mlir::Value x, mlir::Value rowCount, const Panels &panels, mlir::Value sums);
+  /// The same for vector `vector` of each part of a panel of `lanes` lanes, in all: those of part p
+  /// are 16 p .. 16 p + 15 of a row of sums.
+  void emitSubPanel(mlir::Value x, mlir::Value rowCount, mlir::Value panel, mlir::Value lanes,
+                    mlir::Value vector, mlir::Value sums);
 
 private:
   using Value = mlir::Value;
@@ -67,14 +70,13 @@ private:
   /// What a tile asks memory for: its share of what lies a block further on in the panel.
   struct Ahead {
     Value first; ///< of the panel's first step; null: nothing
-    int64_t lanes = 0;
     Value share;
     int64_t shares = 1;
   };
   /// Where the weights of a tile come from.
   struct Source {
     Value panel;       ///< or the slab's first line
-    int64_t lanes;     ///< of a line
+    Value lanes;       ///< of a line
     Value firstVector; ///< of the tile
     bool slab;         ///< widened, from the first step of the block on
     Ahead ahead{};
@@ -85,18 +87,19 @@ private:
     bool half = false;
   };
   void eachPanel(const Panels &panels, Value sums, llvm::function_ref<void(Value, Value)> body);
-  void oneRow(Value x, const Panels &panels, Value sums, int64_t whole);
-  void block(Value x, Value rowCount, Value panel, int64_t lanes, Value sums, Steps steps);
+  int64_t wholeSteps() const { return rowElements() / granule() * granule(); }
+  void forBlocks(llvm::function_ref<void(Steps)> body);
+  void clear(Value rowCount, int64_t lanes, Value sums);
+  void oneRow(Value x, const Panels &panels, Value sums);
+  void block(Value x, Value rowCount, Value panel, Value sums, Steps steps);
   static int64_t slabOffset(int64_t first);
-  void widen(Value panel, int64_t lanes, Steps steps);
-  void tiles(Value x, Value rowCount, Value panel, int64_t lanes, bool slab, Value sums,
-             Steps steps);
-  void tilesOfRows(Value x, Value row, int64_t rows, Value panel, int64_t lanes, bool slab,
-                   bool asks, Value sums, Steps steps);
-  int64_t bytesOf(int64_t steps, int64_t lanes) const;
-  Ahead blockAhead(Value panel, int64_t lanes, Value share, int64_t shares);
-  void tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums,
-            Steps steps);
+  void widen(Value panel, Steps steps);
+  void tiles(Value x, Value rowCount, Value panel, bool slab, Value sums, Steps steps);
+  void tilesOfRows(Value x, Value row, int64_t rows, Value panel, bool slab, bool asks, Value sums,
+                   Steps steps);
+  int64_t bytesOf(int64_t steps) const;
+  Ahead blockAhead(Value panel, Value share, int64_t shares);
+  void tile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums, Steps steps);
   /// What a turn of the loop over k takes from a source: a group of 32 numbers of a block, a pair,
   /// or one element. It is read in pieces of some elements each, as they are used.
   struct Unit {
@@ -121,7 +124,7 @@ private:
   struct ByteGroup;
   BlockReader::Scale groupScale(const ByteGroup &group, int64_t half);
   Value groupQuad(const ByteGroup &group, int64_t s);
-  void widenBytes(Value panel, int64_t lanes, Steps steps);
+  void widenBytes(Value panel, Steps steps);
   void byteTile(Value x, int64_t rows, int64_t vectors, const Source &source, Value sums,
                 Steps steps);
   void multiplyGroup(Value x, int64_t rows, const ByteGroup &group, int64_t vectors, int64_t half,

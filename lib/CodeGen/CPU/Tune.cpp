@@ -84,6 +84,9 @@ public:
     int64_t bytes = rows == 1 ? kBytesOfOneRow : kBytesOfRows;
     return std::clamp<int64_t>(bytes / layout.panelOffset(1), 1, layout.numPanels());
   }
+  int64_t subPanelsFor(int64_t rows) const {
+    return std::min(panelsFor(rows) * layout.panelSubPanels(), layout.numSubPanels());
+  }
 
 private:
   static constexpr int64_t kMaxRows = kRowCounts[std::size(kRowCounts) - 1];
@@ -207,7 +210,7 @@ static std::vector<double> measure(size_t kernel, Arguments &arguments, ArrayRef
   const ingot_kernel_args *args = arguments.prepare(rows, scratchBytes);
   if (!args)
     return {};
-  int64_t items = arguments.panelsFor(rows);
+  int64_t items = arguments.subPanelsFor(rows);
   std::vector<double> best;
   for (const Image &image : images)
     best.push_back(secondsOf(image.entry(kernel), *args, items, 1));

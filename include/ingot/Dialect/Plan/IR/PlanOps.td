@@ -93,7 +93,7 @@ def Plan_KernelOp : Plan_Op<"kernel", [IsolatedFromAbove, FunctionOpInterface, S
   let description = [{
     An outlined computation on tensors, in `tfm` and upstream operations, that code generation turns
     into one native function. Results are written to buffers that the caller provides. Work is
-    divided by rows of the results, panels of a weight or items of a batch, as the schedule's kind
+    divided by rows of the results, sub-panels of a weight or items of a batch, as the schedule's kind
     says; each result element is computed by exactly one work item, in one order.
 
     ```mlir

@@ -59,6 +59,10 @@ struct PanelLayout {
   int64_t panelPartRows() const { return rows / parts; }    ///< rows of one part in a full panel
   /// Panels of one matrix.
   int64_t numPanels() const { return (partRows() + panelPartRows() - 1) / panelPartRows(); }
+  /// Sub-panels of one matrix: 16 rows of each part, or fewer in the last one. A panel holds
+  /// panelSubPanels() of them, the last panel what is left.
+  int64_t numSubPanels() const { return (partRows() + kPanelLanes - 1) / kPanelLanes; }
+  int64_t panelSubPanels() const { return panelPartRows() / kPanelLanes; }
   /// Columns as they are stored: elements or blocks.
   int64_t columns() const {
     return block ? (k + 32 * block->groups - 1) / (32 * block->groups) : k;
