@@ -117,10 +117,10 @@ plan.kernel @experts(%x: tensor<?x6xf32>, %w: tensor<320x6xf32, #plan.panels<64,
   plan.yield %0 : tensor<?x2x80xf32>
 }
 
-// Two panels of four experts are the work; the weights are those of at most two experts a token, and of four.
+// Five sub-panels of four experts are the work; the weights are those of at most two experts a token, and of four.
 // CHECK-LABEL: plan.program @mixture
 // CHECK-DAG: %[[E:.*]] = arith.constant 4 : index
-// CHECK-DAG: %[[G:.*]] = arith.constant 8 : index
+// CHECK-DAG: %[[G:.*]] = arith.constant 20 : index
 // CHECK: %[[N:.*]] = tensor.dim
 // CHECK: %[[C:.*]] = arith.muli %[[N]], %c2
 // CHECK: %[[MIN:.*]] = arith.minsi %[[C]], %[[E]]

@@ -148,16 +148,14 @@ struct PanelProducts::ByteGroup {
   Value lane(KernelBuilder &kb) const { return kb.mul(kb.add(source.firstVector, vector), kLanes); }
   /// Where the slab has it: eight vectors of words, then scales.
   Value inSlab(KernelBuilder &kb, int64_t groupBytes) const {
-    Value place =
-        kb.add(kb.mul(number, kb.div(source.lanes, kLanes)), kb.add(source.firstVector, vector));
+    Value place = kb.add(kb.mul(number, source.lanes / kLanes), kb.add(source.firstVector, vector));
     return kb.gep(source.panel, kb.mul(place, groupBytes), kb.i8);
   }
   /// Reads it from the panel's line, where it is used; `inBlock` becomes its number in the block.
   BlockReader reader(KernelBuilder &kb, const plan::PanelLayout &layout, Value &inBlock) const {
     Value line = kb.div(number, layout.block->groups);
     inBlock = kb.rem(number, layout.block->groups);
-    Value base =
-        kb.gep(source.panel, kb.mul(line, kb.mul(source.lanes, layout.elementBytes)), kb.i8);
+    Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
     return BlockReader(kb, *layout.block,
                        [&kb, base, lanes = source.lanes, lane = lane(kb)](Type element, Value at) {
                          Value section = kb.gep(base, kb.mul(at, lanes), kb.i8);
@@ -198,11 +196,11 @@ Value PanelProducts::groupQuad(const ByteGroup &group, int64_t s) {
 
 /// A block of groups, for all tiles that follow.
 void PanelProducts::widenBytes(Value panel, Steps steps) {
-  Value lanes = kb.c(layout.rows);
+  int64_t lanes = layout.rows;
   Source source{panel, lanes, kb.c(0), false}, into{slab, lanes, kb.c(0), true};
   Value first = kb.div(steps.begin, 32), last = kb.div(steps.end, 32);
   kb.loop(first, last, kb.c(1), [&](Value number) {
-    for (int64_t v = 0; v < layout.rows / kLanes; ++v) {
+    for (int64_t v = 0; v < lanes / kLanes; ++v) {
       ByteGroup from{source, number, v};
       Value to = ByteGroup{into, kb.sub(number, first), v}.inSlab(kb, slabGroupBytes());
       for (int64_t s = 0; s < 8; ++s)

@@ -213,9 +213,18 @@ void LinearEmitter::subPanel(Value number) {
   Value panel = kb.div(number, layout.panelSubPanels());
   Value vector = kb.rem(number, layout.panelSubPanels());
   int64_t last = layout.numPanels() - 1;
-  Value lanes = kb.select(kb.lt(panel, kb.c(last)), kb.c(layout.rows), kb.c(layout.lanes(last)));
   forRowBlocks([&](Value first, Value count, Value rows) {
-    engine->emitSubPanel(rows, count, panelAddress(panel), lanes, vector, tile);
+    auto products = [&](int64_t lanes) {
+      engine->emitSubPanel(rows, count, panelAddress(panel), lanes, vector, tile);
+      return KernelBuilder::Values();
+    };
+    // The lines of a narrow panel are shorter.
+    if (last == 0 || layout.lanes(last) == layout.rows)
+      products(layout.lanes(last));
+    else
+      kb.branch(
+          kb.lt(panel, kb.c(last)), TypeRange{}, [&] { return products(layout.rows); },
+          [&] { return products(layout.lanes(last)); });
     epilogue(kb.mul(number, kLanes), kLanes, tile, first, count);
   });
 }
@@ -225,7 +234,7 @@ void LinearEmitter::subPanels(Value begin, Value end) {
   Value first = kb.div(kb.add(begin, each - 1), each), last = kb.max(first, kb.div(end, each));
   if (layout.numSubPanels() >= each)
     wholePanels(first, last);
-  if (layout.numSubPanels() == layout.numPanels())
+  if (each == 1)
     return;
   // Before the first whole panel, and behind the last.
   Value before = kb.sub(kb.min(end, kb.mul(first, each)), begin), behind = kb.mul(last, each);

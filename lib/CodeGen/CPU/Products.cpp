@@ -70,15 +70,18 @@ void PanelProducts::emit(Value x, Value rowCount, const Panels &panels, Value su
   });
 }
 
-void PanelProducts::emitSubPanel(Value x, Value rowCount, Value panel, Value lanes, Value vector,
+void PanelProducts::emitSubPanel(Value x, Value rowCount, Value panel, int64_t lanes, Value vector,
                                  Value sums) {
   clear(rowCount, layout.parts * kLanes, sums);
-  Value apart = kb.div(lanes, layout.parts * kLanes);
   kb.loop(kb.c(0), kb.c(layout.parts), kb.c(1), [&](Value part) {
-    Source source{panel, lanes, kb.add(vector, kb.mul(part, apart)), false};
+    Source source{panel, lanes, kb.add(vector, kb.mul(part, lanes / (layout.parts * kLanes))),
+                  false};
     Value ofPart = kb.gep(sums, kb.mul(part, kLanes), kb.f32);
-    // A small part of the work: two heights of tiles are enough.
-    Value whole = kb.mul(kb.div(rowCount, tileRows), tileRows);
+    // A small part of the work: two heights of tiles are enough. Sums of four rows of bytes, not in
+    // dot products, and a row's numbers out of a panel need more than 16 registers.
+    bool isPairs = arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs;
+    int64_t height = isPairs ? std::min<int64_t>(tileRows, 2) : tileRows;
+    Value whole = kb.mul(kb.div(rowCount, height), height);
     auto someSteps = [&](Steps steps) {
       auto rowsOf = [&](Value first, Value end, int64_t rows) {
         kb.loop(first, end, kb.c(rows), [&](Value row) {
@@ -86,8 +89,8 @@ void PanelProducts::emitSubPanel(Value x, Value rowCount, Value panel, Value lan
                kb.gep(ofPart, kb.mul(row, layout.rows), kb.f32), steps);
         });
       };
-      rowsOf(kb.c(0), whole, tileRows);
-      if (tileRows > 1)
+      rowsOf(kb.c(0), whole, height);
+      if (height > 1)
         rowsOf(whole, rowCount, 1);
     };
     forBlocks(someSteps);
@@ -115,7 +118,7 @@ void PanelProducts::oneRow(Value x, const Panels &panels, Value sums) {
   kb.loop(kb.c(0), kb.c(whole), kb.c(perTurn), [&](Value begin) {
     Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
     eachPanel(panels, sums, [&](Value panel, Value sums) {
-      Source source{panel, kb.c(layout.rows), kb.c(0), false};
+      Source source{panel, layout.rows, kb.c(0), false};
       if (arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs)
         source.ahead = blockAhead(panel, kb.c(0), 1);
       tile(x, 1, layout.rows / kLanes, source, sums, steps);
@@ -149,7 +152,7 @@ int64_t PanelProducts::slabOffset(int64_t first) { return first * kLanes * kBloc
 /// The block's steps as f32, tile by tile of lanes.
 void PanelProducts::widen(Value panel, Steps steps) {
   int64_t vectors = layout.rows / kLanes;
-  Source source{panel, kb.c(layout.rows), kb.c(0), false};
+  Source source{panel, layout.rows, kb.c(0), false};
   Unit unit = unitOf(source);
   Value first = kb.div(steps.begin, unit.steps), last = kb.div(steps.end, unit.steps);
   kb.loop(first, last, kb.c(1), [&](Value number) {
@@ -208,12 +211,11 @@ void PanelProducts::tilesOfRows(Value x, Value row, int64_t rows, Value panel, b
   while (isWider && width < vectors && 2 * width * rows <= tileRows * tileVectors)
     width *= 2;
   auto columns = [&](Value first, int64_t count) {
-    Source source{panel, kb.c(layout.rows), first, false};
+    Source source{panel, layout.rows, first, false};
     if (fromSlab && arithmetic == Arithmetic::Bytes)
-      source = {slab, kb.c(layout.rows), first, true};
+      source = {slab, layout.rows, first, true};
     else if (fromSlab)
-      source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), kb.c(count * kLanes), kb.c(0),
-                true};
+      source = {kb.gep(slab, kb.mul(first, slabOffset(1)), kb.f32), count * kLanes, kb.c(0), true};
     if (asks)
       source.ahead = blockAhead(panel, kb.div(first, width), llvm::divideCeil(vectors, width));
     Value into = kb.gep(sums, kb.add(kb.mul(row, layout.rows), kb.mul(first, kLanes)), kb.f32);
@@ -272,8 +274,7 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
     // A line holds the groups of a block.
     Value number = kb.add(unit, ahead);
     Value line = kb.div(number, layout.block->groups), group = kb.rem(number, layout.block->groups);
-    Value base =
-        kb.gep(source.panel, kb.mul(line, kb.mul(source.lanes, layout.elementBytes)), kb.i8);
+    Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
     BlockReader reader(kb, *layout.block, [&](Type element, Value at) -> Value {
       Value section = kb.gep(base, kb.mul(at, source.lanes), kb.i8);
       return kb.load(kb.vec(element), kb.gep(section, lane, element));
@@ -287,7 +288,7 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
   }
   Type stored = source.slab ? kb.f32 : layout.pairs ? kb.i32 : kb.registerType(weight);
   Value address = kb.gep(source.panel, kb.mul(unit, source.lanes), stored);
-  address = kb.gep(kb.gep(address, lane, stored), kb.mul(source.lanes, ahead), stored);
+  address = kb.gep(kb.gep(address, lane, stored), ahead * source.lanes, stored);
   Value value = kb.loadScratch(kb.vec(stored), address);
   askNext();
   if (source.slab || (layout.pairs && arithmetic == Arithmetic::Pairs)) {

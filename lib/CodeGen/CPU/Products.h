@@ -59,7 +59,7 @@ public:
   void emit(mlir::Value x, mlir::Value rowCount, const Panels &panels, mlir::Value sums);
   /// The same for vector `vector` of each part of a panel of `lanes` lanes, in all: those of part p
   /// are 16 p .. 16 p + 15 of a row of sums.
-  void emitSubPanel(mlir::Value x, mlir::Value rowCount, mlir::Value panel, mlir::Value lanes,
+  void emitSubPanel(mlir::Value x, mlir::Value rowCount, mlir::Value panel, int64_t lanes,
                     mlir::Value vector, mlir::Value sums);
 
 private:
@@ -76,7 +76,7 @@ private:
   /// Where the weights of a tile come from.
   struct Source {
     Value panel;       ///< or the slab's first line
-    Value lanes;       ///< of a line
+    int64_t lanes;     ///< of a line
     Value firstVector; ///< of the tile
     bool slab;         ///< widened, from the first step of the block on
     Ahead ahead{};
