@@ -3,8 +3,8 @@
 // A work item is a sub-panel of one expert's matrix. For each expert the rows that go to it are
 // listed, by looking through the ids, and its panels of this thread are for these rows what panels
 // of a linear are for all rows (Linear.cpp): so a row has the same bits alone and in company,
-// whatever the router decides for others. An expert that nobody goes to costs a look at the ids; its
-// matrix is not read.
+// whatever the router decides for others. An expert that nobody goes to costs a look at the ids;
+// its matrix is not read.
 //
 // Sub-panels are the outer dimension of the work items and experts the inner: threads that take a
 // contiguous share each have a part of every expert, and none waits for another whatever is chosen.
@@ -194,7 +194,8 @@ void codegen::emitExperts(KernelEmission &emission) {
   emitter.gathered = emission.scratch(emitter.gatheredRows * rowBytes);
   // One more, for what is written but not counted.
   linear.list = emitter.list = emission.scratch((kListed + 1) * 4);
-  // Item p * experts + e is sub-panel p of expert e. Those of an expert follow each other in memory.
+  // Item p * experts + e is sub-panel p of expert e. Those of an expert follow each other in
+  // memory.
   int64_t experts = op.getExperts();
   kb.loop(kb.c(0), kb.c(experts), kb.c(1), [&](Value expert) {
     auto first = [&](Value item) {

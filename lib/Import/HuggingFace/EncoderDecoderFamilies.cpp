@@ -71,7 +71,8 @@ static void readBartStack(Config &config, EncoderDecoderSpec &spec, const BartSt
   stack.embedding = config.flag("share_encoder_decoder_embeddings", true)
                         ? "shared"
                         : (names.side + ".embed_tokens").str();
-  if (config.flag("scale_embedding", spec.modelType == "m2m_100"))
+  bool isM2M100 = spec.modelType == "m2m_100";
+  if (config.flag("scale_embedding", isM2M100))
     stack.embeddingScale = std::sqrt(double(stack.hidden));
   if (options.embeddingNorm)
     stack.embeddingNorm = norm.named((names.side + ".layernorm_embedding").str());
@@ -89,7 +90,8 @@ static void readBartStack(Config &config, EncoderDecoderSpec &spec, const BartSt
     layer.crossNorm = norm.named("encoder_attn_layer_norm");
   }
   layer.feedForward.size = config.integer(names.inner, 1, maxWidth);
-  layer.feedForward.activation = readActivation(config, "activation_function", "gelu");
+  layer.feedForward.activation =
+      readActivation(config, "activation_function", isM2M100 ? "relu" : "gelu");
   layer.feedForward.up.name = "fc1";
   layer.feedForward.down.name = "fc2";
   layer.feedForward.setBias(true);

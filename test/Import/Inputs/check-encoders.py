@@ -143,6 +143,7 @@ def table():
     covered["gemma3_text"].add("tie_word_embeddings")
     # What mT5 says of its last states is not scaled, though the head is tied, as transformers 5 writes it.
     same("mt5", {"tie_word_embeddings": True}, {"scale_decoder_outputs": True})
+    same("m2m_100", {"activation_function": "relu"}, {"activation_function": REMOVE})
     one = run("mt5", merged(bases["mt5"], {"tie_word_embeddings": True}))[1]
     if one.replace("mt5", "t5") != run("t5", merged(bases["t5"], {"tie_word_embeddings": True, "scale_decoder_outputs": False}))[1]:
         failures.append("mt5 with a tied head is not t5 without a scale")
