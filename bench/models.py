@@ -8,7 +8,7 @@
 A model is a folder, a GGUF file, or a shape that make_checkpoint.py knows. Each --compile is one more way to compile it. All
 contenders take turns, `--runs` times; figures are medians, and shares are of the limits measured in the same turn: a machine that
 is busy or throttled is so for everybody. A peer is an executable with llama-bench's command line, options for it and a GGUF file.
-Where Ingot runs the same file, what a peer's step reads and computes is known, and its shares are of the same bytes and operations;
+Where Ingot runs the same file as it is, what a peer's step reads and computes is known, and its shares are of the same bytes and operations;
 else its step is taken to read the whole file.
 """
 import argparse
@@ -116,7 +116,7 @@ def prepare(options, folder):
             seconds = common.timed([common.tool(options.build, "ingot-compile"), path, "-o", artifact, "--target=native",
                                     "--quiet", *shlex.split(flags)])
             print(f"{model} {flags}: compiled in {seconds:.1f} s", file=sys.stderr)
-            contenders.append(Ingot(options, f"{path.name} {flags}".strip(), artifact, path))
+            contenders.append(Ingot(options, f"{path.name} {flags}".strip(), artifact, "" if flags.strip() else path))
     return contenders
 
 
@@ -141,9 +141,9 @@ def print_kernels(contender, profile):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common.add_build_option(parser)
-    parser.add_argument("--models", default="a,smollm2-135m,gpt2", help="folders or shapes, separated by commas")
+    parser.add_argument("--models", default="a,smollm2-135m,gpt2", help="folders, GGUF files or shapes, separated by commas")
     parser.add_argument("--compile", action="append", metavar="FLAGS", help="options of ingot-compile; may be repeated")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PROGRAM,MODEL.gguf")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PROGRAM [OPTIONS],MODEL.gguf")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("-p", "--prompt", type=int, default=512)
     parser.add_argument("-n", "--tokens", type=int, default=128)

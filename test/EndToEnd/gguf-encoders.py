@@ -71,6 +71,13 @@ for heads, fused, code in ((3, False, False), (4, True, False), (3, False, True)
     if not distance(got, expected) <= 2e-5 or len(got) != len(expected):
         problems.append(f"jina-bert-v2 with {heads} heads, code {code}, is off by {distance(got, expected):.1e}")
 
+def expect_error(text):
+    done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    if done.returncode != 1 or len(errors) != 1 or text not in errors[0]:
+        problems.append(f"{text}: {done.stderr}")
+
+
 # The file says how rows become a vector: pooling type 2 is the first row. A classifier is a head.
 hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
 done = run("ingot-run", "embed", folder / "1.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
@@ -94,9 +101,9 @@ if number < count:
     if not distance(json.loads(done.stdout)["embeddings"][0], vector) <= 1e-5 * max(map(abs, vector)):
         problems.append(f"the embedding is not that of the linears: {done.stdout}")
     gguf_encoders.convert(folder / f"{number}", folder / "bad.gguf", [*sizes, ("gemma-embedding.pooling_type", gguf.U32, 2)], names)
-    done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
-    if done.returncode != 1 or "key 'gemma-embedding.pooling_type': expected 1 (mean) before the linears of the file" not in done.stderr:
-        problems.append(f"linears of the first row: {done.stderr}")
+    expect_error("key 'gemma-embedding.pooling_type': expected 1 (mean) before the linears of the file")
+    gguf_encoders.convert(folder / f"{number}", folder / "bad.gguf", [*sizes, ("gemma-embedding.dense_2_feat_in", gguf.U32, 13)], names)
+    expect_error("key 'gemma-embedding.dense_2_feat_in': expected 12, as the tensor has it")
 
 # What cannot be right is one error.
 for key, text in ((("bert.attention.causal", gguf.BOOL, True), "key 'bert.attention.causal': expected false, nothing else is supported in 'bert'"),
@@ -111,10 +118,15 @@ for key, text in ((("bert.attention.causal", gguf.BOOL, True), "key 'bert.attent
                   (("bert.feed_forward_length", gguf.U32, 21), "tensor 'blk.0.ffn_up.weight': expected shape [21, 12] by the file's keys, got [20, 12]")):
     model = [("tokenizer.ggml.model", gguf.STRING, "bert")] if "tokens" in key[0] else []
     gguf_encoders.convert(folder / "0", folder / "bad.gguf", [key, *model])
-    done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    if done.returncode != 1 or len(errors) != 1 or text not in errors[0]:
-        problems.append(f"{key}: {done.stderr}")
+    expect_error(text)
+numbers = {family: number for number, (family, *_) in reversed(list(enumerate(CASES[:count])))}
+for family, changes, without, text in (
+        ("bert", (), ["token_embd_norm.weight"], "tensor 'token_embd_norm.weight' of shape [12] is missing"),
+        ("modernbert", (), ["output_norm.weight"], "tensor 'output_norm.weight' of shape [12] is missing"),
+        ("t5", [("t5encoder.attention.head_count_kv", gguf.U32, 1)], (), "key 't5encoder.attention.head_count_kv': expected the ")):
+    if family in numbers:
+        gguf_encoders.convert(folder / f"{numbers[family]}", folder / "bad.gguf", changes, without=without)
+        expect_error(text)
 
 print("\n".join(problems) or "all as they should be")
 sys.exit(bool(problems))

@@ -12,6 +12,7 @@
 #include "ingot/Tokenizer/Tokenizer.h"
 #include "ingot/Tokenizer/TokenizerSpec.h"
 
+#include <optional>
 #include <string_view>
 
 namespace ingot::tokenizer {

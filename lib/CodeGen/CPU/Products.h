@@ -15,6 +15,7 @@
 //   some rows  k is cut into blocks; the tiles of a block take the panel's block from the caches
 //   many rows  a block is first widened into scratch memory, tile by tile of lanes, so that tiles
 //              read nothing but f32 (for bytes: bytes and f32 scales) in order
+//   sub-panel  one vector of each part, in blocks of k, straight from the panel
 //
 // Tiles that calculate longer than they read ask for the next block meanwhile, and so does one row
 // of bytes that are multiplied in pairs: its loop is too long for the processor to look ahead.

@@ -160,13 +160,12 @@ void EncoderReader::readRankHead(EncoderSpec &spec) {
     spec.redundantTensors.insert(spec.redundantTensors.end(), {"cls.weight", "cls.norm.weight"});
     return;
   }
-  if (has("cls"))
-    step("cls", two ? spec.stack.hidden : 0,
-         !two                      ? Activation::Identity
-         : architecture->ranksMean ? Activation::Gelu
-                                   : Activation::Tanh);
-  if (has("cls.norm") && two && has("cls"))
-    head.steps.back().norm = normOf("cls.norm");
+  if (has("cls")) {
+    Activation dense = architecture->ranksMean ? Activation::Gelu : Activation::Tanh;
+    step("cls", two ? spec.stack.hidden : 0, two ? dense : Activation::Identity);
+    if (two && has("cls.norm"))
+      head.steps.back().norm = normOf("cls.norm");
+  }
   if (two)
     step("cls.output", 0, Activation::Identity);
   if (head.steps.empty())
@@ -202,7 +201,8 @@ void EncoderReader::readPositions(EncoderSpec &spec, AttentionSpec &attention) {
       metadata.error(".rope.scaling.type", "expected none in encoders, got " + quote(type));
     for (StringRef key : {".rope.freq_base", ".rope.freq_base_swa"}) {
       // The second one is that of layers with a window.
-      if (!stack.rotaries.empty() && !metadata.has(".attention.sliding_window"))
+      if (!stack.rotaries.empty() &&
+          !(architecture->windowPattern && metadata.has(".attention.sliding_window")))
         break;
       RotaryTable table;
       table.frequencies =
@@ -266,8 +266,13 @@ void EncoderReader::readDense(EncoderSpec &spec) {
   for (StringRef name : {"dense_2", "dense_3"}) {
     if (!has(name))
       continue;
-    for (const char *end : {"_feat_in", "_feat_out"})
-      (void)metadata.integer(("." + name + end).str(), 1, maxWidth, 1);
+    const TensorInfo *weight = checkpoint.tensors.find((name + ".weight").str());
+    for (int64_t dim : {0, 1}) {
+      int64_t size = weight->shape.size() == 2 ? weight->shape[dim] : 0;
+      std::string key = ("." + name + (dim ? "_feat_in" : "_feat_out")).str();
+      if (metadata.integer(key, 1, maxWidth, size) != size)
+        metadata.error(key, "expected " + Twine(size) + ", as the tensor has it");
+    }
     HeadStep step;
     step.linear = linear(name);
     head.steps.push_back(step);
@@ -301,7 +306,6 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
     return;
 
   stack.embedding = "token_embd";
-  stack.embeddingNorm = normIfThere("token_embd_norm");
   if (architecture->scalesEmbedding)
     stack.embeddingScale = std::sqrt(double(stack.hidden));
   if (const TensorInfo *types = checkpoint.tensors.find("token_types.weight")) {
@@ -323,12 +327,14 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
     if (!each.feedForward.gated)
       each.feedForward.activation = plain;
   }
-  // The embeddings' norm stands in for that of the first layer.
+  layer = "";
   StackLayerSpec &first = stack.layers.front();
+  stack.embeddingNorm = first.postNorm ? normOf("token_embd_norm") : normIfThere("token_embd_norm");
+  if (!first.postNorm)
+    stack.finalNorm = normOf("output_norm");
+  // The embeddings' norm stands in for that of the first layer.
   if (!first.postNorm && stack.embeddingNorm.kind && !has("blk.0.attn_norm"))
     first.attentionNorm = {};
-  layer = "";
-  stack.finalNorm = normIfThere("output_norm");
   if (architecture->windowPattern)
     readWindows(stack);
   // 0: none, 1: mean, 2: the first token, 3: the last one, 4: the score of a re-ranker.
@@ -346,6 +352,10 @@ T5Sizes EncoderReader::readT5Sizes() {
   T5Sizes sizes;
   sizes.hidden = metadata.integer(".embedding_length", 1, maxWidth);
   AttentionSpec heads = readHeads(sizes.hidden);
+  if (heads.kvHeads != heads.heads)
+    metadata.error(".attention.head_count_kv", "expected the " + Twine(heads.heads) +
+                                                   " heads, nothing else is supported in " +
+                                                   quote(metadata.architecture));
   sizes.heads = heads.heads;
   sizes.headDim = heads.headDim;
   // Writers put the same number under both keys.

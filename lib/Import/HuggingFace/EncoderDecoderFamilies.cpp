@@ -310,7 +310,7 @@ void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
   spec.head.name = "lm_head";
   spec.tiedHead = config.flag("tie_word_embeddings", spec.modelType == "t5");
   spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
-  // mT5 never scales, whatever its file says.
+  // The library's mT5 does not scale since its version 5; before, it did with a tied head.
   if (spec.modelType != "t5")
     spec.fieldsWithoutEffect.push_back("scale_decoder_outputs");
   else if (config.flag("scale_decoder_outputs", spec.tiedHead))

@@ -110,16 +110,18 @@ void ingot::importer::fillGptOss(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
   LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "", {150000});
   // A file that says nothing means the scaling of the published models.
-  if (!config.has("rope_parameters") && !config.has("rope_scaling")) {
+  if (layer.attention.rotary && !config.has("rope_parameters") && !config.has("rope_scaling")) {
     RotaryScaling scaling;
     scaling.kind = RotaryScaling::Yarn;
     scaling.factor = 32;
     scaling.originalLength = 4096;
     scaling.truncate = false;
-    RotaryTable &table = spec.rotaries.front();
+    RotaryTable &table = spec.rotaries[*layer.attention.rotary];
     table.frequencies =
         rotaryFrequencies(config.positive("rope_theta", 150000), layer.attention.headDim, scaling);
     table.magnitude = 0.1 * std::log(scaling.factor) + 1;
+    if (!all_of(table.frequencies, [](float f) { return std::isfinite(f); }))
+      config.error("rope_theta", "expected parameters with finite rotary frequencies");
   }
   layer.attention.setBias(config.flag("attention_bias", true));
   layer.attention.sinks = "layers.*.self_attn.sinks";

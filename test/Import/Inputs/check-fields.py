@@ -141,6 +141,8 @@ def table():
                  "original_max_position_embeddings": 4096, "rope_theta": 150000.0}
     same("gpt_oss", {"head_dim": 16, "rope_parameters": PUBLISHED}, {"rope_parameters": REMOVE})
     case("gpt_oss", {"head_dim": 16, "rope_parameters": REMOVE}, {"rope_theta": 500.0})
+    refused("gpt_oss", {"rope_parameters": REMOVE}, {"rope_theta": 1.0}, "finite rotary frequencies")
+    refused("gpt_oss", {"rope_parameters": REMOVE}, {"head_dim": 15}, "head_dim")
     covered["gpt_oss"] |= {f"rope_parameters.{name}" for name in PUBLISHED}
 
     for family in checkpoint.LATENT:

@@ -77,8 +77,8 @@ def keys_of(c):
     return result
 
 
-def convert(directory, path, changes=(), more=None):
-    """changes: keys that replace those of the config; more: further matrices, as lists of rows."""
+def convert(directory, path, changes=(), more=None, without=()):
+    """changes: keys that replace those of the config; more: further matrices, as lists of rows; without: tensors that are left out."""
     directory = pathlib.Path(directory)
     config = json.loads((directory / "config.json").read_text())
     header, data = checkpoint.split((directory / "model.safetensors").read_bytes())
@@ -98,6 +98,7 @@ def convert(directory, path, changes=(), more=None):
             tensors[name] = ("F32", info["shape"][::-1], content)
     for name, rows in (more or {}).items():
         tensors[name] = ("F32", [len(rows[0]), len(rows)], b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows))
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in without}
     keys = {key: (key, kind, content) for key, kind, content in keys_of(config)}
     keys.update({key[0]: key for key in changes})
     gguf.write(path, list(keys.values()), tensors)

@@ -62,8 +62,8 @@ def Transformer_ConvertWeightOp : Transformer_Op<"convert_weight", [Pure]> {
     - C3: the operand's rows are whole blocks; with `transposed` it is not in blocks.
 
     Numerics: elements are widened to f32, exactly, and rounded to the result's format: to nearest even
-    in f16 and bf16; in `q8_0` and `q4_0` as the format's reference encoder does, block by block. To f32
-    nothing is lost.
+    in f16 and bf16; in `q8_0` as the format's reference encoder does and in `q4_0` with a scale that is
+    searched, block by block (docs/Formats.md). To f32 nothing is lost.
 
     ```mlir
     func.func @f() -> tensor<96x64xf32> {
