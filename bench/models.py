@@ -166,7 +166,7 @@ def main():
                   for key in ("read_gb_s", "f32_gflops", "bf16_gflops", "int8_gops")}
         print("{cpu}, {cores} cores, load {load}".format(**common.machine()))
         print("limits, medians and ranges: " + ", ".join(
-            f"{key} {common.median(all):.0f} ({all[0]:.0f}-{all[-1]:.0f})" for key, all in limits.items()) + "\n")
+            f"{key} {common.median(values):.0f} ({values[0]:.0f}-{values[-1]:.0f})" for key, values in limits.items()) + "\n")
         rows = [["model", "MB", "prefill tok/s", "of f32", "of bf16", "of int8", "decode tok/s", "GB/s", "of read"]]
         for result in results:
             rows.append([result["name"], result["file_bytes"] / 1e6, result.get("prefill_tok_s")]

@@ -309,8 +309,7 @@ static void encodeQ8_0(const float *x, Byte *block) {
 /// q) / (w q q), and the error then is (w y y) - (w y q)^2 / (w q q).
 ///
 /// Errors of large numbers weigh more, w = rms + |y|. With equal weights the sum of the squares is
-/// smaller, and yet the logits are no nearer than with these, those of some models further off than
-/// without a search (docs/Formats.md).
+/// smaller, but the large numbers go wrong.
 [[gnu::always_inline]] static inline float findScaleQ4_0(const float *y) {
   // Sums that do not wait for each other, in a fixed order: of every eighth number, then of each
   // try.

@@ -22,8 +22,8 @@ StackLayerSpec bertLayer(const LayerNames &names, const AttentionSpec &attention
 /// Gives every layer of the stack the structure of `layer` and the name `prefix`N.
 void repeatLayer(StackSpec &stack, const StackLayerSpec &layer, llvm::StringRef prefix);
 
-/// The layers of a decoder, in which every token sees every other, or those less than a window
-/// away.
+/// The layers of a plain decoder (attention and a feed-forward network, each with its norms, one
+/// after the other), in which every token sees every other, or those less than a window away.
 StackSpec bidirectional(const DecoderSpec &decoder);
 
 /// What both stacks of a T5 have in common.
