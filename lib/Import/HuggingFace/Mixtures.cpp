@@ -1,6 +1,7 @@
 //===- Mixtures.cpp - families whose feed-forward networks are mixtures of experts ------------===//
 
 #include "Families.h"
+#include "llvm/ADT/STLExtras.h"
 #include <cmath>
 
 using namespace ingot::importer;
@@ -120,7 +121,7 @@ void ingot::importer::fillGptOss(Config &config, DecoderSpec &spec) {
     table.frequencies =
         rotaryFrequencies(config.positive("rope_theta", 150000), layer.attention.headDim, scaling);
     table.magnitude = 0.1 * std::log(scaling.factor) + 1;
-    if (!all_of(table.frequencies, [](float f) { return std::isfinite(f); }))
+    if (!llvm::all_of(table.frequencies, [](float f) { return std::isfinite(f); }))
       config.error("rope_theta", "expected parameters with finite rotary frequencies");
   }
   layer.attention.setBias(config.flag("attention_bias", true));
