@@ -8,130 +8,6 @@
 namespace ingot::tokenizer {
 
 //===----------------------------------------------------------------------===//
-// Pre-tokenisers by name
-//===----------------------------------------------------------------------===//
-
-namespace {
-
-/// Some names share a recipe: words are cut with the patterns one after the other, then by GPT-2's
-/// own if `thenGpt2`.
-struct Recipe {
-  std::vector<const char *> names;
-  std::vector<const char *> patterns;
-  bool thenGpt2 = false;
-  bool nfc = false;
-  bool ignoreMerges = false;
-  bool beginsTexts = false;
-};
-
-const std::vector<Recipe> &recipes() {
-  static const std::vector<Recipe> list = {
-      {{"",
-        "default",
-        "gpt-2",
-        "phi-2",
-        "mpt",
-        "olmo",
-        "jina-es",
-        "jina-de",
-        "jina-v1-en",
-        "jina-v2-es",
-        "jina-v2-de",
-        "jina-v2-code",
-        "roberta-bpe",
-        "modern-bert",
-        "exaone4",
-        "gigachat",
-        "a.x-4.0",
-        "mellum",
-        "jais",
-        "trillion",
-        "granite-docling"},
-       {},
-       /*thenGpt2=*/true},
-      {{"starcoder", "smollm", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
-       {R"(\p{N})"},
-       /*thenGpt2=*/true},
-      {{"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"},
-       {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-       /*thenGpt2=*/false,
-       /*nfc=*/false,
-       /*ignoreMerges=*/true,
-       /*beginsTexts=*/true},
-      {{"dbrx", "smaug-bpe", "glm4", "chatglm-bpe"},
-       {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
-      {{"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez"},
-       {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-       /*thenGpt2=*/false,
-       /*nfc=*/true},
-      {{"gpt-4o", "llama4", "kanana2"},
-       {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
-      {{"tekken"},
-       {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-       /*thenGpt2=*/false,
-       /*nfc=*/false,
-       /*ignoreMerges=*/true,
-       /*beginsTexts=*/true},
-      {{"deepseek-v3"},
-       {R"(\p{N}{1,3})",
-        "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
-        R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
-      {{"bloom", "gpt3-finnish", "poro-chat"},
-       {" ?[^(\\s|[.,!?"
-        "\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C])]+"}},
-  };
-  return list;
-}
-
-/// The recipe of this name; null if there is none.
-const Recipe *findRecipe(const std::string &name) {
-  for (const Recipe &recipe : recipes())
-    for (const char *known : recipe.names)
-      if (name == known)
-        return &recipe;
-  return nullptr;
-}
-
-PreTokenizerStep splitStep(const char *pattern) {
-  PreTokenizerStep step;
-  step.kind = PreTokenizerKind::Split;
-  step.pattern = pattern;
-  step.isRegex = true;
-  return step;
-}
-
-PreTokenizerStep byteLevelStep(bool useRegex) {
-  PreTokenizerStep step;
-  step.kind = PreTokenizerKind::ByteLevel;
-  step.useRegex = useRegex;
-  return step;
-}
-
-} // namespace
-
-void addNamedPreTokenizer(TokenizerSpec &spec, const std::string &name) {
-  spec.decoder.emplace_back(DecoderKind::ByteLevel);
-  if (name == "falcon") {
-    // Numbers are cut after the bytes are spelled out.
-    PreTokenizerStep punctuation, digits;
-    punctuation.kind = PreTokenizerKind::Punctuation;
-    punctuation.behavior = SplitBehavior::Contiguous;
-    digits.kind = PreTokenizerKind::Digits;
-    spec.preTokenizer = {punctuation, byteLevelStep(true), digits, splitStep("[0-9][0-9][0-9]")};
-    return;
-  }
-  const Recipe *recipe = findRecipe(name);
-  if (!recipe)
-    throw ImportError("unknown pre-tokeniser '" + name + "'");
-  for (const char *pattern : recipe->patterns)
-    spec.preTokenizer.push_back(splitStep(pattern));
-  spec.preTokenizer.push_back(byteLevelStep(recipe->thenGpt2));
-  if (recipe->nfc)
-    spec.normalizer.emplace_back(NormalizerKind::NFC);
-  spec.model.ignoreMerges = recipe->ignoreMerges;
-}
-
-//===----------------------------------------------------------------------===//
 // Tables
 //===----------------------------------------------------------------------===//
 
@@ -246,8 +122,8 @@ TokenizerSpec readTable(const TokenTable &table) {
           separator = special.sep >= 0 ? special.sep : special.eos;
   // Of others, XLM-R has a Unigram model and RoBERTa's kin a named pre-tokenizer, and both tokens
   // around a text.
-  const Recipe *recipe = table.model == "gpt2" ? findRecipe(table.preTokenizer) : nullptr;
-  bool addBos = table.addBos.value_or(recipe ? recipe->beginsTexts : table.model == "llama");
+  bool addBos = table.addBos.value_or(table.model == "gpt2" ? beginsTexts(table.preTokenizer)
+                                                            : table.model == "llama");
   auto isNamed = [&](const char *name) { return table.preTokenizer == name; };
   bool isBert = spec.model.kind == ModelKind::WordPiece ||
                 (isNamed("modern-bert") && addBos && table.addEos),

@@ -13,6 +13,9 @@ namespace ingot::tokenizer {
 /// has this name in GGUF files. Throws an ImportError for a name that is not known.
 void addNamedPreTokenizer(TokenizerSpec &spec, const std::string &name);
 
+/// Whether texts begin with a token in files with this name that do not say so.
+bool beginsTexts(const std::string &name);
+
 } // namespace ingot::tokenizer
 
 #endif // INGOT_LIB_TOKENIZER_PRETOKENIZERNAMES_H

@@ -3,6 +3,8 @@
 #include "TestSupport.h"
 
 #include <cstring>
+#include <set>
+#include <sstream>
 
 using namespace ingot::tokenizer;
 
@@ -225,19 +227,147 @@ TEST(TokenTable, BytePairs) {
   EXPECT_EQ(importTokenTable(table).error(), "expected 8 kinds of tokens, got 7");
 }
 
-TEST(TokenTable, EveryNamedPreTokenizerCompiles) {
-  for (const char *name :
-       {"", "gpt-2", "starcoder", "llama-bpe", "dbrx", "qwen2", "gpt-4o", "tekken", "deepseek-v3",
-        "bloom", "falcon", "modern-bert", "exaone4", "glm4", "chatglm-bpe"}) {
-    TokenTable table;
-    table.model = "gpt2";
-    table.preTokenizer = name;
-    table.tokens = {"a"};
-    Result<TokenizerSpec> spec = importTokenTable(table);
-    ASSERT_TRUE(spec) << spec.error();
-    Result<Tokenizer> tokenizer = Tokenizer::fromSpec(*spec);
-    ASSERT_TRUE(tokenizer) << tokenizer.error();
-    EXPECT_EQ(pieces(*tokenizer, "a a"), (Strings{"a", "a"})) << name;
+/// A text as GPT-2 spells its bytes: those that are no character of Latin-1 in print come behind
+/// it.
+static std::string spelled(std::string_view text) {
+  std::string out;
+  unsigned next = 256, codes[256];
+  for (unsigned byte = 0; byte < 256; ++byte)
+    codes[byte] = (byte > 32 && byte < 127) || (byte > 160 && byte != 173) ? byte : next++;
+  for (unsigned char byte : text) {
+    unsigned code = codes[byte];
+    if (code < 128) {
+      out += char(code);
+    } else {
+      out += char(0xC0 | code >> 6);
+      out += char(0x80 | (code & 63));
+    }
+  }
+  return out;
+}
+
+/// Every name cuts a text into the words that the patterns of its models cut it into.
+TEST(TokenTable, NamedPreTokenizers) {
+  const char *text = "It's I'LLx 1234567 x\n\n      e\u0301a\u00e9ABc<=x)\n// "
+                     "\u4e2d\u6587\u304b\uac00\u3002 \u0931\u094dA1;\r\n\u0663";
+  // Words are between carets.
+  struct Case {
+    std::vector<const char *> names;
+    const char *words;
+  };
+  const Case cases[] = {
+      {{"minicpm5", "llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral",
+        "midm-2.0", "lfm2", "jina-v5-nano", "dbrx", "smaug-bpe", "chatglm-bpe", "glm4", "glm5"},
+       "It^'s^ I^'LL^x^ ^123^456^7^ x^\n\n^     ^ e^\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;\r\n^\u0663"},
+      {{"deepseek-llm"},
+       "It^'^s^ I^'^LLx^ ^1234567^ x^\n^\n^     ^ e^\u0301^a^\u00e9^ABc^<=^x^)^\n^//^ "
+       "^\u4e2d\u6587\u304b\uac00^\u3002^ ^\u0931\u094d^A^1^;^\r^\n^\u0663"},
+      {{"deepseek-coder"},
+       "It^'^s^ I^'^LLx^ ^1^2^3^4^5^6^7^ x^\n^\n^     ^ e^\u0301^a\u00e9ABc^<=^x^)^\n^//^ "
+       "^\u4e2d\u6587\u304b\uac00^\u3002^ ^\u0931^\u094d^A^1^;^\r^\n^\u0663"},
+      {{"deepseek-v3", "hunyuan-dense", "hy_v4", "joyai-llm"},
+       "It^'s^ I^'LLx^ ^123^456^7^ x^\n\n^     ^ e\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "^\u4e2d\u6587\u304b^\uac00^\u3002^ \u0931\u094dA^1^;\r\n^\u0663"},
+      {{"spark2_5"},
+       "It^'s^ I^'LLx^ ^1^2^3^4^5^6^7^ x^\n^\n^     ^ e\u0301a\u00e9ABc^<=^x^)^\n^//^ "
+       "^\u4e2d\u6587\u304b^\uac00^\u3002^ \u0931\u094dA^1^;^\r^\n^\u0663"},
+      {{"youtu"},
+       "It's^ I'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e\u0301a\u00e9^ABc^<=^x^)\n//^ "
+       "^\u4e2d\u6587\u304b^\uac00^\u3002^ \u0931\u094d^A^1^;\r\n^\u0663"},
+      {{"mpt", "modern-bert", "olmo"},
+       "It^'s^ I^'^LLx^ 1234567^ x^\n\n     ^ \u00e9a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094d^A^1^;^\r^\n^\u0663"},
+      {{"starcoder", "refact", "smollm", "codeshell", "exaone", "minerva-7b", "mellum2"},
+       "It^'s^ I^'^LLx^ ^1^2^3^4^5^6^7^ x^\n\n     ^ e^\u0301^a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094d^A^1^;^\r\n^\u0663"},
+      {{"", "default", "gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es",
+        "jina-v2-de", "a.x-4.0", "mellum", "jina-v1-en", "jina-v2-code", "roberta-bpe", "jais",
+        "exaone4", "trillion", "granite-docling"},
+       "It^'s^ I^'^LLx^ 1234567^ x^\n\n     ^ e^\u0301^a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094d^A^1^;^\r^\n^\u0663"},
+      {{"jais-2"},
+       "It^'s^ I^'LL^x^ ^123^456^7^ x^\n\n^    ^ ^ e^\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;\r\n^\u0663"},
+      {{"command-r"},
+       "It^'s^ I^'^LLx^ ^1^2^3^4^5^6^7^ x^\n\n     ^ \u00e9a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094d^A^1^;^\r\n^\u0663"},
+      {{"qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "stablelm2", "megrez"},
+       "It^'s^ I^'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ \u00e9a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;\r\n^\u0663"},
+      {{"qwen35"},
+       "It^'s^ I^'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ \u00e9a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094dA^1^;\r\n^\u0663"},
+      {{"poro-chat", "bloom", "gpt3-finnish"},
+       "It's^ I'LLx^ 1234567^ x^\n\n     ^ e\u0301a\u00e9ABc<=x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094dA1;^\r\n^\u0663"},
+      {{"viking"},
+       "It's^ I'LLx^ ^1^2^3^4^5^6^7^ x^\n\n     ^ e\u0301a\u00e9ABc<=x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094dA^1^;^\r\n^\u0663"},
+      {{"tekken"},
+       "It^'s^ I^'LLx^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e\u0301a\u00e9^ABc^<=^x^)\n//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094d^A^1^;\r\n^\u0663"},
+      {{"exaone-moe"},
+       "It^'s^ I^'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094dA^1^;\r^\n^\u0663"},
+      {{"chameleon"},
+       "It^'^s^ I^'^LLx^ ^1^2^3^4^5^6^7^ x^\n^\n^    ^  ^e^\u0301^a\u00e9ABc^<^=^x^)^\n^/^/^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094d^A^1^;^\r^\n^\u0663"},
+      {{"gpt-4o", "llama4", "kanana2", "talkie", "granite-embed-multi-97m", "minimax-m2"},
+       "It's^ I'LL^x^ ^123^456^7^ x^\n\n^     ^ e\u0301a\u00e9^ABc^<=^x^)\n//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094d^A^1^;\r\n^\u0663"},
+      {{"tiny_aya", "cohere2moe"},
+       "It's^ I'LL^x^ ^1^234^567^ x^\n\n^     ^ e\u0301a\u00e9^ABc^<=^x^)\n//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094d^A^1^;\r\n^\u0663"},
+      {{"superbpe"},
+       "It's I'LLx ^1^234^567^ x\n\n      e\u0301a\u00e9ABc<=x)\n// \u4e2d\u6587\u304b\uac00\u3002 "
+       "\u0931\u094dA^1^;\r\n^\u0663"},
+      {{"bailingmoe", "bailingmoe2", "llada-moe", "hunyuan", "grok-2", "solar-open"},
+       "It^'s^ I^'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e^\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;\r\n^\u0663"},
+      {{"seed-coder"},
+       "It^'s^ I^'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e^\u0301a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;^\r\n^\u0663"},
+      {{"kimi-k2"},
+       "It's^ I'LL^x^ ^123^456^7^ x^\n\n^     ^ e\u0301a\u00e9^ABc^<=^x^)\n^//^ "
+       "^\u4e2d\u6587^\u304b\uac00^\u3002^ \u0931\u094d^A^1^;\r\n^\u0663"},
+      {{"ufakzeka"},
+       "It^'s^ I^'LLx^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e^\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;\r\n^\u0663"},
+      {{"afmoe"},
+       "It^'s^ I^'LLx^ ^1^234^567^ x^\n\n^     ^ e\u0301a\u00e9ABc^<=^x^)\n^//^ "
+       "^\u4e2d\u6587\u304b\uac00^\u3002^ \u0931\u094dA^1^;\r\n^\u0663"},
+      {{"laguna"},
+       "It^'s^ I^'LL^x^ ^1^2^3^4^5^6^7^ x^\n\n^     ^ e^\u0301a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094dA^1^;\r^\n^\u0663"},
+      {{"falcon"},
+       "It^'^s^ I^'^LLx^ ^123^456^7^ x^\n\n     ^ e^\u0301^a\u00e9ABc^<=^x^)^\n^//^ "
+       "\u4e2d\u6587\u304b\uac00^\u3002^ \u0931^\u094d^A^1^;^\r^\n^\u0663"},
+  };
+  for (const Case &each : cases) {
+    Strings words;
+    std::istringstream stream(each.words);
+    for (std::string word; std::getline(stream, word, '^');)
+      words.push_back(spelled(word));
+    for (const char *name : each.names) {
+      TokenTable table;
+      table.model = "gpt2";
+      table.preTokenizer = name;
+      table.tokens = {"a"};
+      Result<TokenizerSpec> spec = importTokenTable(table);
+      ASSERT_TRUE(spec) << spec.error();
+      // Only the expected words are tokens, so that others are none.
+      spec->model.kind = ModelKind::WordLevel;
+      spec->model.tokens.clear();
+      for (const std::string &word : std::set<std::string>(words.begin(), words.end()))
+        spec->model.tokens.push_back({word, 0, TokenKind::Normal});
+      spec->model.tokens.push_back({"<unk>", 0, TokenKind::Normal});
+      spec->model.unknownId = int32_t(spec->model.tokens.size() - 1);
+      spec->model.hasUnknown = true;
+      Result<Tokenizer> tokenizer = Tokenizer::fromSpec(*spec);
+      ASSERT_TRUE(tokenizer) << tokenizer.error();
+      EXPECT_EQ(pieces(*tokenizer, text), words) << name;
+    }
   }
 }
 
@@ -256,7 +386,8 @@ TEST(TokenTable, WhatBeginsTexts) {
   EXPECT_EQ(ids("llama", ""), (Ids{0, 2}));
   EXPECT_EQ(ids("gpt2", "llama-bpe"), (Ids{0, 1}));
   EXPECT_EQ(ids("gpt2", "tekken"), (Ids{0, 1}));
-  for (const char *name : {"", "smollm", "qwen2", "glm4", "falcon"})
+  EXPECT_EQ(ids("gpt2", "chameleon"), (Ids{0, 1}));
+  for (const char *name : {"", "smollm", "qwen2", "glm4", "falcon", "deepseek-llm"})
     EXPECT_EQ(ids("gpt2", name), (Ids{1})) << name;
   table.addBos = false;
   EXPECT_EQ(ids("gpt2", "llama-bpe"), (Ids{1}));
