@@ -6,7 +6,7 @@ using namespace ingot::importer;
 
 static LayerSpec readCohereLayer(Config &config, DecoderSpec &spec, double theta) {
   NormSpec norm = layerNorm(config.number("layer_norm_eps", 0, 1, 1e-5), /*bias=*/false);
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_act", {theta});
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, {/*context=*/8192}, {theta});
   layer.parallel = true;
   layer.feedForwardNorm = {};
   layer.attention.setBias(config.flag("attention_bias", false));

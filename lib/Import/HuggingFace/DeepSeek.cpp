@@ -51,9 +51,10 @@ static AttentionSpec readLatentAttention(Config &config, DecoderSpec &spec) {
 }
 
 /// A layer of both versions; the mixture's routing is left open.
-static LayerSpec readLayer(Config &config, DecoderSpec &spec, const MixtureSpec &defaults) {
+static LayerSpec readLayer(Config &config, DecoderSpec &spec, int64_t context,
+                           const MixtureSpec &defaults) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  readSizes(config, spec);
+  readSizes(config, spec, "hidden_size", "num_hidden_layers", "max_position_embeddings", context);
   nameLikeLlama(config, spec, /*tied=*/false, norm);
   LayerSpec layer;
   layer.name = "layers.*";
@@ -119,7 +120,7 @@ void ingot::importer::fillDeepSeekV2(Config &config, DecoderSpec &spec) {
   defaults.experts = 64;
   defaults.size = 1407;
   defaults.shared.size = 2;
-  LayerSpec layer = readLayer(config, spec, defaults);
+  LayerSpec layer = readLayer(config, spec, /*context=*/2048, defaults);
   layer.attention.interleaved = true;
   bool bias = config.flag("mlp_bias", false);
   layer.feedForward.setBias(bias);
@@ -144,7 +145,7 @@ void ingot::importer::fillDeepSeekV3(Config &config, DecoderSpec &spec) {
   defaults.size = 2048;
   defaults.scale = 2.5;
   defaults.shared.size = 1;
-  LayerSpec layer = readLayer(config, spec, defaults);
+  LayerSpec layer = readLayer(config, spec, /*context=*/4096, defaults);
   layer.attention.interleaved = config.flag("rope_interleave", true);
   layer.mixture.scores = MixtureSpec::Sigmoid;
   layer.mixture.choiceBias = "gate.e_score_correction_bias";

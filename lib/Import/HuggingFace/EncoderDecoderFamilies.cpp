@@ -36,6 +36,8 @@ struct BartOptions {
   bool embeddingNorm = false;
   /// Learned positions start at this row.
   int64_t positionOffset = 0;
+  /// The library's default of the number of positions.
+  int64_t context = 1024;
 };
 
 /// What belongs to one stack, "encoder" or "decoder".
@@ -110,7 +112,7 @@ static void readBart(Config &config, EncoderDecoderSpec &spec, const BartOptions
     spec.vocab = config.integer("decoder_vocab_size", 1, maxVocab, spec.vocab);
   else if (config.integer("decoder_vocab_size", 1, maxVocab, spec.vocab) != spec.vocab)
     config.error("decoder_vocab_size", "expected vocab_size, the embeddings are shared");
-  spec.context = config.integer("max_position_embeddings", 1, maxPositions, 1024);
+  spec.context = config.integer("max_position_embeddings", 1, maxPositions, options.context);
   spec.learnedPositions = true;
   readBartStack(config, spec,
                 {"encoder", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"},
@@ -172,11 +174,17 @@ void importer::fillMBart(Config &config, EncoderDecoderSpec &spec) {
 }
 
 void importer::fillBlenderbot(Config &config, EncoderDecoderSpec &spec) {
-  readBart(config, spec, {/*preNorm=*/true});
+  BartOptions options;
+  options.preNorm = true;
+  options.context = 128;
+  readBart(config, spec, options);
 }
 
 void importer::fillBlenderbotSmall(Config &config, EncoderDecoderSpec &spec) {
-  readBart(config, spec, {/*preNorm=*/false, /*embeddingNorm=*/true});
+  BartOptions options;
+  options.embeddingNorm = true;
+  options.context = 512;
+  readBart(config, spec, options);
   spec.decoder.normBeforePositions = true;
   // What is normed at once is not scaled before.
   spec.decoder.embeddingScale = 1;
@@ -308,7 +316,7 @@ void importer::fillT5(Config &config, EncoderDecoderSpec &spec) {
   readT5Stack(config, sizes, config.has("num_decoder_layers") ? "num_decoder_layers" : layers,
               /*decodes=*/true, spec.decoder);
   spec.head.name = "lm_head";
-  spec.tiedHead = config.flag("tie_word_embeddings", spec.modelType == "t5");
+  spec.tiedHead = config.flag("tie_word_embeddings", true);
   spec.fieldsWithoutEffect = t5FieldsWithoutEffect();
   // The library's mT5 does not scale since its version 5; before, it did with a tied head.
   if (spec.modelType != "t5")

@@ -28,11 +28,11 @@ ArrayRef<EncoderFamily> importer::encoderFamilies() {
 }
 
 void importer::readEncoderSizes(Config &config, EncoderSpec &spec, StringRef hidden,
-                                StringRef layers, StringRef positions) {
+                                StringRef layers, StringRef positions, int64_t context) {
   spec.vocab = config.integer("vocab_size", 1, maxVocab);
   spec.stack.hidden = spec.stack.embeddingSize = config.integer(hidden, 1, maxWidth);
   spec.stack.layers.resize(config.integer(layers, 1, maxLayers));
-  spec.context = spec.stack.positionRows = config.integer(positions, 1, maxPositions, 512);
+  spec.context = spec.stack.positionRows = config.integer(positions, 1, maxPositions, context);
   spec.fieldsWithoutEffect = {"attention_probs_dropout_prob", "hidden_dropout_prob", "output_past"};
 }
 

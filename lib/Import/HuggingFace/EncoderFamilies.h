@@ -31,10 +31,11 @@ llvm::ArrayRef<EncoderFamily> encoderFamilies();
 // What families share
 //===----------------------------------------------------------------------===//
 
-/// vocab_size, hidden size, number of layers and of positions, with the names of the last three.
+/// vocab_size, hidden size, number of layers and of positions, with the names of the last three;
+/// `context` positions where the field is absent.
 void readEncoderSizes(Config &config, EncoderSpec &spec, llvm::StringRef hidden = "hidden_size",
                       llvm::StringRef layers = "num_hidden_layers",
-                      llvm::StringRef positions = "max_position_embeddings");
+                      llvm::StringRef positions = "max_position_embeddings", int64_t context = 512);
 
 /// As many key heads as query heads, of size `hidden / heads` or what `size` names, scale
 /// 1 / sqrt(size), biases.

@@ -24,8 +24,8 @@ ArrayRef<Family> importer::families() {
       {"gemma", "GemmaForCausalLM", fillGemma, 2, 1},
       {"gemma2", "Gemma2ForCausalLM", fillGemma2, 2, 1},
       {"gemma3_text", "Gemma3ForCausalLM", fillGemma3, 2, 1},
-      {"glm", "GlmForCausalLM", fillGlm, -1, 151329},
-      {"glm4", "Glm4ForCausalLM", fillGlm4, -1, 151329},
+      {"glm", "GlmForCausalLM", fillGlm, -1, -1},
+      {"glm4", "Glm4ForCausalLM", fillGlm4, -1, -1},
       {"gpt2", "GPT2LMHeadModel", fillGPT2, 50256, 50256},
       {"gpt_bigcode", "GPTBigCodeForCausalLM", fillGPTBigCode, 50256, 50256},
       {"gpt_neo", "GPTNeoForCausalLM", fillGPTNeo, 50256, 50256},
@@ -106,20 +106,19 @@ void importer::readSizes(Config &config, DecoderSpec &spec, StringRef hidden, St
 }
 
 AttentionSpec importer::readHeads(Config &config, const DecoderSpec &spec, StringRef heads,
-                                  StringRef kvHeads, StringRef headDim) {
+                                  StringRef kvHeads, StringRef headDim, const SizeDefaults &sizes) {
   AttentionSpec attention;
   attention.heads = config.integer(heads, 1, maxHeads);
   attention.kvHeads = attention.heads;
-  if (!kvHeads.empty())
-    attention.kvHeads = config.integer(kvHeads, 1, maxHeads, attention.heads);
+  if (!kvHeads.empty() && !config.isNull(kvHeads))
+    attention.kvHeads =
+        config.integer(kvHeads, 1, maxHeads, sizes.kvHeads ? sizes.kvHeads : attention.heads);
   if (attention.heads % attention.kvHeads != 0)
     config.error(kvHeads, "expected a divisor of the " + Twine(attention.heads) +
                               " attention heads, got " + Twine(attention.kvHeads));
-  if (!headDim.empty() && config.has(headDim)) {
-    attention.headDim = config.integer(headDim, 1, maxHeadDim);
+  if (!headDim.empty() && !config.isNull(headDim) && (config.has(headDim) || sizes.headDim)) {
+    attention.headDim = config.integer(headDim, 1, maxHeadDim, sizes.headDim);
   } else {
-    if (!headDim.empty())
-      (void)config.integer(headDim, 1, maxHeadDim, 1);
     if (spec.hidden % attention.heads != 0)
       config.error(heads, "expected a divisor of the hidden size, " + Twine(spec.hidden) +
                               ", got " + Twine(attention.heads));

@@ -21,7 +21,8 @@ struct Family {
   /// The class with this family's language-model head.
   llvm::StringLiteral architecture;
   void (*fill)(Config &config, DecoderSpec &spec);
-  /// The library's defaults of bos_token_id and eos_token_id; -1: none.
+  /// The library's defaults of bos_token_id and eos_token_id; -1: none. Where it has several of the
+  /// latter, `fill` puts them into the spec.
   int64_t beginId, endId;
   /// Another name that published checkpoints have for the class; or empty.
   llvm::StringLiteral otherArchitecture = "";
@@ -45,12 +46,22 @@ void readSizes(Config &config, DecoderSpec &spec, llvm::StringRef hidden = "hidd
                llvm::StringRef layers = "num_hidden_layers",
                llvm::StringRef context = "max_position_embeddings", int64_t defaultContext = 2048);
 
-/// Head counts and the size of a head, which is hidden / heads where `headDim` is absent. With an
-/// empty `kvHeads` every head has keys of its own. The scale becomes 1 / sqrt(size).
+/// What the library takes for sizes that a config does not name. A size that is null follows from
+/// the others.
+struct SizeDefaults {
+  int64_t context = 2048;
+  /// 0: as many as there are heads.
+  int64_t kvHeads = 0;
+  /// 0: hidden / heads.
+  int64_t headDim = 0;
+};
+
+/// Head counts and the size of a head. With an empty `kvHeads` every head has keys of its own. The
+/// scale becomes 1 / sqrt(size).
 AttentionSpec readHeads(Config &config, const DecoderSpec &spec,
                         llvm::StringRef heads = "num_attention_heads",
                         llvm::StringRef kvHeads = "num_key_value_heads",
-                        llvm::StringRef headDim = "head_dim");
+                        llvm::StringRef headDim = "head_dim", const SizeDefaults &sizes = {});
 
 /// The function that a field names.
 Activation readActivation(Config &config, llvm::StringRef name, llvm::StringRef fallback);
@@ -63,6 +74,9 @@ struct RotaryFields {
   llvm::StringRef theta = "rope_theta", partial = "partial_rotary_factor";
   /// Types that are another name of longrope, separated by '|'.
   llvm::StringRef longropeNames = "";
+  /// The length before scaling, where it does not stand beside the object; 0: what the object says,
+  /// or the context.
+  int64_t originalLength = 0;
 };
 
 /// Adds the table that `parameters` describe to the spec: an object like rope_parameters, or null.
@@ -102,8 +116,8 @@ void readLayerPattern(Config &config, DecoderSpec &spec, llvm::StringRef pattern
 /// is the default of tie_word_embeddings, `activation` the name of the activation's field (empty:
 /// it is not read).
 LayerSpec readLlamaLayer(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm,
-                         llvm::StringRef activation = "hidden_act",
-                         const RotaryFields &rotary = {});
+                         const SizeDefaults &sizes = {}, const RotaryFields &rotary = {},
+                         llvm::StringRef activation = "hidden_act");
 
 /// The names outside the layers, and tie_word_embeddings.
 void nameLikeLlama(Config &config, DecoderSpec &spec, bool tied, const NormSpec &norm);

@@ -12,7 +12,8 @@ static NormSpec gemmaNorm(Config &config) {
 }
 
 void ingot::importer::fillGemma(Config &config, DecoderSpec &spec) {
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, gemmaNorm(config));
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, gemmaNorm(config),
+                                   {/*context=*/8192, /*kvHeads=*/16, /*headDim=*/256});
   // "gelu" of the first configs means the approximation.
   Activation &activation = layer.feedForward.activation;
   activation = readActivation(config, "hidden_act", "gelu_pytorch_tanh");
@@ -26,9 +27,12 @@ void ingot::importer::fillGemma(Config &config, DecoderSpec &spec) {
 }
 
 /// What Gemma 2 and 3 share: norms around both branches, and capped logits.
-static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logitCap) {
+static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, int64_t context,
+                                 double logitCap) {
   NormSpec norm = gemmaNorm(config);
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_activation");
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/true, norm, {context, /*kvHeads=*/4, /*headDim=*/256},
+                     {}, "hidden_activation");
   layer.feedForward.activation = readActivation(config, "hidden_activation", "gelu_pytorch_tanh");
   layer.attentionPostNorm = norm.named("layers.*.post_attention_layernorm");
   layer.feedForwardNorm = norm.named("layers.*.pre_feedforward_layernorm");
@@ -43,7 +47,7 @@ static LayerSpec readGemma2Layer(Config &config, DecoderSpec &spec, double logit
 }
 
 void ingot::importer::fillGemma2(Config &config, DecoderSpec &spec) {
-  LayerSpec layer = readGemma2Layer(config, spec, 30);
+  LayerSpec layer = readGemma2Layer(config, spec, 8192, 30);
   config.onlyFalse("use_bidirectional_attention");
   layer.attention.softcap = readSoftcap(config, "attn_logit_softcapping", 50);
   repeatLayer(spec, layer);
@@ -56,7 +60,7 @@ static void readGemma3(Config &config, DecoderSpec &spec) {
   Config *both = config.child("rope_parameters");
   Config *full = both ? both->child("full_attention") : config.child("rope_scaling");
   Config *sliding = both ? both->child("sliding_attention") : nullptr;
-  LayerSpec layer = readGemma2Layer(config, spec, 0);
+  LayerSpec layer = readGemma2Layer(config, spec, 131072, 0);
   // The library keeps this field of Gemma 2, and does not look at it.
   spec.fieldsWithoutEffect.push_back("attn_logit_softcapping");
   layer.attention.queryNorm = layer.attentionNorm.named("layers.*.self_attn.q_norm");

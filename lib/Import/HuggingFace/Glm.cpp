@@ -6,12 +6,15 @@ using namespace ingot::importer;
 
 static LayerSpec readGlmLayer(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1.5625e-7));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {10000, 0.5});
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm,
+                     {/*context=*/131072, /*kvHeads=*/2, /*headDim=*/128}, {10000, 0.5});
   layer.attention.setBias(config.flag("attention_bias", true));
   layer.attention.output.bias = false;
   layer.attention.interleaved = true;
   layer.feedForward.fused = true;
   layer.feedForward.gate.name = "layers.*.mlp.gate_up_proj";
+  spec.endIds = {151329, 151336, 151338};
   return layer;
 }
 

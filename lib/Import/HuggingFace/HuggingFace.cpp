@@ -86,11 +86,9 @@ static void refuse(Config &config, std::optional<bool> encoderDecoder = false) {
 
 /// The ids of a field of generation_config.json, which counts, or of config.json.
 static std::vector<int64_t> readIds(Config &config, Config *generation, StringRef name,
-                                    int64_t fallback, int64_t vocab) {
-  std::vector<int64_t> defaults;
-  if (fallback >= 0 && fallback < vocab)
-    defaults.push_back(fallback);
-  std::vector<int64_t> ids = config.ids(name, defaults);
+                                    std::vector<int64_t> fallback, int64_t vocab) {
+  erase_if(fallback, [&](int64_t id) { return id < 0 || id >= vocab; });
+  std::vector<int64_t> ids = config.ids(name, fallback);
   Config *source = &config;
   if (generation && generation->has(name)) {
     ids = generation->ids(name);
@@ -224,11 +222,11 @@ importEncoderDecoder(mlir::MLIRContext *context, StringRef directory,
   spec.modelType = family.modelType.str();
   refuse(config, /*encoderDecoder=*/true);
   family.fill(config, spec);
-  spec.endIds = readIds(config, generation, "eos_token_id", family.endId, spec.vocab);
+  spec.endIds = readIds(config, generation, "eos_token_id", {family.endId}, spec.vocab);
   spec.beginId =
-      firstOr(readIds(config, generation, "bos_token_id", family.beginId, spec.vocab), -1);
+      firstOr(readIds(config, generation, "bos_token_id", {family.beginId}, spec.vocab), -1);
   spec.startId =
-      firstOr(readIds(config, generation, "decoder_start_token_id", family.startId, spec.vocab),
+      firstOr(readIds(config, generation, "decoder_start_token_id", {family.startId}, spec.vocab),
               spec.beginId);
   for (Config *source : {&config, generation})
     if (source && source->has("length_penalty"))
@@ -322,8 +320,10 @@ ingot::importHuggingFace(mlir::MLIRContext *context, StringRef directory,
   Quantization quantization = readQuantization(config);
   family->fill(config, spec);
   Config *ids = generation ? &*generation : nullptr;
-  spec.endIds = readIds(config, ids, "eos_token_id", family->endId, spec.vocab);
-  spec.beginId = firstOr(readIds(config, ids, "bos_token_id", family->beginId, spec.vocab), -1);
+  if (family->endId >= 0)
+    spec.endIds = {family->endId};
+  spec.endIds = readIds(config, ids, "eos_token_id", spec.endIds, spec.vocab);
+  spec.beginId = firstOr(readIds(config, ids, "bos_token_id", {family->beginId}, spec.vocab), -1);
   // Frequencies that grow with the prompt are for prompts beyond the length of the training.
   for (const RotaryTable &table : spec.rotaries)
     if (table.growth > 0)

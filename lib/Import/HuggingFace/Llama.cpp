@@ -24,16 +24,18 @@ FeedForwardSpec ingot::importer::gatedFeedForward(const std::string &module) {
 }
 
 LayerSpec ingot::importer::readLlamaLayer(Config &config, DecoderSpec &spec, bool tied,
-                                          const NormSpec &norm, llvm::StringRef activation,
-                                          const RotaryFields &rotary) {
-  readSizes(config, spec);
+                                          const NormSpec &norm, const SizeDefaults &sizes,
+                                          const RotaryFields &rotary, llvm::StringRef activation) {
+  readSizes(config, spec, "hidden_size", "num_hidden_layers", "max_position_embeddings",
+            sizes.context);
   nameLikeLlama(config, spec, tied, norm);
 
   LayerSpec layer;
   layer.name = "layers.*";
   layer.attentionNorm = norm.named("layers.*.input_layernorm");
   layer.feedForwardNorm = norm.named("layers.*.post_attention_layernorm");
-  AttentionSpec &attention = layer.attention = readHeads(config, spec);
+  AttentionSpec &attention = layer.attention =
+      readHeads(config, spec, "num_attention_heads", "num_key_value_heads", "head_dim", sizes);
   readRotary(config, spec, attention, rotary);
   attention.query.name = "layers.*.self_attn.q_proj";
   attention.key.name = "layers.*.self_attn.k_proj";
@@ -58,7 +60,8 @@ void ingot::importer::fillLlama(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillMistral(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/131072, /*kvHeads=*/8});
   layer.attention.window = readWindow(config, "sliding_window", 4096);
   repeatLayer(spec, layer);
 }
@@ -77,7 +80,8 @@ void ingot::importer::fillGranite(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillErnie(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_act", {500000});
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm,
+                                   {/*context=*/131072, /*kvHeads=*/2, /*headDim=*/128}, {500000});
   layer.attention.interleaved = true;
   bool bias = config.flag("use_bias", false);
   layer.attention.setBias(bias);
@@ -88,7 +92,8 @@ void ingot::importer::fillErnie(Config &config, DecoderSpec &spec) {
 void ingot::importer::fillNemotron(Config &config, DecoderSpec &spec) {
   NormSpec norm = layerNorm(config.number("norm_eps", 0, 1, 1e-5), /*bias=*/true);
   norm.offset = 1;
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {10000, 0.5});
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/4096}, {10000, 0.5});
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.feedForward = plainFeedForward("layers.*.mlp.up_proj", "layers.*.mlp.down_proj",
                                        config.flag("mlp_bias", false), layer.feedForward.size,
@@ -98,7 +103,8 @@ void ingot::importer::fillNemotron(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillStableLm(Config &config, DecoderSpec &spec) {
   NormSpec norm = layerNorm(config.number("layer_norm_eps", 0, 1, 1e-5), /*bias=*/true);
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {10000, 0.25});
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm,
+                                   {/*context=*/4096, /*kvHeads=*/32}, {10000, 0.25});
   layer.attention.setBias(config.flag("use_qkv_bias", false));
   layer.attention.output.bias = false;
   if (config.flag("qk_layernorm", false)) {
@@ -115,7 +121,8 @@ void ingot::importer::fillStableLm(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillStarcoder2(Config &config, DecoderSpec &spec) {
   NormSpec norm = layerNorm(config.number("norm_epsilon", 0, 1, 1e-5), /*bias=*/true);
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm);
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/true, norm, {/*context=*/4096, /*kvHeads=*/2});
   bool bias = config.flag("use_bias", true);
   layer.attention.setBias(bias);
   layer.attention.window = readWindow(config, "sliding_window", 0);
@@ -155,7 +162,8 @@ void ingot::importer::fillPersimmon(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillSmolLM3(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm, "hidden_act", {2000000});
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/true, norm,
+                                   {/*context=*/32768, /*kvHeads=*/4}, {2000000});
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.feedForward.setBias(config.flag("mlp_bias", false));
   repeatLayer(spec, layer);
@@ -178,7 +186,8 @@ void ingot::importer::fillSmolLM3(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillExaone4(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/2048, /*kvHeads=*/32});
   layer.attentionNorm = layer.feedForwardNorm = {};
   layer.attentionPostNorm = norm.named("layers.*.post_attention_layernorm");
   layer.feedForwardPostNorm = norm.named("layers.*.post_feedforward_layernorm");

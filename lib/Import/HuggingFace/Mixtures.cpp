@@ -25,7 +25,8 @@ MixtureSpec ingot::importer::readMixture(Config &config, const LayerSpec &layer,
 
 void ingot::importer::fillMixtral(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {1e6});
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm,
+                                   {/*context=*/131072, /*kvHeads=*/8}, {1e6});
   layer.attention.window = readWindow(config, "sliding_window", 0);
   layer.mixture = readMixture(config, layer, "num_local_experts|num_experts", 8, 2);
   layer.mixture.modules = {"layers.*.block_sparse_moe", "layers.*.mlp"};
@@ -57,7 +58,8 @@ static void fillQwenMixture(Config &config, DecoderSpec &spec, LayerSpec &layer,
 
 void ingot::importer::fillQwen2Moe(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/32768, /*kvHeads=*/16});
   layer.attention.setBias(config.flag("qkv_bias", true));
   layer.attention.output.bias = false;
   FeedForwardSpec shared = layer.feedForward;
@@ -81,7 +83,8 @@ void ingot::importer::fillQwen2Moe(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillQwen3Moe(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/32768, /*kvHeads=*/4});
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.attention.queryNorm = norm.named("layers.*.self_attn.q_norm");
   layer.attention.keyNorm = norm.named("layers.*.self_attn.k_norm");
@@ -95,7 +98,7 @@ void ingot::importer::fillQwen3Moe(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillOlmoe(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/4096});
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.attention.queryNorm = norm.named("layers.*.self_attn.q_norm");
   layer.attention.keyNorm = norm.named("layers.*.self_attn.k_norm");
@@ -109,7 +112,9 @@ void ingot::importer::fillOlmoe(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillGptOss(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-5));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "", {150000});
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm,
+                     {/*context=*/131072, /*kvHeads=*/8, /*headDim=*/64}, {150000}, "");
   // A file that says nothing means the scaling of the published models.
   if (layer.attention.rotary && !config.has("rope_parameters") && !config.has("rope_scaling")) {
     RotaryScaling scaling;

@@ -6,7 +6,8 @@ using namespace llvm;
 using namespace ingot::importer;
 
 void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec &spec) {
-  readEncoderSizes(config, spec);
+  readEncoderSizes(config, spec, "hidden_size", "num_hidden_layers", "max_position_embeddings",
+                   8192);
   spec.fieldsWithoutEffect = {
       "initializer_cutoff_factor", "embedding_dropout",      "mlp_dropout",
       "deterministic_flash_attn",  "sparse_prediction",      "sparse_pred_ignore_index",
@@ -107,7 +108,7 @@ void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec
 
 void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec &spec) {
   readEncoderSizes(config, spec, "hidden_size|n_embd", "num_hidden_layers|n_layer",
-                   "max_position_embeddings|n_positions");
+                   "max_position_embeddings|n_positions", 2048);
   spec.prefixes = {"nomic_bert.", "bert.", ""};
   spec.fieldsWithoutEffect.insert(spec.fieldsWithoutEffect.end(),
                                   {"dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln",
@@ -156,7 +157,7 @@ void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec 
   } else {
     DecoderSpec tables;
     tables.context = spec.context;
-    readRotary(config, tables, attention, {/*defaultTheta=*/10000, /*defaultPartial=*/1.0});
+    readRotary(config, tables, attention, {/*defaultTheta=*/1000, /*defaultPartial=*/1.0});
     stack.rotaries = tables.rotaries;
   }
 

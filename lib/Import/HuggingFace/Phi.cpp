@@ -6,7 +6,7 @@ using namespace ingot::importer;
 
 void ingot::importer::fillPhi(Config &config, DecoderSpec &spec) {
   NormSpec norm = layerNorm(config.number("layer_norm_eps", 0, 1, 1e-5), /*bias=*/true);
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", {10000, 0.5});
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, {}, {10000, 0.5});
   spec.finalNorm = norm.named("final_layernorm");
   spec.head.bias = true;
   layer.parallel = true;
@@ -28,7 +28,8 @@ void ingot::importer::fillPhi3(Config &config, DecoderSpec &spec) {
   RotaryFields rotary;
   rotary.defaultPartial = 1;
   rotary.longropeNames = "su|yarn";
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, "hidden_act", rotary);
+  rotary.originalLength = 4096;
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/4096}, rotary);
   layer.attention.fused = true;
   layer.attention.query.name = "layers.*.self_attn.qkv_proj";
   layer.attention.window = readWindow(config, "sliding_window", 0);

@@ -17,7 +17,8 @@ static void repeatQwenLayer(Config &config, DecoderSpec &spec, const LayerSpec &
 
 void ingot::importer::fillQwen2(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer =
+      readLlamaLayer(config, spec, /*tied=*/false, norm, {/*context=*/32768, /*kvHeads=*/32});
   layer.attention.setBias(true);
   layer.attention.output.bias = false;
   config.onlyFalse("use_mrope");
@@ -26,7 +27,8 @@ void ingot::importer::fillQwen2(Config &config, DecoderSpec &spec) {
 
 void ingot::importer::fillQwen3(Config &config, DecoderSpec &spec) {
   NormSpec norm = rmsNorm(config.number("rms_norm_eps", 0, 1, 1e-6));
-  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm);
+  LayerSpec layer = readLlamaLayer(config, spec, /*tied=*/false, norm,
+                                   {/*context=*/32768, /*kvHeads=*/32, /*headDim=*/128});
   layer.attention.setBias(config.flag("attention_bias", false));
   layer.attention.queryNorm = norm.named("layers.*.self_attn.q_norm");
   layer.attention.keyNorm = norm.named("layers.*.self_attn.k_norm");

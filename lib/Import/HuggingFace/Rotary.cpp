@@ -19,8 +19,9 @@ namespace {
 
 class RotaryReader {
 public:
-  RotaryReader(Config &config, Config &object, const DecoderSpec &spec, int64_t size)
-      : config(config), object(object), spec(spec), size(size) {}
+  RotaryReader(Config &config, Config &object, const DecoderSpec &spec, int64_t size,
+               int64_t beside)
+      : config(config), object(object), spec(spec), size(size), beside(beside) {}
 
   void read(StringRef type, double theta, RotaryTable &table);
 
@@ -34,6 +35,7 @@ private:
   Config &config, &object;
   const DecoderSpec &spec;
   int64_t size;
+  int64_t beside; ///< the length before scaling beside the object, where it is absent
 };
 
 } // namespace
@@ -42,7 +44,9 @@ private:
 double RotaryReader::originalLength() {
   StringRef name = "original_max_position_embeddings";
   int64_t length = object.integer(name, 1, maxPositions, spec.context);
-  return double(config.has(name) ? config.integer(name, 1, maxPositions) : length);
+  return double(config.has(name) ? config.integer(name, 1, maxPositions)
+                : beside         ? beside
+                                 : length);
 }
 
 RotaryScaling RotaryReader::readLlama3() {
@@ -172,7 +176,8 @@ std::optional<size_t> importer::readRotaryTable(Config &config, Config *object, 
     return std::nullopt;
   }
   RotaryTable table;
-  RotaryReader(config, object ? *object : config, spec, size).read(type, theta, table);
+  RotaryReader(config, object ? *object : config, spec, size, fields.originalLength)
+      .read(type, theta, table);
   if (keepsAll)
     std::fill(table.frequencies.begin() + int64_t(std::floor(partial * double(headDim) / 2)),
               table.frequencies.end(), 0.0f);

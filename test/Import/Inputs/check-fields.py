@@ -36,7 +36,7 @@ def table():
         case(family, {}, {"intermediate_size": 21})
         case(family, {}, {"num_hidden_layers": getattr(checkpoint, family.upper())["num_hidden_layers"] + 1})
         case(family, {}, {"num_key_value_heads": 6})
-        case(family, {}, {"num_key_value_heads": REMOVE})
+        case(family, {}, {"num_key_value_heads": None})
         case(family, {}, {"max_position_embeddings": 65})
         eps = "layer_norm_eps" if family == "cohere" else "rms_norm_eps"
         case(family, {}, {eps: 1e-4})
