@@ -2,6 +2,7 @@
 
 #include "ingot/Formats/BlockFormats.h"
 #include "BlockDecoders.h"
+#include "SearchQ4.h"
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -356,6 +357,10 @@ static void encodeQ8_0(const float *x, Byte *block) {
     block[2 + i] = Byte(nibble(i) | nibble(i + 16) << 4);
 }
 
+void ingot::formats::searchQ4_0Anywhere(const float *values, unsigned char *block) {
+  searchQ4_0(values, block);
+}
+
 #ifdef __x86_64__
 /// The same bits in half the instructions; without fused multiply-add.
 [[gnu::target("avx2")]] static void searchQ4_0WithAVX2(const float *x, Byte *block) {
@@ -369,7 +374,7 @@ static void encodeQ4_0(const float *x, Byte *block) {
   if (wide)
     return searchQ4_0WithAVX2(x, block);
 #endif
-  searchQ4_0(x, block);
+  searchQ4_0Anywhere(x, block);
 }
 
 static void encodeQ8_X(const float *x, Byte *block) {

@@ -180,25 +180,30 @@ struct MixtureSpec {
   /// The weights of a token are divided by their sum, and multiplied by `scale`.
   bool normalize = false;
   double scale = 1;
-  /// Width of an expert, and its activation of the gate.
+  /// Width of an expert, and its activation of the gate; without a gate, of the only inner part.
   int64_t size = 0;
+  bool gated = true;
   Activation activation = Activation::Silu;
-  /// All experts are in tensors [experts, in, out]; columns of gate and up alternate.
+  /// All experts are in tensors [experts, in, out]; columns of gate and up alternate. Without a
+  /// gate: the tensors are matrices, experts below each other, and `down` is transposed.
   bool transposed = false, interleaved = false;
   bool expertBias = false;
   /// Above 0: min(gate, limit) * sigmoid(slope * min(gate, limit)) * (clamp(up) + 1).
   double limit = 0, slope = 1;
+  /// A tensor [hidden] in the module that is added to the result; or empty.
+  std::string resultBias;
   /// An expert that every token goes to (size 0: none), weighted by the sigmoid of a linear of this
   /// name (empty: not).
   FeedForwardSpec shared;
   std::string sharedGate;
 
   auto structure() const {
-    return std::make_tuple(
-        experts, chosen, modules, router, gate, up, down,
-        std::tie(allGateUp, allGate, allUp, allDown, allWeights, allBiases), routerBias, scores,
-        choiceBias, std::make_tuple(groups, keep, best, normalize, scale), size, activation,
-        transposed, interleaved, expertBias, limit, slope, shared.structure(), sharedGate);
+    return std::make_tuple(experts, chosen, modules, router, gate, up, down,
+                           std::tie(allGateUp, allGate, allUp, allDown, allWeights, allBiases),
+                           routerBias, scores, choiceBias,
+                           std::make_tuple(groups, keep, best, normalize, scale), size, gated,
+                           activation, transposed, interleaved, expertBias, limit, slope,
+                           resultBias, shared.structure(), sharedGate);
   }
 };
 

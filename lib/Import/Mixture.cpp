@@ -9,7 +9,8 @@
 //
 // Checkpoints store a tensor for each expert and matrix, or one for all experts of a layer. The
 // graph has one operand in both cases: the experts' matrices below each other, the rows of gate and
-// up of an expert side by side, so that its bytes lie together.
+// up of an expert side by side, so that its bytes lie together. Experts without a gate have up
+// alone.
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -37,7 +38,7 @@ public:
         hidden(cast<RankedTensorType>(x.getType()).getShape().back()) {
     module = spec.modules.front();
     for (const std::string &candidate : spec.modules)
-      if (emitter.has(candidate + "." + spec.router + ".weight")) {
+      if (!candidate.empty() && emitter.has(candidate + "." + spec.router + ".weight")) {
         module = candidate;
         break;
       }
@@ -46,7 +47,9 @@ public:
   Value emit();
 
 private:
-  std::string name(const Twine &last) const { return module + "." + last.str(); }
+  std::string name(const Twine &last) const {
+    return module.empty() ? last.str() : module + "." + last.str();
+  }
   /// The matrix of an expert, whose number '#' stands for.
   std::string expert(int64_t number, StringRef matrix) const {
     auto [before, after] = matrix.split('#');
@@ -56,6 +59,9 @@ private:
   Value biases(ArrayRef<std::string> tensors, int64_t size);
   void route();
   std::pair<Value, Value> gateAndUp();
+  Value up();
+  /// All experts' matrices [rows, columns] below each other.
+  Value stacked(const std::string &all, const std::string &one, int64_t rows, int64_t columns);
   Value activate(Value gate, Value up);
   Value down(Value inner);
   Value shared();
@@ -158,6 +164,27 @@ std::pair<Value, Value> MixtureEmitter::gateAndUp() {
           product(x, emitter.join(ups, 0), biases({spec.allUp}, spec.size), spec.size, false)};
 }
 
+Value MixtureEmitter::stacked(const std::string &all, const std::string &one, int64_t rows,
+                              int64_t columns) {
+  std::string whole = name(all + spec.allWeights);
+  if (!all.empty() && emitter.has(whole))
+    return emitter.part(whole, {spec.experts, rows, columns}, 0, {spec.experts * rows, columns});
+  SmallVector<Value> matrices;
+  for (int64_t e = 0; e < spec.experts; ++e)
+    matrices.push_back(emitter.weight(expert(e, one), {rows, columns}));
+  return emitter.join(matrices, 0);
+}
+
+/// What experts without a gate make of the rows before their activation, [S, k, I].
+Value MixtureEmitter::up() {
+  std::string whole = name(spec.allUp + spec.allWeights);
+  GraphBuilder::At at(g, emitter.prefix + whole);
+  Value bias = biases({spec.allUp}, spec.size);
+  Value matrices = spec.transposed ? emitter.weight(whole, {spec.experts * spec.size, hidden})
+                                   : stacked(spec.allUp, spec.up, spec.size, hidden);
+  return product(x, matrices, bias, spec.size, /*transposed=*/false);
+}
+
 Value MixtureEmitter::activate(Value gate, Value up) {
   GraphBuilder::At at(g, emitter.prefix + name("experts.activation"));
   if (spec.limit == 0)
@@ -173,20 +200,17 @@ Value MixtureEmitter::down(Value inner) {
   std::string fused = name(spec.allDown + spec.allWeights);
   GraphBuilder::At at(g, emitter.prefix + fused);
   Value bias = biases({spec.allDown}, hidden);
-  SmallVector<Value> matrices;
   if (spec.transposed) {
+    SmallVector<Value> matrices;
+    SmallVector<int64_t> stored = {experts, size, hidden};
+    if (!spec.gated)
+      stored = {experts * size, hidden};
     for (int64_t e = 0; e < experts; ++e)
-      matrices.push_back(
-          emitter.part(fused, {experts, size, hidden}, e * size * hidden, {size, hidden}));
+      matrices.push_back(emitter.part(fused, stored, e * size * hidden, {size, hidden}));
     return product(inner, emitter.join(matrices, 1), bias, hidden, /*transposed=*/true);
   }
-  if (emitter.has(fused)) {
-    Value all = emitter.part(fused, {experts, hidden, size}, 0, {experts * hidden, size});
-    return product(inner, all, bias, hidden, /*transposed=*/false);
-  }
-  for (int64_t e = 0; e < experts; ++e)
-    matrices.push_back(emitter.weight(expert(e, spec.down), {hidden, size}));
-  return product(inner, emitter.join(matrices, 0), bias, hidden, /*transposed=*/false);
+  return product(inner, stacked(spec.allDown, spec.down, hidden, size), bias, hidden,
+                 /*transposed=*/false);
 }
 
 /// What experts that every token goes to make of it; null without any.
@@ -206,10 +230,19 @@ Value MixtureEmitter::shared() {
 Value MixtureEmitter::emit() {
   Value base = shared();
   route();
-  auto [gate, up] = gateAndUp();
-  Value result = down(activate(gate, up));
+  Value inner;
+  if (spec.gated) {
+    auto [gate, up] = gateAndUp();
+    inner = activate(gate, up);
+  } else {
+    inner = g.activation(up(), spec.activation);
+  }
+  Value result = down(inner);
   GraphBuilder::At at(g, emitter.prefix + name("combine"));
-  return tfm::CombineOp::create(g.b, g.loc, g.f32({dynamic, hidden}), result, weights, base);
+  result = tfm::CombineOp::create(g.b, g.loc, g.f32({dynamic, hidden}), result, weights, base);
+  return spec.resultBias.empty()
+             ? result
+             : g.addWeight(result, emitter.weight(name(spec.resultBias), {hidden}));
 }
 
 Value importer::emitMixture(const LayerEmitter &emitter, const MixtureSpec &mixture, Value x) {

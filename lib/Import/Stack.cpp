@@ -1,6 +1,7 @@
 //===- Stack.cpp - stacks of encoder and decoder layers by their structures -------------------===//
 
 #include "Stack.h"
+#include "LayerEmitter.h"
 #include "ingot/Dialect/Transformer/IR/TransformerDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -56,17 +57,26 @@ void StackBuilder::endFunction(func::FuncOp function, Value result) {
 
 /// The body's next operand, or the one that was asked for before.
 Value StackBuilder::operand(Body &body, Operand::Kind kind, Type type, StringRef name,
-                            ArrayRef<int64_t> shape) {
+                            ArrayRef<int64_t> stored, int64_t offset, ArrayRef<int64_t> shape) {
   Block &block = body.function.getBody().front();
   for (auto [i, known] : llvm::enumerate(body.operands))
-    if (known.kind == kind && known.name == name)
+    if (known.kind == kind && known.name == name && known.offset == offset)
       return block.getArgument(i + 1);
-  body.operands.push_back({kind, name.str(), llvm::to_vector(shape), type});
+  body.operands.push_back(
+      {kind, name.str(), llvm::to_vector(stored), llvm::to_vector(shape), offset, type});
   static constexpr StringLiteral roles[] = {"",          "rotary.cos", "rotary.sin",  "bias",
                                             "distances", "cross.keys", "cross.values"};
   return block.addArgument(type, top.nameLoc(kind == Operand::Weight
                                                  ? prefix + body.layer->name + name.str()
                                                  : roles[kind].str()));
+}
+
+Value StackBuilder::partOf(Body &body, const std::string &name, ArrayRef<int64_t> stored,
+                           int64_t offset, ArrayRef<int64_t> shape) {
+  const TensorInfo *info = resolve(prefix + body.layer->name + name, stored);
+  Type type = info ? graphType(*info, shape) : top.b.getF32Type();
+  return operand(body, Operand::Weight, RankedTensorType::get(shape, type), name, stored, offset,
+                 shape);
 }
 
 bool StackBuilder::fits(const Body &body, const StackLayerSpec &layer) {
@@ -75,7 +85,7 @@ bool StackBuilder::fits(const Body &body, const StackLayerSpec &layer) {
   for (const Operand &operand : body.operands) {
     if (operand.kind != Operand::Weight)
       continue;
-    const TensorInfo *info = resolve(prefix + layer.name + operand.name, operand.shape);
+    const TensorInfo *info = resolve(prefix + layer.name + operand.name, operand.stored);
     if (!info ||
         graphType(*info, operand.shape) != cast<RankedTensorType>(operand.type).getElementType())
       return false;
@@ -112,6 +122,8 @@ static StringRef findUnsupported(const StackLayerSpec &layer) {
     if (isCross && (attention->fused || attention->rotary || !attention->alibi.slopes.empty()))
       return "positions or a fused matrix in cross attention";
   }
+  if (layer.mixture.shared.size)
+    return "experts that all tokens go to";
   if (layer.feedForward.fused && !layer.feedForward.gated)
     return "a fused matrix without a gate";
   if (layer.postNorm ? layer.attentionPostNorm.kind || layer.feedForwardPostNorm.kind
@@ -176,7 +188,8 @@ ValueRange StackBuilder::callBody(Body &body, const StackLayerSpec &layer, Value
   SmallVector<Value> operands = {x};
   for (const Operand &operand : body.operands)
     operands.push_back(operand.kind == Operand::Weight
-                           ? parameter(prefix + layer.name + operand.name, operand.shape)
+                           ? part(prefix + layer.name + operand.name, operand.stored,
+                                  operand.offset, operand.shape)
                            : valueOf(operand.kind));
   return func::CallOp::create(top.b, top.loc, body.function, operands).getResults();
 }
@@ -290,6 +303,23 @@ Value StackBuilder::emitFeedForward(GraphBuilder &g, Body &body, Value x, Weight
   return emitLinear(g, ff.down, body.stack->hidden, inner, weight);
 }
 
+Value StackBuilder::emitExperts(GraphBuilder &g, Body &body, Value x, WeightFn weight) {
+  LayerEmitter emitter{
+      g,
+      prefix + body.layer->name,
+      [&](const LinearSpec &linear, int64_t size, Value x) {
+        return emitLinear(g, linear, size, x, weight);
+      },
+      [&](const NormSpec &norm, Value x) { return emitNorm(g, norm, x, weight); },
+      nullptr,
+      [&](StringRef name) {
+        return checkpoint.tensors.find((prefix + body.layer->name + name).str()) != nullptr;
+      },
+      [&](const std::string &name, ArrayRef<int64_t> stored, int64_t offset,
+          ArrayRef<int64_t> shape) { return partOf(body, name, stored, offset, shape); }};
+  return emitMixture(emitter, body.layer->mixture, x);
+}
+
 Value StackBuilder::emitLayer(GraphBuilder &g, Body &body, Value x) {
   const StackLayerSpec &layer = *body.layer;
   auto weight = weightsOf(body);
@@ -306,8 +336,10 @@ Value StackBuilder::emitLayer(GraphBuilder &g, Body &body, Value x) {
     x = emitNorm(g, layer.secondNorm, g.add(input, x), weight);
   if (layer.hasCross)
     x = branch(layer.crossNorm, {}, [&](Value x) { return emitCross(g, body, x, weight); });
-  return branch(layer.feedForwardNorm, layer.feedForwardPostNorm,
-                [&](Value x) { return emitFeedForward(g, body, x, weight); });
+  return branch(layer.feedForwardNorm, layer.feedForwardPostNorm, [&](Value x) {
+    return layer.mixture.experts ? emitExperts(g, body, x, weight)
+                                 : emitFeedForward(g, body, x, weight);
+  });
 }
 
 //===----------------------------------------------------------------------===//

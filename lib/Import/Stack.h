@@ -78,16 +78,19 @@ struct StackLayerSpec {
   AttentionSpec cross;
   NormSpec crossNorm;
   FeedForwardSpec feedForward;
+  /// Instead of feedForward, if it has experts.
+  MixtureSpec mixture;
   NormSpec feedForwardNorm, feedForwardPostNorm;
 
   /// Layers of equal structure have the same body.
   bool sameStructure(const StackLayerSpec &other) const {
     auto all = [](const StackLayerSpec &layer) {
-      return std::make_tuple(
-          layer.postNorm, layer.attention.structure(), layer.attention.scale, layer.reach,
-          layer.attentionNorm.key(), layer.hasCross, layer.cross.structure(), layer.cross.scale,
-          layer.crossNorm.key(), layer.feedForward.structure(), layer.feedForwardNorm.key(),
-          layer.attentionPostNorm.key(), layer.feedForwardPostNorm.key(), layer.secondNorm.key());
+      return std::make_tuple(layer.postNorm, layer.attention.structure(), layer.attention.scale,
+                             layer.reach, layer.attentionNorm.key(), layer.hasCross,
+                             layer.cross.structure(), layer.cross.scale, layer.crossNorm.key(),
+                             layer.feedForward.structure(), layer.mixture.structure(),
+                             layer.feedForwardNorm.key(), layer.attentionPostNorm.key(),
+                             layer.feedForwardPostNorm.key(), layer.secondNorm.key());
     };
     return all(*this) == all(other);
   }
@@ -145,9 +148,11 @@ private:
   /// One operand of a layer's body beside x.
   struct Operand {
     enum Kind { Weight, Cosines, Sines, Bias, Distances, Keys, Values } kind;
-    /// Weight: the tensor, without the layer's name, and its shape.
+    /// Weight: the tensor, without the layer's name, its shape in the file and here, and the first
+    /// element of the part that is meant.
     std::string name;
-    llvm::SmallVector<int64_t> shape;
+    llvm::SmallVector<int64_t> stored, shape;
+    int64_t offset;
     mlir::Type type;
   };
   /// The function of all layers of one structure whose weights have the same types: the layer
@@ -161,13 +166,15 @@ private:
   };
 
   mlir::Value operand(Body &body, Operand::Kind kind, mlir::Type type, llvm::StringRef name = "",
+                      llvm::ArrayRef<int64_t> stored = {}, int64_t offset = 0,
                       llvm::ArrayRef<int64_t> shape = {});
+  /// A part of a tensor of a layer, as an operand of its body.
+  mlir::Value partOf(Body &body, const std::string &name, llvm::ArrayRef<int64_t> stored,
+                     int64_t offset, llvm::ArrayRef<int64_t> shape);
   /// A function that makes weights of a layer operands of its body.
   auto weightsOf(Body &body) {
     return [this, &body](const std::string &name, llvm::ArrayRef<int64_t> shape) {
-      const TensorInfo *info = resolve(prefix + body.layer->name + name, shape);
-      mlir::Type type = info ? graphType(*info, shape) : top.b.getF32Type();
-      return operand(body, Operand::Weight, mlir::RankedTensorType::get(shape, type), name, shape);
+      return partOf(body, name, shape, 0, shape);
     };
   }
   bool fits(const Body &body, const StackLayerSpec &layer);
@@ -184,6 +191,7 @@ private:
                                WeightFn weight);
   mlir::Value emitCross(GraphBuilder &g, Body &body, mlir::Value x, WeightFn weight);
   mlir::Value emitFeedForward(GraphBuilder &g, Body &body, mlir::Value x, WeightFn weight);
+  mlir::Value emitExperts(GraphBuilder &g, Body &body, mlir::Value x, WeightFn weight);
   mlir::Value emitConvolution(const StackSpec &spec, mlir::Value x0, mlir::Value x1);
   mlir::Value emitEmbeddings(const StackSpec &spec, int64_t vocab, mlir::Value ids,
                              mlir::Value types);

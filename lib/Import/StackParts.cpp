@@ -33,7 +33,13 @@ void importer::repeatLayer(StackSpec &stack, const StackLayerSpec &layer, String
   }
 }
 
-StackSpec importer::bidirectional(const DecoderSpec &decoder) {
+std::optional<StackSpec> importer::bidirectional(const DecoderSpec &decoder) {
+  if (!decoder.positionTable.empty() || decoder.embeddingSize != 0)
+    return std::nullopt;
+  for (const LayerSpec &layer : decoder.layers)
+    if (layer.mixture.experts || layer.parallel || layer.addsToNormed || layer.residualScale != 1 ||
+        layer.attentionSumNorm.kind || layer.feedForwardSumNorm.kind)
+      return std::nullopt;
   StackSpec stack;
   stack.hidden = stack.embeddingSize = decoder.hidden;
   stack.embedding = decoder.embedding;

@@ -23,8 +23,9 @@ StackLayerSpec bertLayer(const LayerNames &names, const AttentionSpec &attention
 void repeatLayer(StackSpec &stack, const StackLayerSpec &layer, llvm::StringRef prefix);
 
 /// The layers of a plain decoder (attention and a feed-forward network, each with its norms, one
-/// after the other), in which every token sees every other, or those less than a window away.
-StackSpec bidirectional(const DecoderSpec &decoder);
+/// after the other), in which every token sees every other, or those less than a window away;
+/// nothing for decoders with more than stacks have.
+std::optional<StackSpec> bidirectional(const DecoderSpec &decoder);
 
 /// What both stacks of a T5 have in common.
 struct T5Sizes {

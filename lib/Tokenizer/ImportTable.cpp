@@ -68,7 +68,8 @@ void readWordPieces(const TokenTable &table, TokenizerSpec &spec) {
   NormalizerStep normalizer;
   normalizer.kind = NormalizerKind::Bert;
   normalizer.cleanText = normalizer.handleChinese = true;
-  normalizer.stripAccents = normalizer.lowercase = true;
+  normalizer.stripAccents = table.stripAccents;
+  normalizer.lowercase = table.lowercase;
   spec.normalizer.push_back(normalizer);
   PreTokenizerStep words;
   words.kind = PreTokenizerKind::Bert;

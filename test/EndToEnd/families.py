@@ -25,7 +25,7 @@ MODELS = [(family, {}) for family in FAMILIES] + [
     ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 8}),
     ("stablelm", {"qk_layernorm": True, "use_parallel_residual": True}),
     ("phi", {"qk_layernorm": True}),
-    ("phi3", {"rope_parameters": LONG, "max_position_embeddings": 64}),
+    ("phi3", {"rope_parameters": LONG, "max_position_embeddings": 64, "original_max_position_embeddings": 32}),
     ("phi3", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}, "max_position_embeddings": 14}),
     ("chatglm", {"multi_query_attention": False, "rmsnorm": False, "add_bias_linear": True}),
 ]

@@ -2,6 +2,7 @@
 """Small encoders and encoder-decoders as Hugging Face directories and as GGUF files: the same rows."""
 import array
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -71,6 +72,17 @@ for heads, fused, code in ((3, False, False), (4, True, False), (3, False, True)
     if not distance(got, expected) <= 2e-5 or len(got) != len(expected):
         problems.append(f"jina-bert-v2 with {heads} heads, code {code}, is off by {distance(got, expected):.1e}")
 
+# Rotations in both directions; a mixture of experts without a gate, in the layout in which it was published too.
+for kind, sizes in (("eurobert", {"kv_heads": 2}), ("eurobert", {"heads": 3, "kv_heads": 3, "size": 4}), ("jina-bert-v3", {}), ("nomic-bert-moe", {}),
+                    ("nomic-bert-moe", {"experts": 8, "chosen": 3, "layers": 4})):
+    directory = folder / "published" if "moe" in kind else None
+    reference = gguf_encoders.rotary(folder / "rotary.gguf", kind, directory, **sizes)
+    for model, biased in ((folder / "rotary.gguf", False), *([(directory, True)] if directory else [])):
+        got, expected = rows(model, folder / "rotary.ingot", "hidden"), reference(IDS, biased)
+        if len(got) != len(expected) or not distance(got, expected) <= 2e-5 * max(map(abs, expected)):
+            problems.append(f"{kind} {sizes} {model.name} is off by {distance(got, expected):.1e}")
+
+
 def expect_error(text):
     done = run("ingot-compile", folder / "bad.gguf", "-o", folder / "x.ingot", "--quiet", ok=False)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -83,8 +95,28 @@ hidden = rows(folder / "1.gguf", folder / "1.ingot", "hidden")
 done = run("ingot-run", "embed", folder / "1.ingot", "--ids=3,1,4,1,5,9,2,6,5,3,5")
 if not distance(json.loads(done.stdout)["embeddings"][0], hidden[:12]) <= 1e-6:
     problems.append("the embedding is not the first row")
-if len(rows(folder / "1.gguf", folder / "1.ingot", "classes")) != 3:
+classes = rows(folder / "1.gguf", folder / "1.ingot", "classes")
+if len(classes) != 3:
     problems.append("expected 3 classes")
+# Its labels are those of the file.
+NAMES = ["red", "green", "blue"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + ["\u2581" + chr(ord("a") + i) for i in range(18)]
+TOKENS = [
+    ("bert.classifier.output_labels", (gguf.ARRAY, gguf.STRING), NAMES), ("tokenizer.ggml.model", gguf.STRING, "bert"),
+    ("tokenizer.ggml.tokens", (gguf.ARRAY, gguf.STRING), WORDS),
+    ("tokenizer.ggml.token_type", (gguf.ARRAY, gguf.U32), [3] * 5 + [1] * 18),
+    *((f"tokenizer.ggml.{name}_token_id", gguf.U32, i) for i, name in enumerate(("padding", "unknown", "cls", "seperator", "mask")))]
+for keys, text, ids in (([], "A b", "2,5,6,3"), ([("tokenizer.ggml.normalizer.lowercase", gguf.BOOL, False)], "A b", "2,1,6,3")):
+    gguf_encoders.convert(folder / "1", folder / "labels.gguf", TOKENS + keys)
+    run("ingot-compile", folder / "labels.gguf", "-o", folder / "labels.ingot", "--quiet", "--target=x86-64-v3", "--strict")
+    run("ingot-run", folder / "labels.ingot", f"--ids={ids}", "--output=classes", f"--logits={folder / 'rows.f32'}", "-n", "0")
+    values = array.array("f")
+    values.frombytes((folder / "rows.f32").read_bytes())
+    total = sum(math.exp(x) for x in values)
+    want = [[name, f"{math.exp(x) / total:.4f}"] for x, name in sorted(zip(values, NAMES), reverse=True)]
+    got = [line.split("\t") for line in run("ingot-run", folder / "labels.ingot", "-p", text).stdout.splitlines()]
+    if got != want:
+        problems.append(f"labels of {text} {keys}: {got}, expected {want}")
 
 # Linears of the mean of all rows, which stood beside the model.
 number = [family for family, *_ in CASES].index("gemma3_text")

@@ -43,6 +43,7 @@ struct TokenTable {
   std::optional<bool> addBos; ///< nothing: as models of its kind do
   bool addEos = false, addSpacePrefix = true, removeExtraWhitespaces = false;
   std::string charsmap; ///< SentencePiece's precompiled map, for "t5"
+  bool lowercase = true, stripAccents = true; ///< for "bert"
   std::string chatTemplate;
 };
 Result<TokenizerSpec> importTokenTable(const TokenTable &table);

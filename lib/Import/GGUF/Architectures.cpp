@@ -149,10 +149,7 @@ void GGUFStructure::readSizes() {
 }
 
 void GGUFStructure::readNorm() {
-  bool isRms = metadata.has(".attention.layer_norm_rms_epsilon");
-  norm.kind = isRms ? NormSpec::Rms : NormSpec::Layer;
-  norm.eps = metadata.number(
-      isRms ? ".attention.layer_norm_rms_epsilon" : ".attention.layer_norm_epsilon", 0, 1);
+  norm = readNormKeys(metadata, architecture->layerNorms);
   norm.affine = !architecture->plainNorms;
 }
 

@@ -3,6 +3,7 @@
 #include "Encoders.h"
 #include "../Config.h"
 #include "../StackParts.h"
+#include "Table.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cmath>
 
@@ -24,6 +25,8 @@ struct EncoderArchitecture {
   bool scalesEmbedding = false;
   /// The head of a re-ranker reads the mean of all rows, and its activation is a GELU.
   bool ranksMean = false;
+  /// See Table.h.
+  bool layerNorms = true;
 };
 } // namespace
 
@@ -32,13 +35,15 @@ static ArrayRef<EncoderArchitecture> encoderTable() {
   static constexpr A table[] = {
       {"bert", A::Learned},
       {"nomic-bert", A::Rotary, Activation::Silu},
+      {"nomic-bert-moe"},
       {"jina-bert-v2", A::Distances},
       {"jina-bert-v3"},
       {"modern-bert", A::Rotary, Activation::Gelu, 3, /*fullIsFirst=*/true,
        /*scalesEmbedding=*/false, /*ranksMean=*/true},
-      {"eurobert", A::Rotary, Activation::Silu},
+      {"eurobert", A::Rotary, Activation::Silu, 0, /*fullIsFirst=*/false,
+       /*scalesEmbedding=*/false, /*ranksMean=*/false, /*layerNorms=*/false},
       {"gemma-embedding", A::Rotary, Activation::GeluTanh, 6, /*fullIsFirst=*/false,
-       /*scalesEmbedding=*/true},
+       /*scalesEmbedding=*/true, /*ranksMean=*/false, /*layerNorms=*/false},
   };
   return table;
 }
@@ -80,6 +85,7 @@ private:
     return has(layer + role) ? normOf(role) : NormSpec();
   }
   void fitToTensors(StackLayerSpec &layer) const;
+  void readMixture(StackLayerSpec &layer);
   void readWindows(StackSpec &stack);
   T5Sizes readT5Sizes();
   void readT5Stack(const T5Sizes &sizes, bool decodes, StringRef count, StackSpec &stack);
@@ -244,6 +250,27 @@ void EncoderReader::fitToTensors(StackLayerSpec &spec) const {
     attention.normsAllHeads = weight->shape.size() == 1 && weight->shape[0] != attention.headDim;
 }
 
+/// Experts of two matrices with a GELU between, weighted by a softmax over all of them.
+void EncoderReader::readMixture(StackLayerSpec &spec) {
+  MixtureSpec &mixture = spec.mixture;
+  mixture.experts = metadata.integer(".expert_count", 1, maxExperts);
+  mixture.chosen = metadata.integer(".expert_used_count", 1, mixture.experts);
+  mixture.size =
+      metadata.integer(".expert_feed_forward_length", 1, maxWidth, spec.feedForward.size);
+  mixture.modules = {""};
+  mixture.router = "ffn_gate_inp";
+  mixture.gated = false;
+  mixture.allUp = "ffn_up_exps";
+  mixture.allDown = "ffn_down_exps";
+  mixture.up = "ffn_up.#";
+  mixture.down = "ffn_down.#";
+  mixture.allWeights = ".weight";
+  mixture.activation = Activation::Gelu;
+  double scale = metadata.number(".expert_weights_scale", 0, 1e9, 0.0);
+  mixture.scale = scale > 0 ? scale : 1;
+  mixture.normalize = metadata.flag(".expert_weights_norm", false);
+}
+
 /// Layers that see the near tokens on either side only, half of the window each.
 void EncoderReader::readWindows(StackSpec &stack) {
   int64_t window = metadata.integer(".attention.sliding_window", 0, maxPositions, 0);
@@ -297,9 +324,7 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
   if (metadata.flag(".attention.causal", false))
     metadata.error(".attention.causal",
                    "expected false, nothing else is supported in " + quote(metadata.architecture));
-  StringRef rms = ".attention.layer_norm_rms_epsilon";
-  norm.kind = metadata.has(rms) ? NormSpec::Rms : NormSpec::Layer;
-  norm.eps = metadata.number(metadata.has(rms) ? rms : ".attention.layer_norm_epsilon", 0, 1);
+  norm = readNormKeys(metadata, architecture->layerNorms);
   AttentionSpec attention = readHeads(stack.hidden);
   int64_t inner = metadata.integer(".feed_forward_length", 1, maxWidth);
   if (metadata.getDiagnostics().failed())
@@ -313,8 +338,8 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
     stack.types = types->shape.empty() ? 1 : types->shape[0];
   }
   readPositions(spec, attention);
-  if (metadata.integer(".moe_every_n_layers", 0, maxLayers, 0))
-    metadata.error(".moe_every_n_layers", "mixtures of experts are not supported in encoders");
+  // Which layers are mixtures is seen from their tensors.
+  (void)metadata.integer(".moe_every_n_layers", 0, maxLayers, 0);
   Activation gated = readActivation(architecture->activation);
   Activation plain = readActivation(Activation::Gelu);
   repeatLayer(stack,
@@ -326,6 +351,8 @@ void EncoderReader::fillBert(EncoderSpec &spec) {
     fitToTensors(each);
     if (!each.feedForward.gated)
       each.feedForward.activation = plain;
+    if (has(layer + "ffn_gate_inp"))
+      readMixture(each);
   }
   layer = "";
   StackLayerSpec &first = stack.layers.front();

@@ -162,6 +162,9 @@ static std::optional<tokenizer::TokenTable> readTokenizer(Metadata &metadata) {
   table.addSpacePrefix = metadata.flag("tokenizer.ggml.add_space_prefix", isSentencePiece);
   table.removeExtraWhitespaces =
       metadata.flag("tokenizer.ggml.remove_extra_whitespaces", table.model == "t5");
+  // Accents stay with capitals, unless the file says otherwise.
+  table.lowercase = metadata.flag("tokenizer.ggml.normalizer.lowercase", true);
+  table.stripAccents = metadata.flag("tokenizer.ggml.normalizer.strip_accents", table.lowercase);
   if (const GGUFValue *charsmap = metadata.value("tokenizer.ggml.precompiled_charsmap"))
     table.charsmap = charsmap->bytes.str();
   table.chatTemplate = metadata.string("tokenizer.chat_template", "").str();

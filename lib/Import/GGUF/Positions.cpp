@@ -39,7 +39,8 @@ RotaryScaling GGUFStructure::readScaling(double &magnitude) {
     scaling.slowTurns = metadata.positive(".rope.scaling.yarn_beta_slow", 1);
     scaling.truncate = architecture->roundsRamp;
     double growth = scaling.factor <= 1 ? 0 : std::log(scaling.factor);
-    magnitude = (0.1 * growth + 1) * metadata.positive(".rope.scaling.yarn_attn_factor", 1);
+    // The library's attention_factor, which stands in for this.
+    magnitude = metadata.positive(".rope.scaling.yarn_attn_factor", 0.1 * growth + 1);
     // Latent attention scales its scores instead.
     if (architecture->latent) {
       double scale = metadata.number(".rope.scaling.yarn_log_multiplier", 0, 1e9, 0.0) * growth + 1;

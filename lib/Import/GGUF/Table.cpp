@@ -32,22 +32,24 @@ static std::vector<Architecture> makeArchitectures() {
   add("smollm3", Rotary::Neighbours).withoutRotary = 4;
   add("arcee", Rotary::Neighbours, Activation::Relu2);
   add("baichuan", Rotary::Neighbours).alibiLayers = 40;
-  add("olmo", Rotary::Neighbours).plainNorms = true;
-  add("command-r", Rotary::Neighbours).parallel = true;
+  Architecture &olmo = add("olmo", Rotary::Neighbours);
+  olmo.plainNorms = olmo.layerNorms = true;
+  Architecture &commandR = add("command-r", Rotary::Neighbours);
+  commandR.parallel = commandR.layerNorms = true;
   Architecture &cohere2 = add("cohere2", Rotary::Neighbours);
-  cohere2.parallel = cohere2.fullWithoutRotary = true;
+  cohere2.parallel = cohere2.fullWithoutRotary = cohere2.layerNorms = true;
   cohere2.windowPattern = 4;
   add("deepseek", Rotary::Neighbours);
   add("deepseek2", Rotary::Neighbours).latent = true;
   add("bailingmoe", Rotary::Neighbours);
-  add("gptj", Rotary::Neighbours, Activation::GeluTanh);
+  add("gptj", Rotary::Neighbours, Activation::GeluTanh).layerNorms = true;
 
   add("qwen", Rotary::Halves);
   add("qwen2", Rotary::Halves);
   add("qwen2moe", Rotary::Halves);
   add("qwen3", Rotary::Halves);
   add("qwen3moe", Rotary::Halves).normalizes = true;
-  add("stablelm", Rotary::Halves);
+  add("stablelm", Rotary::Halves).layerNorms = true;
   Architecture &olmo2 = add("olmo2", Rotary::Halves);
   olmo2.windowPattern = 4;
   olmo2.localUnscaled = true;
@@ -57,9 +59,10 @@ static std::vector<Architecture> makeArchitectures() {
   Architecture &exaone4 = add("exaone4", Rotary::Halves);
   exaone4.fullWithoutRotary = true;
   exaone4.windowPattern = 4;
-  add("orion", Rotary::Halves);
+  add("orion", Rotary::Halves).layerNorms = true;
   add("seed_oss", Rotary::Halves);
-  add("dbrx", Rotary::Halves).normalizes = true;
+  Architecture &dbrx = add("dbrx", Rotary::Halves);
+  dbrx.normalizes = dbrx.layerNorms = true;
   add("dots1", Rotary::Halves);
   add("glm4moe", Rotary::Halves).sigmoidScores = true;
   Architecture &gptOss = add("gpt-oss", Rotary::Halves);
@@ -67,13 +70,15 @@ static std::vector<Architecture> makeArchitectures() {
   gptOss.normalizes = gptOss.clampsExperts = true;
   gptOss.roundsRamp = false;
   add("phi3", Rotary::Halves);
-  add("phi2", Rotary::Halves, Activation::GeluTanh).parallel = true;
-  add("persimmon", Rotary::Halves, Activation::Relu2);
-  add("nemotron", Rotary::Halves, Activation::Relu2);
-  add("starcoder2", Rotary::Halves, Activation::GeluTanh);
-  add("codeshell", Rotary::Halves, Activation::GeluTanh);
-  add("gptneox", Rotary::Halves, Activation::Gelu);
-  add("falcon", Rotary::Halves, Activation::Gelu).parallel = true;
+  Architecture &phi2 = add("phi2", Rotary::Halves, Activation::GeluTanh);
+  phi2.parallel = phi2.layerNorms = true;
+  add("persimmon", Rotary::Halves, Activation::Relu2).layerNorms = true;
+  add("nemotron", Rotary::Halves, Activation::Relu2).layerNorms = true;
+  add("starcoder2", Rotary::Halves, Activation::GeluTanh).layerNorms = true;
+  add("codeshell", Rotary::Halves, Activation::GeluTanh).layerNorms = true;
+  add("gptneox", Rotary::Halves, Activation::Gelu).layerNorms = true;
+  Architecture &falcon = add("falcon", Rotary::Halves, Activation::Gelu);
+  falcon.parallel = falcon.layerNorms = true;
   add("gemma", Rotary::Halves, Activation::GeluTanh).scalesEmbedding = true;
   Architecture &gemma2 = add("gemma2", Rotary::Halves, Activation::GeluTanh);
   gemma2.scalesEmbedding = true;
@@ -85,10 +90,12 @@ static std::vector<Architecture> makeArchitectures() {
   gemma3.localTheta = 10000;
   gemma3.layersOfOtherScale = 62;
 
-  add("gpt2", Rotary::None, Activation::GeluTanh);
-  add("starcoder", Rotary::None, Activation::GeluTanh);
-  add("bloom", Rotary::None, Activation::GeluTanh).alibiLayers = -1;
-  add("mpt", Rotary::None, Activation::Gelu);
+  add("gpt2", Rotary::None, Activation::GeluTanh).layerNorms = true;
+  add("starcoder", Rotary::None, Activation::GeluTanh).layerNorms = true;
+  Architecture &bloom = add("bloom", Rotary::None, Activation::GeluTanh);
+  bloom.alibiLayers = -1;
+  bloom.layerNorms = true;
+  add("mpt", Rotary::None, Activation::Gelu).layerNorms = true;
   add("refact", Rotary::None).alibiLayers = -1;
   return table;
 }
@@ -103,6 +110,20 @@ const Architecture *importer::findArchitecture(StringRef name) {
     if (known.name == name)
       return &known;
   return nullptr;
+}
+
+NormSpec importer::readNormKeys(Metadata &metadata, bool layerNorms) {
+  StringRef layer = ".attention.layer_norm_epsilon", rms = ".attention.layer_norm_rms_epsilon";
+  // Where the key of the architecture's kind is missing, the other one counts.
+  bool isLayer = metadata.has(layerNorms ? rms : layer) && !metadata.has(layerNorms ? layer : rms)
+                     ? !layerNorms
+                     : layerNorms;
+  NormSpec norm;
+  norm.kind = isLayer ? NormSpec::Layer : NormSpec::Rms;
+  norm.eps = metadata.number(isLayer ? layer : rms, 0, 1);
+  // The other one says nothing.
+  (void)metadata.value(isLayer ? rms : layer);
+  return norm;
 }
 
 std::string importer::architectureNames() {

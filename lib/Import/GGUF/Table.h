@@ -10,6 +10,7 @@
 #define INGOT_LIB_IMPORT_GGUF_TABLE_H
 
 #include "../Decoder.h"
+#include "Metadata.h"
 #include "llvm/ADT/StringRef.h"
 
 namespace ingot::importer {
@@ -27,6 +28,9 @@ struct Architecture {
   bool scalesEmbedding = false;
   /// ".logit_scale" divides the logits.
   bool dividesLogits = false;
+  /// Norms subtract the mean, whatever keys there are: writers put an epsilon under the key of the
+  /// other kind too.
+  bool layerNorms = false;
   /// Norms have neither weights nor biases, and so no tensors.
   bool plainNorms = false;
   /// Of every so many layers only the last sees all tokens (0: ".attention.sliding_window" means
@@ -63,6 +67,9 @@ struct Architecture {
 const Architecture *findArchitecture(llvm::StringRef name);
 /// All names, for messages.
 std::string architectureNames();
+
+/// The kind and the epsilon of a file's norms, of architectures that have layer norms or not.
+NormSpec readNormKeys(Metadata &metadata, bool layerNorms);
 
 } // namespace ingot::importer
 

@@ -99,6 +99,9 @@ void ingot::importer::fillEmbeddingGemma(Config &config, llvm::StringRef head, E
   spec.vocab = decoder.vocab;
   spec.context = decoder.context;
   spec.prefixes = decoder.prefixes;
-  spec.stack = bidirectional(decoder);
+  std::optional<StackSpec> stack = bidirectional(decoder);
+  if (!stack)
+    return config.error("architectures", "expected a model of plain layers");
+  spec.stack = *stack;
   spec.fieldsWithoutEffect = decoder.fieldsWithoutEffect;
 }

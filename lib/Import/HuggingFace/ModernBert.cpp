@@ -106,13 +106,41 @@ void ingot::importer::fillModernBert(Config &config, StringRef head, EncoderSpec
   spec.heads.push_back(result);
 }
 
+/// The second of every so many layers is a mixture of experts without a gate.
+static void readNomicExperts(Config &config, StackSpec &stack, int64_t inner,
+                             ingot::importer::Activation activation) {
+  int64_t every = config.integer("moe_every_n_layers", 0, maxLayers, 0);
+  if (every == 0)
+    return;
+  config.onlyFalse("expert_choice_router");
+  (void)config.integer("num_shared_experts", 0, 0, 0);
+  (void)config.integer("ffn_div", 1, 1, 1);
+  MixtureSpec mixture;
+  mixture.experts = config.integer("num_experts|num_local_experts", 1, maxExperts);
+  mixture.chosen = config.integer("moe_top_k", 1, mixture.experts);
+  mixture.normalize = config.flag("moe_normalize_expert_weights", false);
+  mixture.modules = {"mlp"};
+  mixture.router = "router.layer";
+  mixture.size = inner;
+  mixture.gated = false;
+  mixture.activation = activation;
+  mixture.allUp = "experts.mlp.w1";
+  mixture.allDown = "experts.mlp.w2";
+  mixture.transposed = true;
+  mixture.resultBias = "experts.bias";
+  for (size_t i = 0; i < stack.layers.size(); ++i)
+    if (int64_t(i) % every == 1)
+      stack.layers[i].mixture = mixture;
+}
+
 void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec &spec) {
   readEncoderSizes(config, spec, "hidden_size|n_embd", "num_hidden_layers|n_layer",
                    "max_position_embeddings|n_positions", 2048);
   spec.prefixes = {"nomic_bert.", "bert.", ""};
   spec.fieldsWithoutEffect.insert(spec.fieldsWithoutEffect.end(),
                                   {"dense_seq_output", "fused_bias_fc", "fused_dropout_add_ln",
-                                   "use_flash_attn", "use_xentropy", "last_layer_subset"});
+                                   "use_flash_attn", "use_xentropy", "last_layer_subset",
+                                   "moe_impl", "moe_resid_pdrop", "add_pooling_layer"});
   for (StringRef field : {"causal", "parallel_block", "parallel_block_tied_norm", "prenorm",
                           "use_rms_norm", "scale_attn_by_inverse_layer_idx"})
     config.onlyFalse(field);
@@ -162,21 +190,28 @@ void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec 
   }
 
   int64_t inner = config.integer("intermediate_size|n_inner", 1, maxWidth, 4 * stack.hidden);
+  // Names of gated networks are those of published files, in which others have no gate.
   StringRef name = config.string("hidden_act|activation_function", "silu");
   ingot::importer::Activation activation =
-      name == "swiglu" ? Activation::Silu
-                       : readActivation(config, "hidden_act|activation_function", "silu");
+      name == "swiglu"  ? Activation::Silu
+      : name == "geglu" ? Activation::Gelu
+      : name == "glu"   ? Activation::Sigmoid
+                        : readActivation(config, "hidden_act|activation_function", "silu");
+  bool gated = name.ends_with("glu") || !config.has("activation_function");
   StackLayerSpec layer =
       bertLayer({"attn.Wqkv", "", "", "attn.out_proj", "norm1", "mlp.fc11", "mlp.fc2", "norm2"},
                 attention, inner, activation, norm);
   layer.attention.fused = true;
   layer.attention.setBias(config.flag("qkv_proj_bias", false));
   FeedForwardSpec &ff = layer.feedForward;
-  ff.gated = true;
+  ff.gated = gated;
   ff.gate.name = "mlp.fc12";
+  if (!gated)
+    ff.up.name = "mlp.fc1";
   ff.gate.bias = ff.up.bias = config.flag("mlp_fc1_bias", false);
   ff.down.bias = config.flag("mlp_fc2_bias", false);
   repeatLayer(stack, layer, "encoder.layers.");
+  readNomicExperts(config, stack, inner, activation);
 
   HeadSpec pooled = pooledHead("pooler.dense", stack.hidden);
   spec.heads.push_back(pooled);

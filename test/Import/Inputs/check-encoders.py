@@ -137,6 +137,19 @@ def table():
     case("nomic_bert", {}, {"rope_parameters.rope_theta": 5.0})
     case("nomic_bert", {"rope_parameters.factor": 2.0}, {"rope_parameters.rope_type": "linear"})
     covered["nomic_bert"].add("rope_parameters.factor")
+    # Networks without a gate and mixtures of experts, in the names in which they were published.
+    same("nomic_bert", {}, {"hidden_act": REMOVE, "activation_function": "swiglu"})
+    for one, other in (("swiglu", "geglu"), ("geglu", "glu"), ("geglu", "gelu"), ("gelu", "relu")):
+        case("nomic_bert", {"hidden_act": REMOVE, "activation_function": one}, {"activation_function": other})
+    MIXED = {"moe_every_n_layers": 2, "num_experts": 4, "moe_top_k": 2, "hidden_act": REMOVE, "activation_function": "gelu"}
+    case("nomic_bert", {**MIXED, "moe_every_n_layers": 0}, {"moe_every_n_layers": 2})
+    for field, value in (("num_experts", 5), ("moe_top_k", 1), ("moe_normalize_expert_weights", True), ("activation_function", "relu")):
+        case("nomic_bert", MIXED, {field: value})
+    same("nomic_bert", MIXED, {"num_experts": REMOVE, "num_local_experts": 4, "moe_impl": "megablocks", "expert_choice_router": False})
+    for field, value, text in (("expert_choice_router", True, "expected false"), ("num_shared_experts", 1, "expected an integer from 0 to 0"),
+                               ("ffn_div", 2, "expected an integer from 1 to 1"), ("moe_top_k", 5, "expected an integer from 1 to 4")):
+        refused("nomic_bert", MIXED, {field: value}, text)
+    covered["nomic_bert"].add("num_local_experts")
     # A head of its own would not be there.
     same("gemma3_text", {}, {"tie_word_embeddings": False})
     case("gemma3_text", {"layer_types": REMOVE}, {"num_hidden_layers": 2})

@@ -182,9 +182,9 @@ def keys_of(c, newer):
     else:
         add("attention.key_length", U32, "head_dim")
         add("attention.value_length", U32, "head_dim")
-    add("attention.layer_norm_rms_epsilon", F32, "rms_norm_eps")
+    # The converter writes what a config calls norm_eps under this key, whatever the norm.
+    add("attention.layer_norm_rms_epsilon", F32, "rms_norm_eps", "norm_eps")
     if "rms_norm_eps" not in c or family == "olmo":
-        keys[:] = [key for key in keys if "rms_eps" not in key[0]]
         put("attention.layer_norm_epsilon", F32,
             1e-5 if family == "olmo" else first(c, "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon"))
     add("vocab_size", U32, "vocab_size")
@@ -192,9 +192,14 @@ def keys_of(c, newer):
     put("rope.freq_base", F32, full.get("rope_theta"))
     put("rope.freq_base_swa", F32, local.get("rope_theta"))
     kind = full.get("rope_type", "default")
+    if full:
+        put("rope.scaling.type", STRING, kind if kind in ("linear", "yarn", "longrope") else "none")
     if kind in ("linear", "yarn"):
-        put("rope.scaling.type", STRING, kind)
         put("rope.scaling.factor", F32, full["factor"])
+    if kind == "yarn":
+        put("rope.scaling.yarn_attn_factor", F32, full.get("attention_factor"))
+        put("rope.scaling.yarn_beta_fast", F32, full.get("beta_fast"))
+        put("rope.scaling.yarn_beta_slow", F32, full.get("beta_slow"))
     if kind in ("yarn", "longrope"):
         put("rope.scaling.original_context_length", U32, full["original_max_position_embeddings"])
     if kind == "longrope":

@@ -70,7 +70,9 @@ def keys_of(c):
         if kind == "modernbert":
             keys.update({"rope.freq_base": c["global_rope_theta"], "rope.freq_base_swa": c["local_rope_theta"], "rope.scaling.type": "none",
                          "attention.sliding_window": c["local_attention"], "attention.sliding_window_pattern": c["global_attn_every_n_layers"],
-                         "hidden_activation": c["hidden_activation"]})
+                         "hidden_activation": c["hidden_activation"],
+                         # The converter writes what the config calls norm_eps under this key too.
+                         "attention.layer_norm_rms_epsilon": c["norm_eps"]})
     result = [("general.architecture", gguf.STRING, a)]
     for key, content in keys.items():
         result.append((f"{a}.{key}", KINDS[type(content)], content))
@@ -175,4 +177,148 @@ def jina(path, heads=3, hidden=12, inner=10, layers=2, vocab=23, fused=False, co
                 result.append(norm(add(x, linear(y, f"blk.{layer}.ffn_down")), f"blk.{layer}.layer_output_norm"))
             rows = result
         return [value for row in rows for value in row]
+    return run
+
+
+def gelu(x):
+    return x * 0.5 * (1 + math.erf(x / math.sqrt(2)))
+
+
+def silu(x):
+    return x / (1 + math.exp(-x))
+
+
+def rotary(path, kind, directory=None, heads=4, kv_heads=4, size=6, inner=10, layers=3, vocab=23, experts=5, chosen=2, theta=500.0):
+    """A made-up encoder of `kind` whose positions are rotations: eurobert, with norms before, or jina-bert-v3 and nomic-bert-moe, with
+    norms after; of the last kind the second of every two layers is a mixture of experts. Returns a function from ids to the hidden
+    states as the model is defined. `directory`: of the last kind, its form in the layout in which it was published as well, with the
+    bias of the experts' sum that the other form lacks, which the function takes as its second argument."""
+    random.seed(11)
+    hidden, pre, mixed = heads * size, kind == "eurobert", lambda i: kind == "nomic-bert-moe" and i % 2 == 1
+    shapes = {"token_embd": [vocab, hidden], **({"output_norm": [hidden]} if pre else {"token_types": [1, hidden], "token_embd_norm": [hidden]})}
+    for i in range(layers):
+        p = f"blk.{i}."
+        if pre:
+            shapes.update({p + "attn_norm": [hidden], p + "ffn_norm": [hidden], p + "attn_q": [hidden, hidden], p + "ffn_gate": [inner, hidden],
+                           p + "attn_k": [kv_heads * size, hidden], p + "attn_v": [kv_heads * size, hidden]})
+        else:
+            shapes.update({p + "attn_output_norm": [hidden], p + "layer_output_norm": [hidden], p + "attn_qkv": [3 * hidden, hidden]})
+        if mixed(i):
+            shapes.update({p + "ffn_gate_inp": [experts, hidden], p + "ffn_up_exps": [experts, inner, hidden], p + "ffn_down_exps": [experts, hidden, inner]})
+        else:
+            shapes.update({p + "ffn_up": [inner, hidden], p + "ffn_down": [hidden, inner]})
+        shapes[p + "attn_output"] = [hidden, hidden]
+    tensors = {}
+    for name, shape in shapes.items():
+        tensors[name + ".weight"] = shape
+        if not pre and not name.startswith("token_") and not name.endswith(("_exps", "_inp")) or name == "token_embd_norm":
+            tensors[name + ".bias"] = shape[:1]
+    weights = {name: [gguf.single(random.gauss(1 if name.endswith("norm.weight") else 0, 0.5)) for _ in range(math.prod(shape))]
+               for name, shape in tensors.items()}
+    keys = {"context_length": 64, "embedding_length": hidden, "block_count": layers, "feed_forward_length": inner, "attention.head_count": heads,
+            "attention.head_count_kv": kv_heads, ("attention.layer_norm_rms_epsilon" if pre else "attention.layer_norm_epsilon"): 1e-6,
+            "attention.causal": False, "pooling_type": 1, "rope.freq_base": theta, "rope.scaling.type": "none"}
+    if kind == "nomic-bert-moe":
+        keys.update({"moe_every_n_layers": 2, "expert_count": experts, "expert_used_count": chosen})
+    table = [("general.architecture", gguf.STRING, kind)] + [(f"{kind}.{key}", KINDS[type(content)], content) for key, content in keys.items()]
+    gguf.write(path, table, {n: ("F32", tensors[n][::-1], struct.pack(f"<{len(w)}f", *w)) for n, w in weights.items()})
+    sums = [gguf.single(random.gauss(0, 0.5)) for _ in range(hidden)]
+    if directory:
+        config = {"architectures": ["NomicBertModel"], "model_type": "nomic_bert", "vocab_size": vocab, "n_embd": hidden, "n_layer": layers,
+                  "n_head": heads, "n_inner": inner, "n_positions": 64, "activation_function": "gelu", "layer_norm_epsilon": 1e-6, "type_vocab_size": 1,
+                  "rotary_emb_base": theta, "rotary_emb_fraction": 1.0, "qkv_proj_bias": True, "mlp_fc1_bias": True, "mlp_fc2_bias": True,
+                  "moe_every_n_layers": 2, "num_experts": experts, "moe_top_k": chosen, "moe_normalize_expert_weights": False,
+                  "expert_choice_router": False, "num_shared_experts": 0, "ffn_div": 1, "moe_impl": "megablocks"}
+        published = {}
+        for name, values in weights.items():
+            shape = tensors[name]
+            if "_exps" in name:
+                shape = [experts * inner, hidden]
+            if "ffn_down_exps" in name:
+                values = [values[(e * hidden + h) * inner + j] for e in range(experts) for j in range(inner) for h in range(hidden)]
+            for pattern, role in ((r"blk\.", "encoder.layers."), ("token_embd_norm", "emb_ln"), ("token_embd", "embeddings.word_embeddings"),
+                                  ("token_types", "embeddings.token_type_embeddings"), ("attn_qkv", "attn.Wqkv"), ("attn_output_norm", "norm1"),
+                                  ("layer_output_norm", "norm2"), ("attn_output", "attn.out_proj"), ("ffn_gate_inp", "mlp.router.layer"),
+                                  ("ffn_up_exps.weight", "mlp.experts.mlp.w1"), ("ffn_down_exps.weight", "mlp.experts.mlp.w2"),
+                                  ("ffn_up", "mlp.fc1"), ("ffn_down", "mlp.fc2")):
+                name = re.sub(pattern, role, name)
+            published[name] = shape, values
+        published.update({f"encoder.layers.{i}.mlp.experts.bias": ([hidden], sums) for i in range(layers) if mixed(i)})
+        header, data = {}, b""
+        for name, (shape, values) in published.items():
+            content = struct.pack(f"<{len(values)}f", *values)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+            data += content
+        text = json.dumps(header).encode()
+        pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+        pathlib.Path(directory, "config.json").write_text(json.dumps(config))
+        pathlib.Path(directory, "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+    def product(x, matrix, at, rows, bias):
+        return [sum(a * b for a, b in zip(x, matrix[at + o * len(x):at + (o + 1) * len(x)])) + (bias[o] if bias else 0) for o in range(rows)]
+
+    def linear(x, name):
+        return product(x, weights[name + ".weight"], 0, tensors[name + ".weight"][0], weights.get(name + ".bias"))
+
+    def norm(x, name):
+        mean = 0 if pre else sum(x) / len(x)
+        scale = 1 / math.sqrt(sum((v - mean) ** 2 for v in x) / len(x) + 1e-6)
+        return [(v - mean) * scale * w + b for v, w, b in zip(x, weights[name + ".weight"], weights.get(name + ".bias", [0] * len(x)))]
+
+    def add(a, b):
+        return [x + y for x, y in zip(a, b)]
+
+    def rotate(x, position):
+        half, result = size // 2, list(x)
+        for h in range(0, len(x), size):
+            for i in range(half):
+                angle = position * theta ** (-2 * i / size)
+                a, b = x[h + i], x[h + half + i]
+                result[h + i], result[h + half + i] = a * math.cos(angle) - b * math.sin(angle), b * math.cos(angle) + a * math.sin(angle)
+        return result
+
+    def attend(rows, p):
+        keys = kv_heads * size
+        if pre:
+            q, k, v = ([linear(x, p + "attn_" + name) for x in rows] for name in "qkv")
+        else:
+            q, k, v = zip(*((x[:hidden], x[hidden:hidden + keys], x[hidden + keys:]) for x in (linear(x, p + "attn_qkv") for x in rows)))
+        q, k = ([rotate(x, i) for i, x in enumerate(states)] for states in (q, k))
+        for i in range(len(rows)):
+            result = []
+            for h in range(heads):
+                mine, theirs = h * size, h * kv_heads // heads * size
+                scores = [sum(q[i][mine + e] * k[j][theirs + e] for e in range(size)) / math.sqrt(size) for j in range(len(rows))]
+                chances = [math.exp(s - max(scores)) for s in scores]
+                result += [sum(w * v[j][theirs + e] for j, w in enumerate(chances)) / sum(chances) for e in range(size)]
+            yield linear(result, p + "attn_output")
+
+    def forward(x, i, bias):
+        p = f"blk.{i}."
+        if not mixed(i):
+            up = linear(x, p + "ffn_up")
+            return linear([silu(g) * u for g, u in zip(linear(x, p + "ffn_gate"), up)] if pre else [gelu(u) for u in up], p + "ffn_down")
+        logits = linear(x, p + "ffn_gate_inp")
+        chances = [math.exp(v - max(logits)) for v in logits]
+        result = list(bias)
+        for e in sorted(range(experts), key=lambda e: -logits[e])[:chosen]:
+            up = product(x, weights[p + "ffn_up_exps.weight"], e * inner * hidden, inner, None)
+            down = product([gelu(u) for u in up], weights[p + "ffn_down_exps.weight"], e * inner * hidden, hidden, None)
+            result = [r + chances[e] / sum(chances) * d for r, d in zip(result, down)]
+        return result
+
+    def run(ids, biased=False):
+        rows = [weights["token_embd.weight"][i * hidden:(i + 1) * hidden] for i in ids]
+        if not pre:
+            rows = [norm(add(x, weights["token_types.weight"]), "token_embd_norm") for x in rows]
+        bias = sums if biased else [0] * hidden
+        for i in range(layers):
+            p = f"blk.{i}."
+            if pre:
+                rows = [add(x, a) for x, a in zip(rows, attend([norm(x, p + "attn_norm") for x in rows], p))]
+                rows = [add(x, forward(norm(x, p + "ffn_norm"), i, bias)) for x in rows]
+            else:
+                rows = [norm(add(x, a), p + "attn_output_norm") for x, a in zip(rows, attend(rows, p))]
+                rows = [norm(add(x, forward(x, i, bias)), p + "layer_output_norm") for x in rows]
+        return [value for row in rows for value in (norm(row, "output_norm") if pre else row)]
     return run

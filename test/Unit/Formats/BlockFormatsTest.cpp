@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
+#include "../../../lib/Formats/SearchQ4.h"
 #include "ingot/Formats/ScaledFormats.h"
 #include <cmath>
 #include <cstdlib>
@@ -171,6 +172,28 @@ TEST(BlockFormats, ScalesOfFourBitsAreSearched) {
   encode(Format::Q4_0, tiny.data(), 32, bytes.data());
   decode(Format::Q4_0, bytes.data(), 32, tiny.data());
   EXPECT_EQ(tiny, none);
+}
+
+TEST(BlockFormats, SearchesAreTheSame) {
+  uint32_t state = 7;
+  auto random = [&] { return float(int32_t(state = state * 1664525 + 1013904223)) * 0x1p-31f; };
+  for (size_t count : {1, 7, 31, 32, 33, 95, 1000, 4097}) {
+    std::vector<float> values(count);
+    for (size_t i = 0; i < count; ++i) {
+      // Blocks of magnitudes of their own, single large numbers, and zeros.
+      values[i] = std::ldexp(random(), int(i / 32 % 61) - 40);
+      if (i % 97 == 5)
+        values[i] *= 100;
+      if (i % 11 == 3)
+        values[i] = 0;
+    }
+    Bytes encoded(bytesOf(Format::Q4_0, count)), expected(encoded.size());
+    encode(Format::Q4_0, values.data(), count, encoded.data());
+    values.resize((count + 31) / 32 * 32);
+    for (size_t block = 0; block < values.size() / 32; ++block)
+      searchQ4_0Anywhere(&values[32 * block], expected.data() + 18 * block);
+    EXPECT_EQ(encoded, expected) << count;
+  }
 }
 
 TEST(BlockFormats, RowsOfActivations) {

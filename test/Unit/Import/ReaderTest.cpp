@@ -1,6 +1,7 @@
 //===- ReaderTest.cpp - JSON, configs and model information -----------------------------------===//
 
 #include "../../../lib/Import/Config.h"
+#include "../../../lib/Import/StackParts.h"
 #include "../../../lib/Import/TensorTable.h"
 #include "ingot/Import/ModelInfo.h"
 #include "mlir/IR/Builders.h"
@@ -189,6 +190,39 @@ TEST(ModelInfo, wrongFields) {
       "field 'pooling' of tfm.model: expected first, last, mean, max or pooled, got \"maen\"");
   expectError("vocab", b.getI32IntegerAttr(3),
               "field 'vocab' of tfm.model: expected an i64, got 3 : i32");
+}
+
+/// What stacks do not have is not dropped.
+TEST(Stacks, OfDecoders) {
+  DecoderSpec plain;
+  plain.hidden = 8;
+  plain.layers.resize(2);
+  for (LayerSpec &layer : plain.layers) {
+    layer.name = "layers.*";
+    layer.attention.query.name = "layers.*.q";
+  }
+  plain.layers[1].attention.window = 3;
+  std::optional<StackSpec> stack = bidirectional(plain);
+  ASSERT_TRUE(stack);
+  EXPECT_EQ(stack->layers[1].name, "layers.1.");
+  EXPECT_EQ(stack->layers[1].attention.query.name, "q");
+  EXPECT_EQ(stack->layers[0].reach, -1);
+  EXPECT_EQ(stack->layers[1].reach, 2);
+  auto isRefused = [&](llvm::function_ref<void(DecoderSpec &, LayerSpec &)> change) {
+    DecoderSpec other = plain;
+    change(other, other.layers[1]);
+    return !bidirectional(other);
+  };
+  EXPECT_TRUE(isRefused([](DecoderSpec &, LayerSpec &l) { l.mixture.experts = 2; }));
+  EXPECT_TRUE(isRefused([](DecoderSpec &, LayerSpec &l) { l.parallel = true; }));
+  EXPECT_TRUE(isRefused([](DecoderSpec &, LayerSpec &l) { l.addsToNormed = true; }));
+  EXPECT_TRUE(isRefused([](DecoderSpec &, LayerSpec &l) { l.residualScale = 2; }));
+  EXPECT_TRUE(
+      isRefused([](DecoderSpec &, LayerSpec &l) { l.attentionSumNorm.kind = NormSpec::Rms; }));
+  EXPECT_TRUE(
+      isRefused([](DecoderSpec &, LayerSpec &l) { l.feedForwardSumNorm.kind = NormSpec::Rms; }));
+  EXPECT_TRUE(isRefused([](DecoderSpec &spec, LayerSpec &) { spec.positionTable = "wpe"; }));
+  EXPECT_TRUE(isRefused([](DecoderSpec &spec, LayerSpec &) { spec.embeddingSize = 4; }));
 }
 
 } // namespace

@@ -455,6 +455,14 @@ TEST(TokenTable, WordPieces) {
   ASSERT_TRUE(pair);
   EXPECT_EQ(pair->ids, (Ids{1, 3, 2, 3, 2}));
   EXPECT_EQ(pair->types, (Ids{0, 0, 0, 1, 1}));
+  // A vocabulary of capitals and accents.
+  table.tokens = {"[UNK]", "[CLS]", "[SEP]", "\u2581H\u00e9", "\u2581He", "llo"};
+  table.lowercase = table.stripAccents = false;
+  tokenizer = Tokenizer::fromSpec(*importTokenTable(table));
+  EXPECT_EQ(pieces(*tokenizer, "H\u00e9llo hello"), (Strings{"H\u00e9", "##llo", "[UNK]"}));
+  table.stripAccents = true;
+  tokenizer = Tokenizer::fromSpec(*importTokenTable(table));
+  EXPECT_EQ(pieces(*tokenizer, "H\u00e9llo"), (Strings{"He", "##llo"}));
 }
 
 //===----------------------------------------------------------------------===//
