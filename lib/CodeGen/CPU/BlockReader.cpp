@@ -23,48 +23,56 @@ BlockReader::Scale BlockReader::scale(Value group, Value half) {
   case BlockPanel::Scales::F16Min:
     return {d, f16(2)};
   case BlockPanel::Scales::K6: {
-    Value shift = amount(kb.mul(group, 4));
-    auto field = [&](int64_t word, int64_t ahead, int64_t mask) {
-      Value bits = load(kb.i32, at(panel.scalesAt() + 4 * word));
-      return kb.andi(kb.make<arith::ShRUIOp>(bits, kb.add(shift, ahead)), i32(mask));
+    auto byte = [&](Value index) {
+      return kb.make<arith::ExtUIOp>(kb.vec(kb.i32),
+                                     load(kb.i8, kb.add(index, at(panel.scalesAt()))));
     };
-    auto six = [&](Value low, Value high) {
-      return toFloat(kb.ori(low, kb.make<arith::ShLIOp>(high, i32(4))));
-    };
-    Value factor = kb.fmul(d, six(field(0, 0, 15), field(2, 0, 3)));
-    Value minimum = kb.fmul(f16(2), six(field(1, 0, 15), field(2, 2, 3)));
-    return {factor, kb.make<arith::NegFOp>(minimum)};
+    Value both = byte(group), high = byte(kb.add(kb.div(group, 2), panel.groups));
+    high = kb.make<arith::ShRUIOp>(high, amount(kb.mul(kb.rem(group, 2), 4)));
+    high = kb.make<arith::ShLIOp>(kb.andi(high, i32(15)), i32(2));
+    Value minimum = kb.ori(kb.make<arith::ShRUIOp>(both, i32(6)), high);
+    Value factor = kb.fmul(d, toFloat(kb.andi(both, i32(63))));
+    return {factor, kb.make<arith::NegFOp>(kb.fmul(f16(2), toFloat(minimum)))};
   }
   case BlockPanel::Scales::I8: {
-    // Byte 2 group + half of the scales, moved to the top and back for its sign.
-    Value index = kb.add(kb.mul(group, 2), half);
-    Value bits = load(kb.i32, kb.add(kb.mul(kb.div(index, 4), 4), panel.scalesAt()));
-    Value up = kb.sub(i32(24), amount(kb.mul(kb.rem(index, 4), 8)));
-    Value byte = kb.make<arith::ShRSIOp>(kb.make<arith::ShLIOp>(bits, up), i32(24));
+    Value index = kb.add(kb.add(kb.mul(group, 2), half), at(panel.scalesAt()));
+    Value byte = kb.make<arith::ExtSIOp>(kb.vec(kb.i32), load(kb.i8, index));
     return {kb.fmul(d, toFloat(byte)), {}};
   }
   }
   llvm_unreachable("all kinds of scales are handled");
 }
 
+/// Tables of the slices of eight quads, four bits for each quad: where it is known, all of this is
+/// constant.
 Value BlockReader::quad(Value group, Value s) {
   Value first = kb.add(kb.mul(group, panel.groupBytes()), panel.groupsAt());
-  auto word = [&](Value index, int64_t at) {
-    return load(kb.i32, kb.add(kb.add(first, kb.mul(index, 4)), at));
-  };
-  if (panel.mainBits == 8)
-    return word(s, 0);
-  Value nibbles = word(kb.rem(s, 4), 0);
-  nibbles = kb.make<arith::ShRUIOp>(nibbles, amount(kb.mul(kb.div(s, 4), 4)));
-  Value q = kb.andi(nibbles, i32(0x0f0f0f0f));
-  if (panel.extraBits == 0)
-    return q;
-  bool one = panel.extraBits == 1;
-  Value index = one ? kb.constantInt(s.getType(), 0) : kb.div(s, 4);
-  Value bits = word(index, panel.mainBytes());
-  bits = kb.make<arith::ShRUIOp>(bits, amount(one ? s : kb.mul(kb.rem(s, 4), 2)));
-  bits = kb.andi(bits, i32(one ? 0x01010101 : 0x03030303));
-  return kb.ori(q, kb.make<arith::ShLIOp>(bits, i32(4)));
+  std::optional<int64_t> known = getConstantIntValue(s);
+  auto slicesOf = [&](int64_t quad) { return BlockPanel::slices(panel.bits, quad); };
+  size_t count = 0;
+  for (int64_t quad = 0; quad < 8; ++quad)
+    if (!known || quad == *known)
+      count = std::max(count, slicesOf(quad).size());
+  Value result;
+  for (size_t k = 0; k < count; ++k) {
+    auto field = [&](int64_t BlockPanel::Slice::*member) {
+      uint64_t table = 0;
+      for (int64_t quad = 0; quad < 8; ++quad)
+        if (k < slicesOf(quad).size())
+          table |= uint64_t(slicesOf(quad)[k].*member) << (4 * quad);
+      Value packed = kb.constantInt(s.getType(), int64_t(table));
+      packed = kb.make<arith::ShRUIOp>(packed, kb.mul(s, 4));
+      return kb.andi(packed, kb.constantInt(s.getType(), 15));
+    };
+    Value word = load(kb.i32, kb.add(first, kb.mul(field(&BlockPanel::Slice::word), 4)));
+    word = kb.make<arith::ShRUIOp>(word, amount(field(&BlockPanel::Slice::from)));
+    Value ones = i32(0x01010101);
+    Value above = kb.make<arith::ShLIOp>(ones, amount(field(&BlockPanel::Slice::bits)));
+    word = kb.andi(word, kb.sub(above, ones));
+    word = kb.make<arith::ShLIOp>(word, amount(field(&BlockPanel::Slice::to)));
+    result = result ? kb.ori(result, word) : word;
+  }
+  return result;
 }
 
 Value BlockReader::integer(Value quad, Value j) {

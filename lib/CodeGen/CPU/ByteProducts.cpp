@@ -151,25 +151,14 @@ struct PanelProducts::ByteGroup {
     Value place = kb.add(kb.mul(number, source.lanes / kLanes), kb.add(source.firstVector, vector));
     return kb.gep(source.panel, kb.mul(place, groupBytes), kb.i8);
   }
-  /// Reads it from the panel's line, where it is used; `inBlock` becomes its number in the block.
-  BlockReader reader(KernelBuilder &kb, const plan::PanelLayout &layout, Value &inBlock) const {
-    Value line = kb.div(number, layout.block->groups);
-    inBlock = kb.rem(number, layout.block->groups);
-    Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
-    return BlockReader(kb, *layout.block,
-                       [&kb, base, lanes = source.lanes, lane = lane(kb)](Type element, Value at) {
-                         Value section = kb.gep(base, kb.mul(at, lanes), kb.i8);
-                         return kb.loadScratch(kb.vec(element), kb.gep(section, lane, element));
-                       });
-  }
 };
 
 /// The scale and minimum of a group, or of half of it.
 BlockReader::Scale PanelProducts::groupScale(const ByteGroup &group, int64_t half) {
-  if (!group.source.slab) {
-    Value inBlock;
-    BlockReader reader = group.reader(kb, layout, inBlock);
-    return reader.scale(inBlock, kb.c(half));
+  const Source &source = group.source;
+  if (!source.slab) {
+    Value inBlock = kb.rem(group.number, layout.block->groups);
+    return reader(source, group.number, group.vector, /*inPlace=*/true).scale(inBlock, kb.c(half));
   }
   Value scales = kb.gep(group.inSlab(kb, slabGroupBytes()), 8 * 64, kb.i8);
   BlockReader::Scale scale;
@@ -181,12 +170,12 @@ BlockReader::Scale PanelProducts::groupScale(const ByteGroup &group, int64_t hal
 
 /// Numbers 4 s .. 4 s + 3 of a group as the processor wants them.
 Value PanelProducts::groupQuad(const ByteGroup &group, int64_t s) {
-  if (group.source.slab)
+  const Source &source = group.source;
+  if (source.slab)
     return kb.loadScratch(kb.vec(kb.i32),
                           kb.gep(group.inSlab(kb, slabGroupBytes()), 64 * s, kb.i8));
-  Value inBlock;
-  BlockReader reader = group.reader(kb, layout, inBlock);
-  Value quad = reader.quad(inBlock, kb.c(s));
+  Value inBlock = kb.rem(group.number, layout.block->groups);
+  Value quad = reader(source, group.number, group.vector, /*inPlace=*/true).quad(inBlock, kb.c(s));
   if (!isSigned())
     return quad;
   // 128 less, as a signed byte.
@@ -221,7 +210,8 @@ void PanelProducts::byteTile(Value x, int64_t rows, int64_t vectors, const Sourc
                              Value into, Steps steps) {
   // Sixteen registers are too few for a row's sums of all vectors beside what takes numbers out of
   // words: a group is finished before the next vector's.
-  bool isInOrder = byteDot == ByteDot::Dot512 || layout.block->mainBits == 8 || twoPerByte();
+  int64_t bits = layout.block->bits;
+  bool isInOrder = byteDot == ByteDot::Dot512 || bits == 8 || bits == 4;
   int64_t together = isInOrder ? vectors : 1;
   Value first = kb.div(steps.begin, 32), last = kb.div(steps.end, 32);
   kb.loop(first, last, kb.c(1), [&](Value number) {
@@ -244,7 +234,7 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
               : byteDot == ByteDot::Dot256 ? ByteSum::Kind::Dot256
               : isSigned()                 ? ByteSum::Kind::Signed
                                            : ByteSum::Kind::Unsigned;
-  int64_t largest = isSigned() ? 128 : (int64_t(1) << (block.mainBits + block.extraBits)) - 1;
+  int64_t largest = isSigned() ? 128 : (int64_t(1) << block.bits) - 1;
   int64_t limit = 32767 / (2 * 127 * largest), zero = isSigned() ? 0 : block.zero;
   auto vectorOf = [&](int64_t v) {
     return ByteGroup{group.source, group.number, group.vector + v};
@@ -269,12 +259,12 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
   };
   for (int64_t row = 0; row < rows && byteDot != ByteDot::Pairs; ++row)
     subtractZero(row);
-  // Numbers of 4 bits are in the same words as those 16 later. One row takes both at once, so that
-  // a panel is read once, in its order; the sums of several leave no registers for that.
-  int64_t perWord = rows == 1 && twoPerByte() ? 2 : 1, words = 8 / halves() / perWord;
-  for (int64_t word = 0; word < words; ++word)
+  // One row takes all quads that share words at once, so that a panel is read once, in its order;
+  // the sums of several leave no registers for that.
+  int64_t quads = 8 / halves(), apart = rows == 1 ? plan::BlockPanel::period(block.bits) : 1;
+  for (int64_t first = half * quads; first < (half + 1) * quads; first += apart)
     for (int64_t v = 0; v < vectors; v += together) {
-      for (int64_t s = half * words + word; s < 8 / halves() * (half + 1); s += words) {
+      for (int64_t s = first; s < first + apart; ++s) {
         Values weights;
         for (int64_t w = v; w < v + together; ++w) {
           weights.push_back(groupQuad(vectorOf(w), s));

@@ -188,7 +188,7 @@ void LinearEmitter::forRowBlocks(function_ref<void(Value, Value, Value)> body) {
 /// Of one row as many panels as there are streams by turns, each from a range of its own that is
 /// read in order.
 void LinearEmitter::wholePanels(Value begin, Value end) {
-  int64_t partRows = layout.panelPartRows(), streams = emission.target.streams();
+  int64_t partRows = layout.panelPartRows(), streams = engine->streams();
   Value one = kb.c(1), apart = kb.sub(end, begin);
   if (streams > 1) {
     Value share = kb.div(kb.add(apart, streams - 1), streams);

@@ -107,11 +107,25 @@ void PanelProducts::eachPanel(const Panels &panels, Value sums,
   });
 }
 
+BlockReader PanelProducts::reader(const Source &source, Value number, int64_t vector,
+                                  bool inPlace) {
+  // A line holds the groups of a block.
+  Value line = kb.div(number, layout.block->groups);
+  Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
+  Value lane = kb.mul(kb.add(source.firstVector, vector), kLanes);
+  return BlockReader(
+      kb, *layout.block, [this, base, lane, inPlace, lanes = source.lanes](Type element, Value at) {
+        Value address = kb.gep(kb.gep(base, kb.mul(at, lanes), kb.i8), lane, element);
+        return inPlace ? kb.loadScratch(kb.vec(element), address)
+                       : kb.load(kb.vec(element), address);
+      });
+}
+
 /// Steps 0 .. whole. Of several panels as many steps in a turn as are some bytes: two streams hide
 /// memory where neither rests long.
 void PanelProducts::oneRow(Value x, const Panels &panels, Value sums) {
   int64_t whole = wholeSteps(), perTurn = whole;
-  if (emission.target.streams() > 1) {
+  if (streams() > 1) {
     int64_t unit = layout.block ? 32 : 8;
     perTurn = std::max<int64_t>(kTurnBytes / bytesOf(unit), 1) * unit;
   }
@@ -119,8 +133,8 @@ void PanelProducts::oneRow(Value x, const Panels &panels, Value sums) {
     Steps steps{begin, kb.min(kb.add(begin, perTurn), kb.c(whole))};
     eachPanel(panels, sums, [&](Value panel, Value sums) {
       Source source{panel, layout.rows, kb.c(0), false};
-      if (arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs)
-        source.ahead = blockAhead(panel, kb.c(0), 1);
+      if (asksInOneRow())
+        source.ahead = {kb.gep(panel, kAheadBytes, kb.i8), kb.c(0)};
       tile(x, 1, layout.rows / kLanes, source, sums, steps);
     });
   });
@@ -269,16 +283,9 @@ PanelProducts::Unit PanelProducts::unitOf(const Source &source) const {
 
 void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, int64_t piece,
                               int64_t vector, SmallVectorImpl<Value> &elements) {
-  Value lane = kb.mul(kb.add(source.firstVector, vector), kLanes);
   if (layout.block && !source.slab) {
-    // A line holds the groups of a block.
-    Value number = kb.add(unit, ahead);
-    Value line = kb.div(number, layout.block->groups), group = kb.rem(number, layout.block->groups);
-    Value base = kb.gep(source.panel, kb.mul(line, source.lanes * layout.elementBytes), kb.i8);
-    BlockReader reader(kb, *layout.block, [&](Type element, Value at) -> Value {
-      Value section = kb.gep(base, kb.mul(at, source.lanes), kb.i8);
-      return kb.load(kb.vec(element), kb.gep(section, lane, element));
-    });
+    Value number = kb.add(unit, ahead), group = kb.rem(number, layout.block->groups);
+    BlockReader reader = this->reader(source, number, vector, /*inPlace=*/false);
     BlockReader::Scale scale = reader.scale(group, kb.c(piece / 4));
     Value quad = reader.quad(group, kb.c(piece));
     askNext();
@@ -288,6 +295,7 @@ void PanelProducts::loadPiece(const Source &source, Value unit, int64_t ahead, i
   }
   Type stored = source.slab ? kb.f32 : layout.pairs ? kb.i32 : kb.registerType(weight);
   Value address = kb.gep(source.panel, kb.mul(unit, source.lanes), stored);
+  Value lane = kb.mul(kb.add(source.firstVector, vector), kLanes);
   address = kb.gep(kb.gep(address, lane, stored), ahead * source.lanes, stored);
   Value value = kb.loadScratch(kb.vec(stored), address);
   askNext();

@@ -48,6 +48,9 @@ public:
   int64_t rowElements() const;
   int64_t rowBytes() const;
 
+  /// Panels that one row reads by turns.
+  int64_t streams() const { return asksInOneRow() ? 1 : emission.target.streams(); }
+
   /// Whole panels. More than one only for one row.
   struct Panels {
     mlir::Value first;  ///< address
@@ -91,6 +94,8 @@ private:
   int64_t wholeSteps() const { return rowElements() / granule() * granule(); }
   void forBlocks(llvm::function_ref<void(Steps)> body);
   void clear(Value rowCount, int64_t lanes, Value sums);
+  /// Reads a group's numbers out of a panel. `inPlace`: where they are used, not before.
+  BlockReader reader(const Source &source, Value number, int64_t vector, bool inPlace);
   void oneRow(Value x, const Panels &panels, Value sums);
   void block(Value x, Value rowCount, Value panel, Value sums, Steps steps);
   static int64_t slabOffset(int64_t first);
@@ -130,12 +135,13 @@ private:
                 Steps steps);
   void multiplyGroup(Value x, int64_t rows, const ByteGroup &group, int64_t vectors, int64_t half,
                      Value sums);
+  /// Where bytes are multiplied in pairs, one row has a thousand instructions for two kilobytes:
+  /// the processor does not look far enough ahead.
+  bool asksInOneRow() const { return arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs; }
   /// Whether weights meet rows as signed numbers: those of 8 bits, where bytes are multiplied in
   /// pairs.
-  bool isSigned() const { return byteDot == ByteDot::Pairs && layout.block->mainBits == 8; }
-  /// Whether a group's words hold nothing but two numbers of 4 bits in each byte.
-  bool twoPerByte() const { return layout.block->mainBits == 4 && !layout.block->extraBits; }
-  int64_t halves() const { return layout.block->scales == plan::BlockPanel::Scales::I8 ? 2 : 1; }
+  bool isSigned() const { return byteDot == ByteDot::Pairs && layout.block->bits == 8; }
+  int64_t halves() const { return layout.block->scalesPerGroup(); }
   int64_t slabGroupBytes() const {
     return 64 * (8 + halves() + (layout.block->hasMinimum() ? 1 : 0));
   }
@@ -156,6 +162,8 @@ private:
   } asking;
   /// Steps of k in a block: a block of a tile's lanes, widened, stays in the first cache.
   static constexpr int64_t kBlock = 256;
+  /// One row that asks does so this far ahead: beyond what it waits for, within the first cache.
+  static constexpr int64_t kAheadBytes = 2560;
   /// Of each of several panels so many bytes are read in a turn, about.
   static constexpr int64_t kTurnBytes = 2560;
 };

@@ -1,30 +1,35 @@
 //===- BlockPanels.cpp - block formats in panels ----------------------------------------------===//
 
 #include "ingot/Dialect/Plan/Utils/BlockPanels.h"
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <numeric>
 
 using namespace ingot;
 using namespace ingot::plan;
 using formats::Format;
+using llvm::ArrayRef;
+using llvm::SmallVector;
 
 std::optional<BlockPanel> BlockPanel::get(Format format) {
   switch (format) {
   case Format::Q4_0:
-    return BlockPanel{format, 1, Scales::F16, 4, 0, 8};
+    return BlockPanel{format, 1, Scales::F16, 4, 8};
   case Format::Q4_1:
-    return BlockPanel{format, 1, Scales::F16Min, 4, 0, 0};
+    return BlockPanel{format, 1, Scales::F16Min, 4, 0};
   case Format::Q5_0:
-    return BlockPanel{format, 1, Scales::F16, 4, 1, 16};
+    return BlockPanel{format, 1, Scales::F16, 5, 16};
   case Format::Q5_1:
-    return BlockPanel{format, 1, Scales::F16Min, 4, 1, 0};
+    return BlockPanel{format, 1, Scales::F16Min, 5, 0};
   case Format::Q8_0:
-    return BlockPanel{format, 1, Scales::F16, 8, 0, 128};
+    return BlockPanel{format, 1, Scales::F16, 8, 128};
   case Format::Q4_K:
-    return BlockPanel{format, 8, Scales::K6, 4, 0, 0};
+    return BlockPanel{format, 8, Scales::K6, 4, 0};
   case Format::Q5_K:
-    return BlockPanel{format, 8, Scales::K6, 4, 1, 0};
+    return BlockPanel{format, 8, Scales::K6, 5, 0};
   case Format::Q6_K:
-    return BlockPanel{format, 8, Scales::I8, 4, 2, 32};
+    return BlockPanel{format, 8, Scales::I8, 6, 32};
   default:
     return std::nullopt;
   }
@@ -34,7 +39,7 @@ namespace {
 /// A block of a file, taken apart.
 struct Fields {
   const uint8_t *d = nullptr, *m = nullptr; ///< two bytes each
-  uint32_t scales[4] = {};                  ///< as BlockPanels.h has them
+  uint8_t scales[16] = {};                  ///< `scaleBytes` of them, as BlockPanels.h has them
   uint8_t q[256] = {};
 };
 } // namespace
@@ -53,19 +58,12 @@ static void addFifthBits(const uint8_t *bits, uint8_t *q) {
 }
 
 /// Twelve bytes hold eight scales and eight minima of 6 bits.
-static void splitScales(const uint8_t *s, uint32_t *words) {
+static void splitScales(const uint8_t *s, uint8_t *scales) {
   for (int g = 0; g < 8; ++g) {
-    uint32_t scale, minimum;
-    if (g < 4) {
-      scale = s[g] & 63;
-      minimum = s[g + 4] & 63;
-    } else {
-      scale = (s[g + 4] & 15) | (uint32_t(s[g - 4] >> 6) << 4);
-      minimum = (s[g + 4] >> 4) | (uint32_t(s[g] >> 6) << 4);
-    }
-    words[0] |= (scale & 15) << (4 * g);
-    words[1] |= (minimum & 15) << (4 * g);
-    words[2] |= (scale >> 4) << (4 * g) | (minimum >> 4) << (4 * g + 2);
+    int scale = g < 4 ? s[g] & 63 : (s[g + 4] & 15) | (s[g - 4] >> 6) << 4;
+    int minimum = g < 4 ? s[g + 4] & 63 : s[g + 4] >> 4 | (s[g] >> 6) << 4;
+    scales[g] = uint8_t(scale | minimum << 6);
+    scales[8 + g / 2] |= uint8_t(minimum >> 2 << (4 * (g % 2)));
   }
 }
 
@@ -126,39 +124,61 @@ static Fields takeApart(Format format, const uint8_t *block) {
   return fields;
 }
 
+/// Quads in the shortest period, and its words.
+static std::pair<int64_t, int64_t> periodOf(int64_t bits) {
+  int64_t shared = std::gcd(bits, int64_t(8));
+  return {8 / shared, bits / shared};
+}
+
+int64_t BlockPanel::period(int64_t bits) { return periodOf(bits).first; }
+
+static SmallVector<BlockPanel::Slice, 3> slicesOf(int64_t bits, int64_t quad) {
+  auto [quads, words] = periodOf(bits);
+  int64_t first = quad / quads * words, inPeriod = quad % quads;
+  if (inPeriod < words)
+    return {{first + inPeriod, 0, bits, 0}};
+  SmallVector<BlockPanel::Slice, 3> slices;
+  int64_t spare = 8 - bits, at = (inPeriod - words) * bits;
+  for (int64_t to = 0; to < bits;) {
+    int64_t count = std::min(bits - to, spare - at % spare);
+    slices.push_back({first + at / spare, bits + at % spare, count, to});
+    at += count;
+    to += count;
+  }
+  return slices;
+}
+
+ArrayRef<BlockPanel::Slice> BlockPanel::slices(int64_t bits, int64_t quad) {
+  static const auto tables = [] {
+    std::array<std::array<SmallVector<Slice, 3>, 8>, 5> tables;
+    for (size_t bits = 4; bits <= 8; ++bits)
+      for (size_t quad = 0; quad < 8; ++quad)
+        tables[bits - 4][quad] = slicesOf(int64_t(bits), int64_t(quad));
+    return tables;
+  }();
+  return tables[size_t(bits - 4)][size_t(quad)];
+}
+
 void BlockPanel::interleave(const uint8_t *block, uint8_t *line, int64_t lanes,
                             int64_t lane) const {
   Fields fields = takeApart(format, block);
   auto half = [&](int64_t at, const uint8_t *value) {
     memcpy(line + at * lanes + 2 * lane, value, 2);
   };
-  auto word = [&](int64_t at, uint32_t value) { memcpy(line + at * lanes + 4 * lane, &value, 4); };
   half(0, fields.d);
   if (hasMinimum())
     half(2, fields.m);
-  for (int64_t i = 0; i < scaleWords(); ++i)
-    word(scalesAt() + 4 * i, fields.scales[i]);
-  for (int64_t g = 0; g < groups; ++g) {
-    const uint8_t *q = fields.q + 32 * g;
-    int64_t at = groupsAt() + g * groupBytes(), words = mainBits == 8 ? 8 : 4;
-    for (int64_t i = 0; i < words; ++i) {
-      uint32_t value = 0;
-      for (int64_t j = 0; j < 4; ++j) {
-        uint32_t main = mainBits == 8 ? q[4 * i + j]
-                                      : (q[4 * i + j] & 15) | uint32_t(q[16 + 4 * i + j] & 15) << 4;
-        value |= main << (8 * j);
-      }
-      word(at + 4 * i, value);
-    }
-    uint32_t extra[2] = {};
-    for (int64_t n = 0; n < 32; ++n) {
-      int64_t s = n / 4, j = n % 4;
-      if (extraBits == 1)
-        extra[0] |= uint32_t(q[n] >> 4) << (8 * j + s);
-      else if (extraBits == 2)
-        extra[s / 4] |= uint32_t(q[n] >> 4) << (8 * j + 2 * (s % 4));
-    }
-    for (int64_t i = 0; i < extraBits; ++i)
-      word(at + mainBytes() + 4 * i, extra[i]);
-  }
+  for (int64_t i = 0; i < scaleBytes(); ++i)
+    line[(scalesAt() + i) * lanes + lane] = fields.scales[i];
+  uint32_t words[8 * 8] = {};
+  for (int64_t s = 0; s < 8; ++s)
+    for (Slice slice : slices(bits, s))
+      for (int64_t g = 0; g < groups; ++g)
+        for (int64_t j = 0; j < 4; ++j) {
+          uint32_t part = fields.q[32 * g + 4 * s + j] >> slice.to;
+          part &= (uint32_t(1) << slice.bits) - 1;
+          words[g * bits + slice.word] |= part << (8 * j + slice.from);
+        }
+  for (int64_t i = 0; i < groups * bits; ++i)
+    memcpy(line + (groupsAt() + 4 * i) * lanes + 4 * lane, &words[i], 4);
 }

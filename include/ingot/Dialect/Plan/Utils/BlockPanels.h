@@ -6,32 +6,36 @@
 //
 //   d          [L] f16       the scale
 //   m          [L] f16       the minimum, where the format has one
-//   scales     [W][L] u32    of sub-blocks, where the format has them
-//   for each group of 32 numbers:
-//     main     [4][L] u32    4-bit numbers: byte j of word i is number 4 i + j in its low and
-//     number
-//              or            16 + 4 i + j in its high half
-//              [8][L] u32    8-bit numbers: byte j of word i is number 4 i + j
-//     extra    [L] u32       a fifth bit: bit s of byte j belongs to number 4 s + j
-//              or            (after the main bits)
-//              [2][L] u32    two more bits: bits 2 (s mod 4) of byte j of word s / 4 belong to 4 s
-//              + j
+//   scales                   of sub-blocks, where the format has them (K6, I8)
+//   for each group of 32 numbers of n bits:
+//              [n][L] u32
 //
-// Four consecutive numbers of a lane are the bytes of one word: what products of bytes want.
+// Four consecutive numbers of a lane, a quad, are the bytes of one word: what products of bytes
+// want. So words have quads in the low n bits of their bytes, and what is left above them holds
+// the quads for which there are no words, in order. The shortest such period of words is, word by
+// word:
+//
+//   8 bits   quad 0
+//   6 bits   quads 0, 1, 2; above them two bits each of quad 3
+//   5 bits   quads 0 to 4; above them 5 (3 bits, then 2), 6 (1, 3, 1) and 7 (2, 3)
+//   4 bits   quad 0, and quad 1 above it
+//
 // Numbers are unsigned; `zero` is what they are above the number meant.
 //
 //   F16    x = d (q - zero)                        q4_0, q5_0, q8_0
 //   F16Min x = d q + m                             q4_1, q5_1
-//   K6     x = (d s) q - (m t), s and t of 6 bits per group: scales[0] and [1] have the low four
-//   bits
-//          of s and t at bit 4 g, scales[2] the high two of s at 4 g and of t at 4 g + 2 q4_k, q5_k
-//   I8     x = (d s) (q - zero), s signed, one for 16 numbers: byte g' of scales q6_k
+//   K6     x = (d s) q - (m t), s and t of 6 bits per group                        q4_k, q5_k
+//            [8][L] u8   s of a group, and above it the low two bits of t
+//            [4][L] u8   the high four bits of t, of groups 2 i (low half) and 2 i + 1
+//   I8     x = (d s) (q - zero), s signed, one for 16 numbers                      q6_k
+//            [16][L] i8
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef INGOT_DIALECT_PLAN_UTILS_BLOCKPANELS_H
 #define INGOT_DIALECT_PLAN_UTILS_BLOCKPANELS_H
 
 #include "ingot/Formats/BlockFormats.h"
+#include "llvm/ADT/ArrayRef.h"
 #include <optional>
 
 namespace ingot::plan {
@@ -42,20 +46,29 @@ struct BlockPanel {
   formats::Format format;
   int64_t groups; ///< of 32 numbers, in a block
   Scales scales;
-  int64_t mainBits;  ///< 4 or 8
-  int64_t extraBits; ///< 0, 1 or 2
-  int64_t zero;      ///< subtracted from a stored number
+  int64_t bits; ///< of a number
+  int64_t zero; ///< subtracted from a stored number
 
   /// How a format lies in panels; nothing where it has no kernels.
   static std::optional<BlockPanel> get(formats::Format format);
 
   bool hasMinimum() const { return scales == Scales::F16Min || scales == Scales::K6; }
-  int64_t scaleWords() const { return scales == Scales::K6 ? 3 : scales == Scales::I8 ? 4 : 0; }
+  /// Two where a scale is for half of a group.
+  int64_t scalesPerGroup() const { return scales == Scales::I8 ? 2 : 1; }
   // Sizes of sections, in bytes per lane.
   int64_t scalesAt() const { return hasMinimum() ? 4 : 2; }
-  int64_t groupsAt() const { return scalesAt() + 4 * scaleWords(); }
-  int64_t mainBytes() const { return 4 * mainBits; }
-  int64_t groupBytes() const { return mainBytes() + 4 * extraBits; }
+  int64_t scaleBytes() const { return scales == Scales::K6 ? 12 : scales == Scales::I8 ? 16 : 0; }
+  int64_t groupsAt() const { return scalesAt() + scaleBytes(); }
+  int64_t groupBytes() const { return 4 * bits; }
+
+  /// Bits `from` on of every byte of a word are bits `to` on of a quad's numbers.
+  struct Slice {
+    int64_t word, from, bits, to;
+  };
+  /// Where a quad of a group's numbers of 4 to 8 bits is, its low bits first.
+  static llvm::ArrayRef<Slice> slices(int64_t bits, int64_t quad);
+  /// Quads that share words with no others.
+  static int64_t period(int64_t bits);
 
   /// Writes a block of the file into lane `lane` of a line of `lanes` lanes.
   void interleave(const uint8_t *block, uint8_t *line, int64_t lanes, int64_t lane) const;
