@@ -172,13 +172,14 @@ void BlockPanel::interleave(const uint8_t *block, uint8_t *line, int64_t lanes,
     line[(scalesAt() + i) * lanes + lane] = fields.scales[i];
   uint32_t words[8 * 8] = {};
   for (int64_t s = 0; s < 8; ++s)
-    for (Slice slice : slices(bits, s))
-      for (int64_t g = 0; g < groups; ++g)
-        for (int64_t j = 0; j < 4; ++j) {
-          uint32_t part = fields.q[32 * g + 4 * s + j] >> slice.to;
-          part &= (uint32_t(1) << slice.bits) - 1;
-          words[g * bits + slice.word] |= part << (8 * j + slice.from);
-        }
+    for (Slice slice : slices(bits, s)) {
+      uint32_t mask = 0x01010101 * ((uint32_t(1) << slice.bits) - 1);
+      for (int64_t g = 0; g < groups; ++g) {
+        uint32_t quad;
+        memcpy(&quad, fields.q + 32 * g + 4 * s, 4);
+        words[g * bits + slice.word] |= (quad >> slice.to & mask) << slice.from;
+      }
+    }
   for (int64_t i = 0; i < groups * bits; ++i)
     memcpy(line + (groupsAt() + 4 * i) * lanes + 4 * lane, &words[i], 4);
 }
