@@ -40,7 +40,7 @@ namespace {
 struct Fields {
   const uint8_t *d = nullptr, *m = nullptr; ///< two bytes each
   uint8_t scales[16] = {};                  ///< `scaleBytes` of them, as BlockPanels.h has them
-  uint8_t q[256] = {};
+  uint8_t q[256]; ///< as many as the block has
 };
 } // namespace
 
@@ -170,7 +170,8 @@ void BlockPanel::interleave(const uint8_t *block, uint8_t *line, int64_t lanes,
     half(2, fields.m);
   for (int64_t i = 0; i < scaleBytes(); ++i)
     line[(scalesAt() + i) * lanes + lane] = fields.scales[i];
-  uint32_t words[8 * 8] = {};
+  uint32_t words[8 * 8];
+  std::fill_n(words, groups * bits, 0);
   for (int64_t s = 0; s < 8; ++s)
     for (Slice slice : slices(bits, s)) {
       uint32_t mask = 0x01010101 * ((uint32_t(1) << slice.bits) - 1);
