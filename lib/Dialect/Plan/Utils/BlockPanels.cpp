@@ -2,15 +2,12 @@
 
 #include "ingot/Dialect/Plan/Utils/BlockPanels.h"
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <numeric>
 
 using namespace ingot;
 using namespace ingot::plan;
 using formats::Format;
-using llvm::ArrayRef;
-using llvm::SmallVector;
 
 std::optional<BlockPanel> BlockPanel::get(Format format) {
   switch (format) {
@@ -40,7 +37,7 @@ namespace {
 struct Fields {
   const uint8_t *d = nullptr, *m = nullptr; ///< two bytes each
   uint8_t scales[16] = {};                  ///< `scaleBytes` of them, as BlockPanels.h has them
-  uint8_t q[256]; ///< as many as the block has
+  uint8_t q[256];                           ///< as many as the block has
 };
 } // namespace
 
@@ -124,39 +121,60 @@ static Fields takeApart(Format format, const uint8_t *block) {
   return fields;
 }
 
-/// Quads in the shortest period, and its words.
-static std::pair<int64_t, int64_t> periodOf(int64_t bits) {
-  int64_t shared = std::gcd(bits, int64_t(8));
-  return {8 / shared, bits / shared};
-}
+namespace {
+/// The slices of a group's eight quads.
+struct SliceTable {
+  BlockPanel::Slice slices[8][3] = {};
+  size_t counts[8] = {};
 
-int64_t BlockPanel::period(int64_t bits) { return periodOf(bits).first; }
-
-static SmallVector<BlockPanel::Slice, 3> slicesOf(int64_t bits, int64_t quad) {
-  auto [quads, words] = periodOf(bits);
-  int64_t first = quad / quads * words, inPeriod = quad % quads;
-  if (inPeriod < words)
-    return {{first + inPeriod, 0, bits, 0}};
-  SmallVector<BlockPanel::Slice, 3> slices;
-  int64_t spare = 8 - bits, at = (inPeriod - words) * bits;
-  for (int64_t to = 0; to < bits;) {
-    int64_t count = std::min(bits - to, spare - at % spare);
-    slices.push_back({first + at / spare, bits + at % spare, count, to});
-    at += count;
-    to += count;
+  explicit constexpr SliceTable(int64_t bits) {
+    // The shortest period: so many quads are so many words.
+    int64_t shared = std::gcd(bits, int64_t(8)), quads = 8 / shared, words = bits / shared;
+    for (int64_t quad = 0; quad < 8; ++quad) {
+      int64_t first = quad / quads * words, inPeriod = quad % quads;
+      if (inPeriod < words) {
+        slices[quad][counts[quad]++] = {first + inPeriod, 0, bits, 0};
+        continue;
+      }
+      int64_t spare = 8 - bits, at = (inPeriod - words) * bits;
+      for (int64_t to = 0; to < bits;) {
+        int64_t count = std::min(bits - to, spare - at % spare);
+        slices[quad][counts[quad]++] = {first + at / spare, bits + at % spare, count, to};
+        at += count;
+        to += count;
+      }
+    }
   }
-  return slices;
+};
+constexpr SliceTable kSlices4(4), kSlices5(5), kSlices6(6), kSlices8(8);
+} // namespace
+
+static const SliceTable &tableOf(int64_t bits) {
+  return bits == 4 ? kSlices4 : bits == 5 ? kSlices5 : bits == 6 ? kSlices6 : kSlices8;
 }
 
-ArrayRef<BlockPanel::Slice> BlockPanel::slices(int64_t bits, int64_t quad) {
-  static const auto tables = [] {
-    std::array<std::array<SmallVector<Slice, 3>, 8>, 5> tables;
-    for (size_t bits = 4; bits <= 8; ++bits)
-      for (size_t quad = 0; quad < 8; ++quad)
-        tables[bits - 4][quad] = slicesOf(int64_t(bits), int64_t(quad));
-    return tables;
-  }();
-  return tables[size_t(bits - 4)][size_t(quad)];
+int64_t BlockPanel::period(int64_t bits) { return 8 / std::gcd(bits, int64_t(8)); }
+
+llvm::ArrayRef<BlockPanel::Slice> BlockPanel::slices(int64_t bits, int64_t quad) {
+  const SliceTable &table = tableOf(bits);
+  return {table.slices[quad], table.counts[quad]};
+}
+
+/// The words of groups. The table is a constant, so that it becomes straight code.
+template <const SliceTable &table, int64_t bits>
+static void pack(const uint8_t *q, int64_t groups, uint32_t *words) {
+  for (int64_t g = 0; g < groups; ++g, q += 32, words += bits) {
+    std::fill_n(words, bits, 0);
+    for (size_t s = 0; s < 8; ++s) {
+      uint32_t quad;
+      memcpy(&quad, q + 4 * s, 4);
+      for (size_t i = 0; i < table.counts[s]; ++i) {
+        const BlockPanel::Slice &slice = table.slices[s][i];
+        uint32_t mask = 0x01010101 * ((uint32_t(1) << slice.bits) - 1);
+        words[slice.word] |= (quad >> slice.to & mask) << slice.from;
+      }
+    }
+  }
 }
 
 void BlockPanel::interleave(const uint8_t *block, uint8_t *line, int64_t lanes,
@@ -171,16 +189,20 @@ void BlockPanel::interleave(const uint8_t *block, uint8_t *line, int64_t lanes,
   for (int64_t i = 0; i < scaleBytes(); ++i)
     line[(scalesAt() + i) * lanes + lane] = fields.scales[i];
   uint32_t words[8 * 8];
-  std::fill_n(words, groups * bits, 0);
-  for (int64_t s = 0; s < 8; ++s)
-    for (Slice slice : slices(bits, s)) {
-      uint32_t mask = 0x01010101 * ((uint32_t(1) << slice.bits) - 1);
-      for (int64_t g = 0; g < groups; ++g) {
-        uint32_t quad;
-        memcpy(&quad, fields.q + 32 * g + 4 * s, 4);
-        words[g * bits + slice.word] |= (quad >> slice.to & mask) << slice.from;
-      }
-    }
+  switch (bits) {
+  case 4:
+    pack<kSlices4, 4>(fields.q, groups, words);
+    break;
+  case 5:
+    pack<kSlices5, 5>(fields.q, groups, words);
+    break;
+  case 6:
+    pack<kSlices6, 6>(fields.q, groups, words);
+    break;
+  case 8:
+    pack<kSlices8, 8>(fields.q, groups, words);
+    break;
+  }
   for (int64_t i = 0; i < groups * bits; ++i)
     memcpy(line + (groupsAt() + 4 * i) * lanes + 4 * lane, &words[i], 4);
 }

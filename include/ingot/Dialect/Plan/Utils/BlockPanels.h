@@ -65,7 +65,7 @@ struct BlockPanel {
   struct Slice {
     int64_t word, from, bits, to;
   };
-  /// Where a quad of a group's numbers of 4 to 8 bits is, its low bits first.
+  /// Where a quad of a group's numbers of 4, 5, 6 or 8 bits is, its low bits first.
   static llvm::ArrayRef<Slice> slices(int64_t bits, int64_t quad);
   /// Quads that share words with no others.
   static int64_t period(int64_t bits);
