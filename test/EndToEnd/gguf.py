@@ -37,6 +37,9 @@ CASES = [
     ("gemma2", dict(WIDE), dict(kind="Q8_0", parts=2)),
     ("gemma3_text", {}, {}),
     ("granite", {}, {}),
+    # Old files of MiniCPM do not say how it is scaled.
+    ("granite", dict(embedding_multiplier=12.0, residual_multiplier=1.4 / 2 ** 0.5, attention_multiplier=0.5, logits_scaling=24 / 256),
+     dict(renamed=(b"granite", b"minicpm"), drop=[f"granite.{name}" for name in ("embedding_scale", "residual_scale", "attention.scale", "logit_scale")])),
     ("gpt2", {}, {}),
     ("gpt2", dict(tie_word_embeddings=False), {}),
     ("gpt_bigcode", {}, {}),
@@ -60,6 +63,8 @@ CASES = [
     ("exaone4", {}, {}),
     ("exaone4", dict(sliding_window=None, layer_types=["full_attention"] * 4), {}),
     ("stablelm", {}, {}),
+    # The converter says so of models whose config says nothing, which are none of that kind.
+    ("stablelm", {}, dict(drop=["stablelm.use_parallel_residual"], more_keys=[("stablelm.use_parallel_residual", gguf.BOOL, True)])),
     ("stablelm", dict(qk_layernorm=True, use_parallel_residual=True, use_qkv_bias=True), {}),
     ("starcoder2", dict(hidden_act="gelu_pytorch_tanh"), {}),
     ("phi", dict(num_key_value_heads=6, **HALF), {}),
@@ -145,7 +150,11 @@ for number, (family, changes, options) in enumerate(CASES):
             run("ingot-import-test", "--invent", directory)
         for norm in options.pop("norms", []):
             checkpoint.extend(directory, {f"{norm.replace('*', str(i))}.weight": ("F32", [24]) for i in range(2)})
+        one, other = options.pop("renamed", (b"", b""))
         gguf.convert(directory, f"{stem}.gguf" if single else stem, **options)
+        if one:
+            path = pathlib.Path(f"{stem}.gguf")
+            path.write_bytes(path.read_bytes().replace(one, other))
         model = f"{stem}.gguf" if single else f"{stem}-00001-of-{options['parts']:05}.gguf"
         expected = interpreted(directory, directory, f"{stem}-directory")
         compare(name, expected, interpreted(model, folder, f"{stem}-gguf"), 1e-5)

@@ -219,9 +219,10 @@ void GGUFStructure::readLayer(LayerSpec &result) {
     result.feedForwardNorm = norm.named(nameOf("ffn_norm"));
   }
   bool normsOutputs = result.attentionPostNorm.kind || result.feedForwardPostNorm.kind;
-  result.parallel =
-      metadata.flag(".use_parallel_residual",
-                    architecture->parallel || (!result.feedForwardNorm.kind && !normsOutputs));
+  result.parallel = architecture->parallel || (!result.feedForwardNorm.kind && !normsOutputs);
+  bool saysParallel = metadata.flag(".use_parallel_residual", result.parallel);
+  if (!architecture->ignoresParallelKey)
+    result.parallel = saysParallel;
   // Where there are two, the second one is attention's.
   if (has("attn_norm_2")) {
     result.feedForwardNorm = result.attentionNorm;
@@ -242,7 +243,9 @@ void GGUFStructure::readScales() {
     headSize = double(spec.hidden) / double(heads[0]);
   double scale = metadata.number(".attention.scale", 0, 1e9, 0.0);
   double softcap = metadata.number(".attn_logit_softcapping", 0, 1e9, 0.0);
-  double residualScale = metadata.positive(".residual_scale", 1);
+  bool ofMiniCPM = architecture->scalesLikeMiniCPM;
+  double residualScale = metadata.positive(
+      ".residual_scale", ofMiniCPM ? 1.4 / std::sqrt(double(spec.layers.size())) : 1);
   double clip = metadata.number(".attention.clamp_kqv", 0, 1e9, 0.0);
   for (LayerSpec &layer : spec.layers) {
     layer.attention.scale = (scale > 0 ? scale : 1 / std::sqrt(headSize)) * latentScale;
@@ -251,9 +254,12 @@ void GGUFStructure::readScales() {
     layer.residualScale = residualScale;
   }
   spec.logitSoftcap = metadata.number(".final_logit_softcapping", 0, 1e9, 0.0);
-  spec.embeddingScale = metadata.positive(
-      ".embedding_scale", architecture->scalesEmbedding ? std::sqrt(double(spec.hidden)) : 1);
-  double logitScale = metadata.number(".logit_scale", 0, 1e9, 0.0);
+  spec.embeddingScale = metadata.positive(".embedding_scale", architecture->scalesEmbedding
+                                                                  ? std::sqrt(double(spec.hidden))
+                                                              : ofMiniCPM ? 12
+                                                                          : 1);
+  double logitScale =
+      metadata.number(".logit_scale", 0, 1e9, ofMiniCPM ? double(spec.hidden) / 256 : 0.0);
   if (logitScale > 0)
     spec.logitScale = architecture->dividesLogits ? 1 / logitScale : logitScale;
 }

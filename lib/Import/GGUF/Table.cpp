@@ -28,7 +28,7 @@ static std::vector<Architecture> makeArchitectures() {
   Architecture &granite = add("granitemoe", Rotary::Neighbours);
   granite.dividesLogits = granite.normalizes = true;
   Architecture &minicpm = add("minicpm", Rotary::Neighbours);
-  minicpm.dividesLogits = minicpm.normalizes = true;
+  minicpm.dividesLogits = minicpm.normalizes = minicpm.scalesLikeMiniCPM = true;
   add("smollm3", Rotary::Neighbours).withoutRotary = 4;
   add("arcee", Rotary::Neighbours, Activation::Relu2);
   add("baichuan", Rotary::Neighbours).alibiLayers = 40;
@@ -49,7 +49,8 @@ static std::vector<Architecture> makeArchitectures() {
   add("qwen2moe", Rotary::Halves);
   add("qwen3", Rotary::Halves);
   add("qwen3moe", Rotary::Halves).normalizes = true;
-  add("stablelm", Rotary::Halves).layerNorms = true;
+  Architecture &stableLm = add("stablelm", Rotary::Halves);
+  stableLm.layerNorms = stableLm.ignoresParallelKey = true;
   Architecture &olmo2 = add("olmo2", Rotary::Halves);
   olmo2.windowPattern = 4;
   olmo2.localUnscaled = true;

@@ -24,10 +24,14 @@ struct Architecture {
   Activation activation = Activation::Silu;
   /// Attention and feed-forward network read the same input, whatever norms there are.
   bool parallel = false;
+  /// Whether they do is seen from their norms alone: writers put ".use_parallel_residual" anyway.
+  bool ignoresParallelKey = false;
   /// Embeddings are multiplied by the root of their size.
   bool scalesEmbedding = false;
   /// ".logit_scale" divides the logits.
   bool dividesLogits = false;
+  /// Scales of embeddings, branches and logits are MiniCPM's where their keys are absent.
+  bool scalesLikeMiniCPM = false;
   /// Norms subtract the mean, whatever keys there are: writers put an epsilon under the key of the
   /// other kind too.
   bool layerNorms = false;
