@@ -89,6 +89,8 @@ CASES = [
     ("deepseek_v2", dict(q_lora_rank=None, topk_method="greedy"), {}),
     ("deepseek_v2", dict(rope_parameters={**YARN, **SHARED}), {}),
     ("deepseek_v3", {}, {}),
+    # Its config names its scores in the older spelling alone.
+    ("deepseek_v3", {}, dict(drop=["deepseek2.expert_gating_func"])),
     ("deepseek_v3", dict(kv_lora_rank=32, q_lora_rank=32, v_head_dim=32, num_attention_heads=2, num_key_value_heads=2, **EXPERTS),
      dict(kind="Q8_0")),
     ("deepseek_v3", dict(kv_lora_rank=32, q_lora_rank=32, num_attention_heads=2, num_key_value_heads=2, **EXPERTS),

@@ -42,18 +42,20 @@ void GGUFStructure::readMixture(LayerSpec &result) {
     mixture.slope = 1.702;
   }
 
+  for (StringRef name : {"exp_probs_b.bias", "exp_probs_b"})
+    if (find(name))
+      mixture.choiceBias = name.str();
   // 1: softmax, 2: sigmoid, 3: softmax of the chosen logits, which is that of all, normalised.
   int64_t scores = metadata.integer(".expert_gating_func", 0, 3, 0);
+  // DeepSeek's routers with a bias for the choice are the newer ones, of sigmoids.
+  bool isNewer = architecture->latent && !mixture.choiceBias.empty();
   if (scores == 0)
-    scores = architecture->sigmoidScores ? 2 : 1;
+    scores = architecture->sigmoidScores || isNewer ? 2 : 1;
   mixture.scores = scores == 2 ? MixtureSpec::Sigmoid : MixtureSpec::Softmax;
   mixture.normalize =
       metadata.flag(".expert_weights_norm", architecture->normalizes) || scores == 3;
   double scale = metadata.number(".expert_weights_scale", 0, 1e9, 0.0);
   mixture.scale = scale > 0 ? scale : 1;
-  for (StringRef name : {"exp_probs_b.bias", "exp_probs_b"})
-    if (find(name))
-      mixture.choiceBias = name.str();
   mixture.groups = metadata.integer(".expert_group_count", 0, maxExperts, 0);
   mixture.keep = metadata.integer(".expert_group_used_count", 0, maxExperts, 0);
   if (mixture.groups <= 1)
