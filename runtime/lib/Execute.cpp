@@ -8,6 +8,9 @@
 
 using namespace ingot;
 
+/// Kernels may prepare all rows in each call: of so few it takes no time.
+static constexpr size_t kFewRows = 16;
+
 //===-- Rows ---------------------------------------------------------------------------------===//
 
 void StepRows::clear() {
@@ -264,6 +267,7 @@ Error Context::prepare(const ProgramPlan &newProgram, const int64_t *const *inpu
       return badSize(*program->source, "a grid of impossible size");
   scratchStride = roundUp(program->scratchBytes, 4096);
   INGOT_TRY(scratch.reserve(scratchStride * threads, "scratch memory"));
+  shares.reserve(threads);
   return layOutSlots();
 }
 
@@ -422,26 +426,27 @@ struct Context::RunState {
 void Context::runDispatch(size_t index, unsigned thread, unsigned threads) {
   const DispatchPlan &dispatch = program->dispatches[index];
   int64_t grid = sizes[dispatch.grid];
-  int64_t begin = grid * thread / threads;
-  int64_t end = grid * (thread + 1) / threads;
-  if (dispatch.batch >= 0) {
-    unsigned index = static_cast<unsigned>(dispatch.batch);
-    int64_t heads = program->source->batches()->Get(index)->kv_heads();
-    const ItemList &list = batches[index].items;
-    // Attention: ranges of equal cost.
-    if (heads && grid == heads * static_cast<int64_t>(list.items.size())) {
-      begin = list.begin(heads, thread, threads);
-      end = list.begin(heads, thread + 1, threads);
-    }
-  }
-  if (begin >= end)
-    return;
   ingot_kernel_args args;
   args.buffers = pointers.data() + dispatch.bufferBegin;
   args.scalars = scalarValues.data() + dispatch.scalarBegin;
   args.batch = dispatch.batch >= 0 ? &batches[static_cast<size_t>(dispatch.batch)].view : nullptr;
   args.scratch = scratch.data() + scratchStride * thread;
-  dispatch.function(&args, begin, end);
+  auto take = [&](int64_t begin, int64_t end) {
+    if (begin < end)
+      dispatch.function(&args, begin, end);
+  };
+  if (dispatch.batch >= 0) {
+    unsigned index = static_cast<unsigned>(dispatch.batch);
+    int64_t heads = program->source->batches()->Get(index)->kv_heads();
+    const ItemList &list = batches[index].items;
+    // Attention: ranges of equal cost.
+    if (heads && grid == heads * static_cast<int64_t>(list.items.size()))
+      return take(list.begin(heads, thread, threads), list.begin(heads, thread + 1, threads));
+  }
+  if (step && step->rowPosition.size() <= kFewRows)
+    shares.divide(grid, thread, threads, take);
+  else
+    take(grid * thread / threads, grid * (thread + 1) / threads);
 }
 
 void Context::runOnPool(void *opaque, unsigned thread, unsigned threads) {
@@ -472,6 +477,7 @@ Error Context::execute(const void *const *inputs, void *const *outputs, const Co
   buildTables(inputs, outputs);
   INGOT_TRY(control.check());
 
+  shares.clear();
   RunState state{this, &control, 0, nullptr, nullptr};
   if (control.profile)
     state.profile = &control.profile->programs[programIndex];

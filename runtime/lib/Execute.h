@@ -11,6 +11,7 @@
 #include "Artifact.h"
 #include "Items.h"
 #include "Pool.h"
+#include "Shares.h"
 #include "ingot/kernel_abi.h"
 
 #include <array>
@@ -162,6 +163,7 @@ private:
   const std::vector<const void *> &weights;
   Block arena, scratch, logits, parts;
   uint64_t scratchStride = 0;
+  Shares shares;
   unsigned threadsPlanned = 1;
 
   const ProgramPlan *program = nullptr;
