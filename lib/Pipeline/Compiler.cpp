@@ -203,7 +203,8 @@ llvm::Error Compilation::writeArtifact() {
     entry.features = target.features;
     entry.image = compiled.image;
     for (const codegen::CompiledKernel &kernel : compiled.kernels)
-      entry.kernels.push_back({kernel.name, kernel.entry, kernel.scratchBytes});
+      entry.kernels.push_back(
+          {kernel.name, kernel.entry, kernel.scratchBytes, kernel.preparesRows});
   }
   inputs.tokenizer =
       StringRef(reinterpret_cast<const char *>(input.tokenizer.data()), input.tokenizer.size());

@@ -8,7 +8,7 @@
 
 using namespace ingot;
 
-/// Kernels may prepare all rows in each call: of so few it takes no time.
+/// To prepare so many rows in each call takes no time.
 static constexpr size_t kFewRows = 16;
 
 //===-- Rows ---------------------------------------------------------------------------------===//
@@ -443,7 +443,8 @@ void Context::runDispatch(size_t index, unsigned thread, unsigned threads) {
     if (heads && grid == heads * static_cast<int64_t>(list.items.size()))
       return take(list.begin(heads, thread, threads), list.begin(heads, thread + 1, threads));
   }
-  if (step && step->rowPosition.size() <= kFewRows)
+  bool isFewRows = step && step->rowPosition.size() <= kFewRows;
+  if (isFewRows || !dispatch.preparesRows)
     shares.divide(grid, thread, threads, take);
   else
     take(grid * thread / threads, grid * (thread + 1) / threads);

@@ -175,6 +175,9 @@ void ingot_model::planPrograms() {
       const fb::Dispatch *dispatch = source->dispatches()->Get(d);
       DispatchPlan out;
       out.function = target ? code.kernel(dispatch->kernel()) : nullptr;
+      // Artifacts of before this field say nothing.
+      out.preparesRows =
+          target && (!target->prepares_rows() || target->prepares_rows()->Get(dispatch->kernel()));
       out.grid = dispatch->grid();
       out.batch = dispatch->batch();
       out.bufferBegin = static_cast<uint32_t>(plan.buffers.size());

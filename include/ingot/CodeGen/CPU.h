@@ -69,6 +69,7 @@ struct CompiledKernel {
   std::string name;
   uint64_t entry;        ///< offset of the first instruction in the image
   uint64_t scratchBytes; ///< per thread, aligned to 64
+  bool preparesRows;     ///< each call computes all rows first, for any of its items
 };
 
 struct CompiledCode {

@@ -195,14 +195,15 @@ llvm::FailureOr<CompiledCode> codegen::compileKernels(ArrayRef<plan::KernelOp> k
     std::string error;
     Location errorLoc = kernel.getLoc();
     plan::ScheduleAttr schedule = options.schedules.lookup(kernel.getName());
-    std::optional<int64_t> scratch = emitKernel(kernel, schedule, target, module, error, errorLoc);
-    if (!scratch)
+    std::optional<CompiledKernel> emitted =
+        emitKernel(kernel, schedule, target, module, error, errorLoc);
+    if (!emitted)
       return (emitError(errorLoc) << error), failure();
     KernelJob job{kernel.getName().str(), module, {}, {}, {}, {}, {}};
     if (options.dump)
       llvm::raw_string_ostream(job.vectorText) << module;
     jobs.push_back(std::move(job));
-    code.kernels.push_back({kernel.getName().str(), 0, uint64_t(*scratch)});
+    code.kernels.push_back(*emitted);
   }
   PassManager manager(context);
   manager.enableVerifier(false);

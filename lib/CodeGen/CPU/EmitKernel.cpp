@@ -44,9 +44,10 @@ void codegen::zeroFrom(KernelBuilder &kb, Value row, int64_t first, int64_t end,
     kb.store(kb.zero(kb.registerType(element)), kb.gep(row, i, kb.registerType(element)));
 }
 
-std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, plan::ScheduleAttr schedule,
-                                           const CPUTarget &target, ModuleOp module,
-                                           std::string &error, Location &errorLoc) {
+std::optional<CompiledKernel> codegen::emitKernel(plan::KernelOp kernel,
+                                                  plan::ScheduleAttr schedule,
+                                                  const CPUTarget &target, ModuleOp module,
+                                                  std::string &error, Location &errorLoc) {
   errorLoc = kernel.getLoc();
   llvm::Expected<plan::KernelInterface> interface =
       plan::KernelInterface::get(kernel.getFunctionType());
@@ -86,5 +87,6 @@ std::optional<int64_t> codegen::emitKernel(plan::KernelOp kernel, plan::Schedule
     errorLoc = kb.getErrorLoc();
     return std::nullopt;
   }
-  return emission.scratchBytes;
+  return CompiledKernel{kernel.getName().str(), 0, uint64_t(emission.scratchBytes),
+                        emission.preparesRows};
 }

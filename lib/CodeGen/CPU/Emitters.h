@@ -17,6 +17,7 @@ struct KernelEmission {
   const plan::KernelInterface &interface;
   const CPUTarget &target;
   int64_t scratchBytes = 0;
+  bool preparesRows = false; ///< as CompiledKernel has it
 
   /// Reserves scratch memory, aligned to 64 bytes, and returns its address.
   mlir::Value scratch(int64_t bytes);
@@ -40,11 +41,11 @@ mlir::Value peelReshapes(mlir::Value value);
 void zeroFrom(KernelBuilder &kb, mlir::Value row, int64_t first, int64_t end, mlir::Type element);
 
 /// Emits `kernel` as func.func of the same name at the end of `module` (an empty one of its own).
-/// With a null `schedule`, the kernel's own counts, or the target's. Returns its scratch bytes; on
-/// failure sets `error` and its location.
-std::optional<int64_t> emitKernel(plan::KernelOp kernel, plan::ScheduleAttr schedule,
-                                  const CPUTarget &target, mlir::ModuleOp module,
-                                  std::string &error, mlir::Location &errorLoc);
+/// With a null `schedule`, the kernel's own counts, or the target's. Returns what to call it with;
+/// on failure sets `error` and its location.
+std::optional<CompiledKernel> emitKernel(plan::KernelOp kernel, plan::ScheduleAttr schedule,
+                                         const CPUTarget &target, mlir::ModuleOp module,
+                                         std::string &error, mlir::Location &errorLoc);
 
 } // namespace ingot::codegen
 

@@ -277,6 +277,7 @@ void codegen::emitLinear(KernelEmission &emission) {
   if (isa<tfm::BlockType>(element))
     return kb.fail(linear, "expected rows in blocks to be an operand of the kernel");
 
+  emission.preparesRows = true;
   // Blocks of rows are evaluated into scratch memory, and all panels of this range run over one
   // block before the next.
   Evaluator &eval = emission.eval;
