@@ -1,7 +1,6 @@
 //===- SharesTest.cpp - work items divided among threads --------------------------------------===//
 
 #include "../../../runtime/lib/Shares.h"
-#include "../../../runtime/lib/Pool.h"
 #include "gtest/gtest.h"
 
 #include <chrono>
@@ -39,28 +38,21 @@ TEST(Shares, EveryItemIsTakenOnce) {
   shares.reserve(kThreads);
   for (int run = 0; run < 3; ++run) {
     shares.clear();
-    std::vector<std::vector<std::atomic<int>>> taken;
-    for (int64_t grid : grids)
-      taken.emplace_back(static_cast<size_t>(grid));
-    Barrier barrier(kThreads);
-    auto work = [&](unsigned thread) {
-      for (size_t i = 0; i < grids.size(); ++i) {
-        shares.divide(grids[i], thread, kThreads, [&](int64_t begin, int64_t end) {
-          for (int64_t item = begin; item < end; ++item)
-            ++taken[i][static_cast<size_t>(item)];
+    for (int64_t grid : grids) {
+      std::vector<std::atomic<int>> taken(static_cast<size_t>(grid));
+      std::vector<std::thread> workers;
+      for (unsigned thread = 0; thread < kThreads; ++thread)
+        workers.emplace_back([&, thread] {
+          shares.divide(grid, thread, kThreads, [&](int64_t begin, int64_t end) {
+            for (int64_t item = begin; item < end; ++item)
+              ++taken[static_cast<size_t>(item)];
+          });
         });
-        barrier.wait();
-      }
-    };
-    std::vector<std::thread> others;
-    for (unsigned thread = 1; thread < kThreads; ++thread)
-      others.emplace_back(work, thread);
-    work(0);
-    for (std::thread &other : others)
-      other.join();
-    for (const auto &ofGrid : taken)
-      for (const std::atomic<int> &times : ofGrid)
+      for (std::thread &worker : workers)
+        worker.join();
+      for (const std::atomic<int> &times : taken)
         EXPECT_EQ(times, 1);
+    }
   }
 }
 
