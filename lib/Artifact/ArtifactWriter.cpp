@@ -154,7 +154,7 @@ llvm::Error ArtifactWriter::addTargets() {
                     found->scratch);
       target->entries.push_back(found->entry);
       target->scratch.push_back(found->scratch);
-      target->prepares_rows.push_back(found->preparesRows);
+      target->divided_rows.push_back(found->dividedRows);
     }
     tables.head.targets.push_back(std::move(target));
   }

@@ -203,8 +203,7 @@ llvm::Error Compilation::writeArtifact() {
     entry.features = target.features;
     entry.image = compiled.image;
     for (const codegen::CompiledKernel &kernel : compiled.kernels)
-      entry.kernels.push_back(
-          {kernel.name, kernel.entry, kernel.scratchBytes, kernel.preparesRows});
+      entry.kernels.push_back({kernel.name, kernel.entry, kernel.scratchBytes, kernel.dividedRows});
   }
   inputs.tokenizer =
       StringRef(reinterpret_cast<const char *>(input.tokenizer.data()), input.tokenizer.size());

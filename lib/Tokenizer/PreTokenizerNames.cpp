@@ -1,9 +1,9 @@
-//===- PreTokenizerNames.cpp - Pre-tokenisers known by name ------*- C++ -*-===//
+//===- PreTokenizerNames.cpp - Pre-tokenizers known by name ------*- C++ -*-===//
 //
 // A GGUF file has the name of the way in which words are cut, not its patterns. Behind every name
 // is a recipe: regular expressions that cut one after the other what is left, as the Split steps of
 // a tokenizer.json do, then the bytes are spelled out. Patterns are those of the models' own files
-// where llama.cpp rewrote them for an engine of fewer constructions. Names of models that normalise
+// where llama.cpp rewrote them for an engine of fewer constructions. Names of models that normalize
 // their text say so as well; a GGUF file does not.
 //
 //===----------------------------------------------------------------------===//
@@ -165,6 +165,18 @@ const std::vector<Recipe> &recipes() {
   return list;
 }
 
+// Other files of the same unit are not to see them.
+#undef CONTRACTION
+#undef UPPER
+#undef LOWER
+#undef SPACES
+#undef CL100K
+#undef O200K
+#undef DEEPSEEK
+#undef HAN_AND_KANA
+#undef BLOOM
+#undef CASED
+
 /// The recipe of this name; null if there is none.
 const Recipe *findRecipe(const std::string &name) {
   for (const Recipe &recipe : recipes())
@@ -204,7 +216,7 @@ void addNamedPreTokenizer(TokenizerSpec &spec, const std::string &name) {
   }
   const Recipe *recipe = findRecipe(name);
   if (!recipe)
-    throw ImportError("unknown pre-tokeniser '" + name + "'");
+    throw ImportError("unknown pre-tokenizer '" + name + "'");
   for (const char *pattern : recipe->patterns)
     spec.preTokenizer.push_back(splitStep(pattern));
   spec.preTokenizer.push_back(byteLevelStep(recipe->thenGpt2));

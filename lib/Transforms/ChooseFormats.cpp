@@ -29,7 +29,9 @@ namespace {
 /// Weights whose names match get elements of `type`.
 struct Rule {
   std::optional<llvm::GlobPattern> pattern;
+  StringRef text;
   Type type;
+  bool isUsed = false;
 };
 
 /// What reads a weight, through calls and concatenations.
@@ -49,6 +51,8 @@ struct ChooseFormatsPass : ingot::impl::ChooseFormatsBase<ChooseFormatsPass> {
 
 private:
   LogicalResult parseRules();
+  const Rule *ruleOf(ParameterOp parameter);
+  void divideFunctions();
   LogicalResult chooseWeights();
   LogicalResult checkJoined();
   StringRef findDefault();
@@ -68,6 +72,7 @@ LogicalResult ChooseFormatsPass::parseRules() {
                                ? StringRef(text).rsplit('=')
                                : std::pair<StringRef, StringRef>("", text);
     Rule rule;
+    rule.text = text;
     rule.type = llvm::StringSwitch<Type>(name)
                     .Case("f32", Float32Type::get(context))
                     .Case("f16", Float16Type::get(context))
@@ -78,6 +83,9 @@ LogicalResult ChooseFormatsPass::parseRules() {
     if (!rule.type)
       return getOperation().emitError("weights: expected f32, f16, bf16, q8 or q4, got '")
              << name << "'";
+    if (StringRef(text).starts_with("="))
+      return getOperation().emitError("weights: expected a pattern before '=', got '")
+             << text << "'";
     if (!pattern.empty()) {
       llvm::Expected<llvm::GlobPattern> glob = llvm::GlobPattern::create(pattern);
       if (!glob)
@@ -144,7 +152,54 @@ const char *ChooseFormatsPass::whyNot(ParameterOp parameter, Type type, Readers 
   return nullptr;
 }
 
+/// The last rule that a weight's name matches, or null.
+const Rule *ChooseFormatsPass::ruleOf(ParameterOp parameter) {
+  Rule *chosen = nullptr;
+  for (Rule &rule : rules)
+    if (!rule.pattern || rule.pattern->match(parameter.getName())) {
+      rule.isUsed = true;
+      chosen = &rule;
+    }
+  return chosen;
+}
+
+/// Layers share a function. Those whose weights get other formats get one of their own.
+void ChooseFormatsPass::divideFunctions() {
+  struct Variant {
+    SmallVector<Type> formats;
+    func::FuncOp function;
+  };
+  SymbolTable symbols(getOperation());
+  llvm::MapVector<Operation *, SmallVector<Variant>> variants;
+  SmallVector<func::CallOp> calls;
+  getOperation().walk([&](func::CallOp call) { calls.push_back(call); });
+  for (func::CallOp call : calls) {
+    auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
+    if (callee.isExternal() || !callee.isPrivate())
+      continue;
+    SmallVector<Type> formats;
+    for (Value operand : call.getOperands()) {
+      auto parameter = operand.getDefiningOp<ParameterOp>();
+      const Rule *rule = parameter ? ruleOf(parameter) : nullptr;
+      formats.push_back(rule ? rule->type : getElementTypeOrSelf(operand.getType()));
+    }
+    SmallVector<Variant> &known = variants[callee];
+    auto *found = llvm::find_if(known, [&](Variant &v) { return v.formats == formats; });
+    if (found == known.end()) {
+      if (!known.empty()) {
+        // Of the function as it is: nothing has been changed yet.
+        callee = callee.clone();
+        symbols.insert(callee);
+      }
+      known.push_back({formats, callee});
+      found = std::prev(known.end());
+    }
+    call.setCallee(found->function.getName());
+  }
+}
+
 LogicalResult ChooseFormatsPass::chooseWeights() {
+  divideFunctions();
   SmallVector<ParameterOp> parameters;
   getOperation().walk([&](ParameterOp op) { parameters.push_back(op); });
   // All are looked at before any is changed: what reads one may read others.
@@ -157,10 +212,7 @@ LogicalResult ChooseFormatsPass::chooseWeights() {
   llvm::SetVector<Operation *> turned;
   for (ParameterOp op : parameters) {
     auto type = op.getResult().getType();
-    const Rule *chosen = nullptr;
-    for (const Rule &rule : rules)
-      if (!rule.pattern || rule.pattern->match(op.getName()))
-        chosen = &rule;
+    const Rule *chosen = ruleOf(op);
     if (!chosen || chosen->type == type.getElementType() || type.getRank() < 2)
       continue;
     Readers readers;
@@ -176,6 +228,9 @@ LogicalResult ChooseFormatsPass::chooseWeights() {
     }
     choices.push_back({op, chosen->type, transposes});
   }
+  for (const Rule &rule : rules)
+    if (!rule.isUsed)
+      getOperation().emitWarning("weights: no name matches '") << rule.text << "'";
   for (auto [op, type, transposes] : choices) {
     OpBuilder builder(op);
     builder.setInsertionPointAfter(op);

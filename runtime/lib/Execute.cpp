@@ -8,9 +8,6 @@
 
 using namespace ingot;
 
-/// To prepare so many rows in each call takes no time.
-static constexpr size_t kFewRows = 16;
-
 //===-- Rows ---------------------------------------------------------------------------------===//
 
 void StepRows::clear() {
@@ -443,8 +440,8 @@ void Context::runDispatch(size_t index, unsigned thread, unsigned threads) {
     if (heads && grid == heads * static_cast<int64_t>(list.items.size()))
       return take(list.begin(heads, thread, threads), list.begin(heads, thread + 1, threads));
   }
-  bool isFewRows = step && step->rowPosition.size() <= kFewRows;
-  if (isFewRows || !dispatch.preparesRows)
+  size_t rows = step ? step->rowPosition.size() : UINT32_MAX;
+  if (rows <= dispatch.dividedRows)
     shares.divide(grid, thread, threads, take);
   else
     take(grid * thread / threads, grid * (thread + 1) / threads);

@@ -27,7 +27,7 @@ namespace ingot {
 /// A dispatch with everything resolved that does not depend on the run.
 struct DispatchPlan {
   ingot_kernel_fn function;
-  bool preparesRows; // each call computes all rows first
+  uint32_t dividedRows; // with at most so many it is divided into pieces
   uint32_t grid;
   int32_t batch;
   uint32_t bufferBegin, bufferEnd;

@@ -176,8 +176,8 @@ void ingot_model::planPrograms() {
       DispatchPlan out;
       out.function = target ? code.kernel(dispatch->kernel()) : nullptr;
       // Artifacts of before this field say nothing.
-      out.preparesRows =
-          target && (!target->prepares_rows() || target->prepares_rows()->Get(dispatch->kernel()));
+      out.dividedRows =
+          target && target->divided_rows() ? target->divided_rows()->Get(dispatch->kernel()) : 0;
       out.grid = dispatch->grid();
       out.batch = dispatch->batch();
       out.bufferBegin = static_cast<uint32_t>(plan.buffers.size());

@@ -4,9 +4,11 @@
 using namespace ingot;
 
 /// Kernels of projections take so many items together faster than one by one: a whole panel.
-static constexpr int64_t kTogether = 4;
+static constexpr int64_t kPanel = 4;
+/// Of one row some read two panels at once.
+static constexpr int64_t kLeastPiece = 2 * kPanel;
 /// A shorter range is not worth the calls.
-static constexpr int64_t kLongRange = 8 * kTogether;
+static constexpr int64_t kLongRange = 8 * kPanel;
 
 void Shares::reserve(unsigned threads) {
   if (threads <= size)
@@ -24,13 +26,14 @@ void Shares::clear() {
 }
 
 Shares::Range Shares::rangeOf(int64_t grid, unsigned thread, unsigned threads) {
-  auto cut = [](int64_t item) { return item / kTogether * kTogether; };
+  auto cut = [](int64_t item, int64_t of) { return item / of * of; };
   int64_t begin = grid * thread / threads, end = grid * (thread + 1) / threads;
   if (grid / threads < kLongRange)
     return {begin, end, end, 0};
-  begin = cut(begin);
+  begin = cut(begin, kPanel);
   if (thread + 1 < threads)
-    end = cut(end);
-  int64_t size = end - begin;
-  return {begin, begin + cut(size * 3 / 4), end, std::max(cut(size / 32), kTogether)};
+    end = cut(end, kPanel);
+  int64_t count = end - begin;
+  return {begin, begin + cut(count * 3 / 4, kPanel), end,
+          std::max(cut(count / 32, kPanel), kLeastPiece)};
 }

@@ -1,6 +1,6 @@
 //===- Shares.h - the work items of a dispatch, divided among threads ------------------------===//
 //
-// Threads get equal ranges of a dispatch's items, so that each reads its weights in one stream. But
+// Threads get equal ranges of a dispatch's items, so that each reads its weights in order. But
 // processors are not equally fast: another machine's thread runs on the same core, another process
 // takes a time slice, and at the barrier everybody waits for the slowest. So of a long range a
 // thread takes three quarters at once and the rest in pieces, and who is done takes pieces of

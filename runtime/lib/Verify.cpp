@@ -162,8 +162,8 @@ Error Verifier::targets() const {
       return fail(field + ".entries", "expected one per kernel");
     if (count(target.scratch()) != count(a.kernels()))
       return fail(field + ".scratch", "expected one per kernel");
-    if (target.prepares_rows() && target.prepares_rows()->size() != count(a.kernels()))
-      return fail(field + ".prepares_rows", "expected one per kernel");
+    if (target.divided_rows() && target.divided_rows()->size() != count(a.kernels()))
+      return fail(field + ".divided_rows", "expected one per kernel");
     for (uint32_t k = 0; k < count(a.kernels()); ++k) {
       if (target.entries()->Get(k) >= codeLength)
         return fail(at(field + ".entries", k), "outside the code segment");

@@ -42,7 +42,7 @@ CASES = [("q8_0", "znver5", r"vpdpbusd\b.*%zmm", 8 * 2 * 8), ("q4_0", "znver5", 
          ("q8_0", "x86-64-v3", r"vpmaddubsw\b.*%ymm", 4 * 2 * 8), ("q4_0", "x86-64-v3", r"vpmaddubsw\b.*%ymm", 4 * 2 * 8),
          ]
 # Lines of 64 bytes that a group of 64 columns has: one row on AVX2 asks for as many.
-LINES = {"q8_0": 34, "q4_0": 18, "q4_k": 18, "q5_0": 22, "q6_k": 27}
+LINES = {"q8_0": 34, "q4_0": 18, "q4_1": 20, "q4_k": 18, "q5_0": 22, "q5_1": 24, "q5_k": 22, "q6_k": 27}
 for weights, target, pattern, wanted in CASES:
     counts = []
     lines = assembly(weights, target)
@@ -66,8 +66,9 @@ for weights, target, pattern, wanted in CASES:
     if counts.count(wanted) < 2:
         problems.append(f"{weights}, {target}: expected two loops of {wanted} products, got {sorted(counts)}")
 for weights, lines in LINES.items():
+    # A tile of one row that is left over asks for as many.
     asked = [sum(line.startswith("prefetch") for line in loop) for loop in innermost_code(assembly(weights, "x86-64-v3"))]
-    if lines not in asked:
-        problems.append(f"{weights}: expected a loop that asks for {lines} lines, got {asked}")
+    if asked.count(lines) < 2:
+        problems.append(f"{weights}: expected two loops that ask for {lines} lines, got {asked}")
 print("\n".join(problems) or f"{len(CASES)} kernels, all as they should be")
 sys.exit(bool(problems))

@@ -169,6 +169,15 @@ if not few:
     attempt("q4 and f32", made, "--weights=q4 --activations=f32", ENDS[:1], (1, 5, 33))
     attempt("q8 and bf16", made, "--weights=q8 --activations=bf16", ENDS[1:], (1, 5, 33))
 
+# Matrices so wide that threads divide the ends of their shares.
+broad = Graph("broad")
+broad.input("x", "f", 64, floats(5 * 64))
+broad.parameter("w_p", (1653, 64), "f32", floats(1653 * 64).tobytes())
+broad.linear("p", "x", 64, 1653)
+attempt("pieces of int8", broad, "--weights=q8 --activations=int8", ENDS[:1], (1, 2, 3, 4, 5))
+if not few:
+    attempt("pieces of rows that are prepared", broad, "--weights=q8 --activations=bf16", ENDS[:1], (1, 2, 3, 4, 5))
+
 # The formats of files.
 stored, k = Graph("stored"), 512
 stored.input("x", "f", k, floats(37 * k))

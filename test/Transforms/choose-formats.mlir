@@ -1,5 +1,5 @@
-// RUN: ingot-opt %s --choose-formats="weights=q8,*norm*=f32,*.embed=bf16 activations=bf16" --split-input-file --verify-diagnostics | FileCheck %s
-// RUN: ingot-opt %s --choose-formats="weights=q8,*norm*=f32,*.embed=bf16 activations=int8" --split-input-file --verify-diagnostics | FileCheck %s --check-prefix=INT8
+// RUN: ingot-opt %s --choose-formats="weights=q8,*norm*=f32,*.embed=bf16 activations=bf16" --split-input-file --verify-diagnostics=only-expected | FileCheck %s
+// RUN: ingot-opt %s --choose-formats="weights=q8,*norm*=f32,*.embed=bf16 activations=int8" --split-input-file --verify-diagnostics=only-expected | FileCheck %s --check-prefix=INT8
 // RUN: not ingot-opt %s --choose-formats="weights=*.b=q4" --split-input-file 2>&1 | FileCheck %s --check-prefix=JOINED
 // RUN: not ingot-opt %s --choose-formats="weights=q3" --split-input-file 2>&1 | FileCheck %s --check-prefix=FORMAT
 // RUN: not ingot-opt %s --choose-formats="weights=[=q8" --split-input-file 2>&1 | FileCheck %s --check-prefix=PATTERN

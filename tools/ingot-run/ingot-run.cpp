@@ -164,12 +164,16 @@ int run(int argc, char **argv) {
   EmbedOptions embed;
   CLI::App *embedApp = app.add_subcommand("embed", "Makes a vector of each text, as JSON");
   addLoadOptions(*embedApp, embed.load, true);
-  embedApp->add_option("-p,--prompt", embed.input.prompt, "A text")->type_name("TEXT");
-  embedApp->add_option("--file", embed.input.file, "Texts, one per line ('-': standard input)")
-      ->type_name("FILE");
-  embedApp->add_option("--ids", embed.input.ids, "Ids in place of a text")->type_name("IDS");
-  embedApp->add_option("--ids-file", embed.input.idsFile, "Ids, one sequence per line")
-      ->type_name("FILE");
+  std::vector<CLI::Option *> texts = {
+      embedApp->add_option("-p,--prompt", embed.input.prompt, "A text")->type_name("TEXT"),
+      embedApp->add_option("--file", embed.input.file, "Texts, one per line ('-': standard input)")
+          ->type_name("FILE"),
+      embedApp->add_option("--ids", embed.input.ids, "Ids in place of a text")->type_name("IDS"),
+      embedApp->add_option("--ids-file", embed.input.idsFile, "Ids, one sequence per line")
+          ->type_name("FILE")};
+  for (size_t i = 0; i < texts.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      texts[i]->excludes(texts[j]);
   embedApp->add_option("--token-types", embed.tokenTypes, "The type of every token")
       ->type_name("TYPES");
   embedApp

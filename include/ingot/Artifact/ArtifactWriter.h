@@ -15,10 +15,10 @@ namespace ingot::artifact {
 
 /// Where one kernel is in a target's code.
 struct KernelCode {
-  std::string name;          ///< of the plan.kernel
-  uint64_t entry = 0;        ///< offset of its first instruction in the image
-  uint64_t scratch = 0;      ///< bytes of per-thread scratch memory, at most 1 GiB
-  bool preparesRows = false; ///< each call computes all rows first, for any of its items
+  std::string name;         ///< of the plan.kernel
+  uint64_t entry = 0;       ///< offset of its first instruction in the image
+  uint64_t scratch = 0;     ///< bytes of per-thread scratch memory, at most 1 GiB
+  uint32_t dividedRows = 0; ///< as the schema has it
 };
 
 /// The code for one kind of processor.

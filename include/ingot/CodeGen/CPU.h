@@ -41,7 +41,8 @@ struct CPUTarget {
   /// Lanes of the instruction that adds four products of bytes (vpdpbusd): 16, 8 or, where there is
   /// none, 0.
   int64_t byteDotLanes() const;
-  /// How many panels of a matrix a thread reads by turns where it has one row.
+  /// How many panels of a matrix a thread reads by turns where it has one row, but for bytes that
+  /// are multiplied in pairs.
   int64_t streams() const;
   bool hasAVX512() const {
     return has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq");
@@ -69,7 +70,7 @@ struct CompiledKernel {
   std::string name;
   uint64_t entry;        ///< offset of the first instruction in the image
   uint64_t scratchBytes; ///< per thread, aligned to 64
-  bool preparesRows;     ///< each call computes all rows first, for any of its items
+  uint32_t dividedRows;  ///< as the schema has it
 };
 
 struct CompiledCode {

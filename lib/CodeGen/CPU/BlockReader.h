@@ -17,8 +17,8 @@ namespace ingot::codegen {
 class BlockReader {
 public:
   using Value = mlir::Value;
-  /// Loads, for every lane, the f16 or i32 of the section that starts `at` bytes per lane into the
-  /// line.
+  /// Loads, for every lane, the f16, i32 or i8 of the section that starts `at` bytes per lane into
+  /// the line.
   using Load = std::function<Value(mlir::Type element, Value at)>;
 
   BlockReader(KernelBuilder &kb, const plan::BlockPanel &panel, Load load)

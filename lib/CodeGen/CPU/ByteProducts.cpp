@@ -262,6 +262,7 @@ void PanelProducts::multiplyGroup(Value x, int64_t rows, const ByteGroup &group,
   // One row takes all quads that share words at once, so that a panel is read once, in its order;
   // the sums of several leave no registers for that.
   int64_t quads = 8 / halves(), apart = rows == 1 ? plan::BlockPanel::period(block.bits) : 1;
+  assert(quads % apart == 0 && "a period reaches into the other half");
   for (int64_t first = half * quads; first < (half + 1) * quads; first += apart)
     for (int64_t v = 0; v < vectors; v += together) {
       for (int64_t s = first; s < first + apart; ++s) {

@@ -88,5 +88,5 @@ std::optional<CompiledKernel> codegen::emitKernel(plan::KernelOp kernel,
     return std::nullopt;
   }
   return CompiledKernel{kernel.getName().str(), 0, uint64_t(emission.scratchBytes),
-                        emission.preparesRows};
+                        emission.dividedRows};
 }

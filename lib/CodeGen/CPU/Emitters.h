@@ -17,7 +17,7 @@ struct KernelEmission {
   const plan::KernelInterface &interface;
   const CPUTarget &target;
   int64_t scratchBytes = 0;
-  bool preparesRows = false; ///< as CompiledKernel has it
+  uint32_t dividedRows = UINT32_MAX; ///< as the schema has it
 
   /// Reserves scratch memory, aligned to 64 bytes, and returns its address.
   mlir::Value scratch(int64_t bytes);

@@ -191,7 +191,8 @@ void codegen::emitExperts(KernelEmission &emission) {
     return kb.fail(op, "expected rows and ids that are operands of the kernel");
   int64_t rowBytes = linear.engine->rowBytes();
   emitter.gatheredRows = LinearEmitter::getEvaluatedRows(rowBytes);
-  emission.preparesRows = true;
+  // Items in a piece of a thread's range would be parts of different experts' panels.
+  emission.dividedRows = 0;
   emitter.gathered = emission.scratch(emitter.gatheredRows * rowBytes);
   // One more, for what is written but not counted.
   linear.list = emitter.list = emission.scratch((kListed + 1) * 4);

@@ -1,14 +1,14 @@
 //===- Linear.cpp - projections by a packed weight ------------------------------------------===//
 //
 // A work item is a sub-panel: 16 output columns of each part of a panel, so that threads get equal
-// shares of any matrix. Of its range a thread takes whole panels, then the sub-panels that are
-// left. The products of some rows with it (Products.h) go to scratch memory, from which the
+// shares of any matrix. Of the range of a call whole panels come first, then the sub-panels that
+// are left. The products of some rows with it (Products.h) go to scratch memory, from which the
 // epilogue, a row of lanes at a time, is evaluated like any light kernel: the linear's result at
 // (row, column) is the sum plus the bias.
 //
 // Rows that are not stored as the products want them (another type, or computed by light
 // operations) are first evaluated into scratch memory, a block of rows at a time, for all panels of
-// this thread.
+// the call.
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -277,7 +277,8 @@ void codegen::emitLinear(KernelEmission &emission) {
   if (isa<tfm::BlockType>(element))
     return kb.fail(linear, "expected rows in blocks to be an operand of the kernel");
 
-  emission.preparesRows = true;
+  // Every call evaluates them all: two rows of a projection take a hundredth of its time.
+  emission.dividedRows = 2;
   // Blocks of rows are evaluated into scratch memory, and all panels of this range run over one
   // block before the next.
   Evaluator &eval = emission.eval;

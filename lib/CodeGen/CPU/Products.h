@@ -71,9 +71,9 @@ private:
   using Values = KernelBuilder::Values;
 
   enum class Arithmetic { Wide, Pairs, Bytes };
-  /// What a tile asks memory for: its share of what lies a block further on in the panel.
+  /// What a tile asks memory for: its share of what lies further on in the panel.
   struct Ahead {
-    Value first; ///< of the panel's first step; null: nothing
+    Value first; ///< for the panel's first step; null: nothing
     Value share;
     int64_t shares = 1;
   };
@@ -135,7 +135,7 @@ private:
                 Steps steps);
   void multiplyGroup(Value x, int64_t rows, const ByteGroup &group, int64_t vectors, int64_t half,
                      Value sums);
-  /// Where bytes are multiplied in pairs, one row has a thousand instructions for two kilobytes:
+  /// Where bytes are multiplied in pairs, one row has 500 instructions for one or two kilobytes:
   /// the processor does not look far enough ahead.
   bool asksInOneRow() const { return arithmetic == Arithmetic::Bytes && byteDot == ByteDot::Pairs; }
   /// Whether weights meet rows as signed numbers: those of 8 bits, where bytes are multiplied in

@@ -115,15 +115,12 @@ const Architecture *importer::findArchitecture(StringRef name) {
 
 NormSpec importer::readNormKeys(Metadata &metadata, bool layerNorms) {
   StringRef layer = ".attention.layer_norm_epsilon", rms = ".attention.layer_norm_rms_epsilon";
-  // Where the key of the architecture's kind is missing, the other one counts.
-  bool isLayer = metadata.has(layerNorms ? rms : layer) && !metadata.has(layerNorms ? layer : rms)
-                     ? !layerNorms
-                     : layerNorms;
+  StringRef own = layerNorms ? layer : rms, other = layerNorms ? rms : layer;
   NormSpec norm;
-  norm.kind = isLayer ? NormSpec::Layer : NormSpec::Rms;
-  norm.eps = metadata.number(isLayer ? layer : rms, 0, 1);
-  // The other one says nothing.
-  (void)metadata.value(isLayer ? rms : layer);
+  norm.kind = layerNorms ? NormSpec::Layer : NormSpec::Rms;
+  norm.eps = metadata.number(metadata.has(own) ? own : other, 0, 1);
+  // Beside its own key the other one says nothing.
+  (void)metadata.value(other);
   return norm;
 }
 

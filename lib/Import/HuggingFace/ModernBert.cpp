@@ -191,13 +191,18 @@ void ingot::importer::fillNomicBert(Config &config, StringRef head, EncoderSpec 
 
   int64_t inner = config.integer("intermediate_size|n_inner", 1, maxWidth, 4 * stack.hidden);
   // Names of gated networks are those of published files, in which others have no gate.
-  StringRef name = config.string("hidden_act|activation_function", "silu");
-  ingot::importer::Activation activation =
-      name == "swiglu"  ? Activation::Silu
-      : name == "geglu" ? Activation::Gelu
-      : name == "glu"   ? Activation::Sigmoid
-                        : readActivation(config, "hidden_act|activation_function", "silu");
-  bool gated = name.ends_with("glu") || !config.has("activation_function");
+  // Where both spellings stand, the newer one names the function alone, of a gated network.
+  bool isNewer = config.has("hidden_act");
+  if (isNewer)
+    (void)config.value("activation_function");
+  StringRef spelling = isNewer ? "hidden_act" : "activation_function";
+  StringRef name = config.string(spelling, "silu");
+  ingot::importer::Activation activation = name == "swiglu"  ? Activation::Silu
+                                           : name == "geglu" ? Activation::Gelu
+                                           : name == "glu"
+                                               ? Activation::Sigmoid
+                                               : readActivation(config, spelling, "silu");
+  bool gated = name.ends_with("glu") || isNewer || !config.has("activation_function");
   StackLayerSpec layer =
       bertLayer({"attn.Wqkv", "", "", "attn.out_proj", "norm1", "mlp.fc11", "mlp.fc2", "norm2"},
                 attention, inner, activation, norm);

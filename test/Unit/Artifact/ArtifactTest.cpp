@@ -54,7 +54,7 @@ struct Fixture {
     code.image = image;
     uint64_t entry = 64;
     for (const char *name : {"head", "unused", "gather", "attend", "append", "embed"})
-      code.kernels.push_back({name, entry++, entry, entry % 2 == 0});
+      code.kernels.push_back({name, entry++, entry, uint32_t(entry + 1)});
     inputs.targets.push_back(code);
     code.name = "x86-64-v3";
     inputs.targets.push_back(code);
@@ -139,7 +139,7 @@ TEST(Artifact, HoldsWhatItSays) {
   for (unsigned i = 0; i < 5; ++i) {
     EXPECT_EQ(target.entries()->Get(i), entries[i]);
     EXPECT_EQ(target.scratch()->Get(i), entries[i] + 1);
-    EXPECT_EQ(target.prepares_rows()->Get(i), entries[i] % 2 == 1);
+    EXPECT_EQ(target.divided_rows()->Get(i), entries[i] + 2);
   }
   EXPECT_EQ(content(uint32_t(artifact.tokenizer()), fb::SegmentKind::Tokenizer), "tokens");
   EXPECT_EQ(content(uint32_t(artifact.ir()), fb::SegmentKind::IR), "MLIR");

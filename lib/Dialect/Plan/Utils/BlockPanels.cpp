@@ -145,8 +145,25 @@ struct SliceTable {
       }
     }
   }
+
+  /// Whether all bits of `bits` words are numbers, each once.
+  constexpr bool isWhole(int64_t bits) const {
+    int64_t words[8] = {}, total = 0;
+    for (int64_t quad = 0; quad < 8; ++quad)
+      for (size_t i = 0; i < counts[quad]; ++i) {
+        const BlockPanel::Slice &slice = slices[quad][i];
+        int64_t part = ((int64_t(1) << slice.bits) - 1) << slice.from;
+        if (slice.word >= bits || words[slice.word] & part)
+          return false;
+        words[slice.word] |= part;
+        total += slice.bits;
+      }
+    return total == 8 * bits;
+  }
 };
 constexpr SliceTable kSlices4(4), kSlices5(5), kSlices6(6), kSlices8(8);
+static_assert(kSlices4.isWhole(4) && kSlices5.isWhole(5) && kSlices6.isWhole(6) &&
+              kSlices8.isWhole(8));
 } // namespace
 
 static const SliceTable &tableOf(int64_t bits) {
