@@ -278,6 +278,32 @@ TEST_F(Compile, BytesDoNotDependOnThreads) {
   EXPECT_EQ(compile(kKernels, one).image, compile(kKernels, many).image);
 }
 
+// Rows that a call computes first are computed again by every call.
+TEST_F(Compile, RowsThatArePreparedLimitDividing) {
+  CompiledCode code = compile(R"mlir(
+    plan.kernel @direct(%x: tensor<?x21xf32>, %w: tensor<19x21xf32, #plan.panels<64, 1>>) -> tensor<?x19xf32>
+        attributes {schedule = #plan.schedule<linear>} {
+      %0 = tfm.linear %x, %w : tensor<?x21xf32>, tensor<19x21xf32, #plan.panels<64, 1>> -> tensor<?x19xf32>
+      plan.yield %0 : tensor<?x19xf32>
+    }
+    plan.kernel @prepared(%x: tensor<?x21xf32>, %w: tensor<19x21xf32, #plan.panels<64, 1>>) -> tensor<?x19xf32>
+        attributes {schedule = #plan.schedule<linear>} {
+      %n = arith.negf %x : tensor<?x21xf32>
+      %0 = tfm.linear %n, %w : tensor<?x21xf32>, tensor<19x21xf32, #plan.panels<64, 1>> -> tensor<?x19xf32>
+      plan.yield %0 : tensor<?x19xf32>
+    }
+    plan.kernel @experts(%x: tensor<?x21xf32>, %ids: tensor<?x1xi32>, %w: tensor<38x21xf32, #plan.panels<64, 1, 2>>)
+        -> tensor<?x1x19xf32> attributes {schedule = #plan.schedule<experts>} {
+      %0 = tfm.expert_linear %x, %w ids(%ids : tensor<?x1xi32>) experts(2)
+        : tensor<?x21xf32>, tensor<38x21xf32, #plan.panels<64, 1, 2>> -> tensor<?x1x19xf32>
+      plan.yield %0 : tensor<?x1x19xf32>
+    })mlir");
+  ASSERT_EQ(code.kernels.size(), 3u);
+  EXPECT_EQ(code.kernels[0].dividedRows, UINT32_MAX);
+  EXPECT_EQ(code.kernels[1].dividedRows, 2u);
+  EXPECT_EQ(code.kernels[2].dividedRows, 0u);
+}
+
 TEST_F(Compile, EveryStageIsShown) {
   std::vector<std::string> stages;
   codegen::CompileOptions options;
