@@ -220,7 +220,7 @@ TEST(TokenTable, BytePairs) {
   tokenizer = Tokenizer::fromSpec(*importTokenTable(table));
   EXPECT_EQ(pieces(*tokenizer, "12"), (Strings{"12"}));
   table.preTokenizer = "unheard-of";
-  EXPECT_EQ(importTokenTable(table).error(), "unknown pre-tokeniser 'unheard-of'");
+  EXPECT_EQ(importTokenTable(table).error(), "unknown pre-tokenizer 'unheard-of'");
   table.model = "rnn";
   EXPECT_EQ(importTokenTable(table).error(), "unknown tokenizer model 'rnn'");
   table.kinds.pop_back();
