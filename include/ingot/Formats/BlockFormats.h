@@ -106,9 +106,10 @@ bool canEncode(Format format);
 /// to nearest even. q8_0: as ggml's reference, d = max / 127, stored as f16, and numbers divided by
 /// the d before that. q4_0: the best of eight d about max / -8 for the squares of the errors times
 /// (rms + |x|), fitted and stored as f16; numbers divided by that. In both, what becomes of a
-/// number that is not finite, or whose d is beyond f16, is not defined. q8_x: d = max / 127, q = x (127 / max) to nearest
-/// even, all in f32; a block whose largest magnitude is below 2^-100 is zero, one with a number
-/// that is not finite has a d that is not finite. Each block depends on its own numbers only.
+/// number that is not finite, or whose d is beyond f16, is not defined. q8_x: d = max / 127, q = x
+/// (127 / max) to nearest even, all in f32; a block whose largest magnitude is below 2^-100 is
+/// zero, one with a number that is not finite has a d that is not finite. Each block depends on its
+/// own numbers only.
 void encode(Format format, const float *values, size_t count, void *blocks);
 
 /// Gives the scales of blocks of arbitrary bits moderate sizes, so that random bytes are weights of

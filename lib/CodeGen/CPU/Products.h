@@ -17,8 +17,9 @@
 //              read nothing but f32 (for bytes: bytes and f32 scales) in order
 //   sub-panel  one vector of each part, in blocks of k, straight from the panel
 //
-// Tiles that calculate longer than they read ask for the next block meanwhile, and so does one row
-// of bytes that are multiplied in pairs: its loop is too long for the processor to look ahead.
+// Tiles that calculate longer than they read ask for the next block meanwhile. One row of bytes
+// that are multiplied in pairs asks for what is a little further on: its loop is too long for the
+// processor to look ahead.
 //
 // A sum that is put aside between two blocks is stored in f32, as it is in a register: rows have
 // the same bits in any company.

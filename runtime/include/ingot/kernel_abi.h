@@ -6,9 +6,9 @@
  * INGOT_KERNEL_ABI_VERSION, and an artifact that was compiled against another version is refused.
  *
  * Work is divided as the plan says: a dispatch has a grid of independent work items, the runtime
- * gives each thread ranges [begin, end) of them, one in each call. No work item writes what another one reads or
- * writes, but for the counters and records of a block of queries whose keys are divided (see
- * ingot_kernel_item), which are folded in one order: so any division gives the same bits.
+ * gives each thread ranges [begin, end) of them, one in each call. No work item writes what another
+ * one reads or writes, but for the counters and records of a block of queries whose keys are divided
+ * (see ingot_kernel_item), which are folded in one order: so any division gives the same bits.
  *===----------------------------------------------------------------------------------------===*/
 #ifndef INGOT_KERNEL_ABI_H
 #define INGOT_KERNEL_ABI_H
